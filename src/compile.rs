@@ -1,0 +1,1 @@
+//! From a topology to what one host's kernel must hold.

@@ -1,0 +1,92 @@
+//! The kernel's side: reading a namespace, and carrying out one phase of a plan.
+//!
+//! Only what is below this module opens sockets, `/proc` and `/sys`, and runs `modprobe`. The implementations are the real
+//! kernel and a model of it that answers with the same errnos.
+
+pub mod fake;
+
+use std::fmt;
+
+use crate::plan::Phase;
+use crate::state::{Observed, Scope};
+
+/// A network namespace that can be read and changed.
+pub trait Kernel {
+    /// What the namespace holds. Opens nothing for writing and never loads a module.
+    fn read(&mut self, scope: &Scope) -> Result<Observed, ReadError>;
+
+    /// Carries out the steps of one phase, and says of each what became of it. The kernel goes on after a step that it
+    /// refuses, so every outcome stands for itself.
+    fn run(&mut self, phase: &Phase) -> Vec<Outcome>;
+}
+
+/// What became of one step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The kernel acknowledged it.
+    Done,
+    /// The kernel refused it, and nothing of it happened.
+    Refused(Refusal),
+    /// Nobody answered: it happened or it did not. Only reading can tell.
+    Unknown,
+}
+
+/// The kernel's no.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The errno, positive.
+    pub errno: i32,
+    /// The kernel's own words (extended ack), or those of the program that was run; often there are none.
+    pub text: Option<String>,
+}
+
+/// Why a namespace could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadError {
+    /// The kernel asks for a capability that we do not have: `CAP_NET_ADMIN`.
+    Capability(&'static str),
+    /// There is no namespace of this name.
+    NoNamespace(String),
+    /// Somebody else was writing all the time: no two readings were alike.
+    Unsteady {
+        /// What was read.
+        what: &'static str,
+        /// How often.
+        tries: u32,
+    },
+    /// A request failed.
+    Failed {
+        /// What was asked for: `the services`.
+        what: String,
+        /// The errno, positive.
+        errno: i32,
+        /// The kernel's own words, if any.
+        text: Option<String>,
+    },
+    /// The kernel's answer has a form that we do not understand.
+    Malformed {
+        /// What was asked for.
+        what: String,
+    },
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReadError::Capability(name) => write!(f, "reading IPVS needs {name}"),
+            ReadError::NoNamespace(name) => write!(f, "there is no network namespace `{name}`"),
+            ReadError::Unsteady { what, tries } => {
+                write!(f, "someone else is writing: {what} differed in each of {tries} readings")
+            }
+            ReadError::Failed { what, errno, text } => {
+                write!(f, "reading {what} failed: {}", std::io::Error::from_raw_os_error(*errno))?;
+                text.as_ref().map_or(Ok(()), |text| write!(f, " ({text})"))
+            }
+            ReadError::Malformed { what } => {
+                write!(f, "reading {what}: the kernel's answer has a form that this version does not know")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ReadError {}

@@ -1,0 +1,8 @@
+//! `lvsform`: a compiler from a topology file and a live kernel to the verified kernel.
+
+pub mod compile;
+pub mod kernel;
+pub mod plan;
+pub mod source;
+pub mod state;
+pub mod topology;

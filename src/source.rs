@@ -1,0 +1,270 @@
+//! Text with places: files, spans, and the one tree that both spellings become.
+//!
+//! Everything a person wrote keeps the place where it stands, so that every later message can point at it. Parsing never
+//! fails early: it returns what it understood and every problem. This module does no I/O: files come through [`Files`].
+
+pub mod include;
+mod kdl;
+pub mod problem;
+mod scan;
+mod toml;
+
+use std::path::{Path, PathBuf};
+
+pub use problem::{Label, Problem, Severity};
+
+/// Which file of a [`Sources`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(pub u16);
+
+/// A piece of a file, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// The file.
+    pub file: FileId,
+    /// First byte.
+    pub start: u32,
+    /// The byte after the last.
+    pub end: u32,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// Somebody wrote it there.
+    Text(Span),
+    /// Nobody wrote it: the language's default.
+    Default,
+    /// Something else that was written there needs it; the text says what, in the operator's words.
+    Implied(&'static str, Span),
+}
+
+impl Origin {
+    /// The place in a file, where there is one.
+    pub fn span(self) -> Option<Span> {
+        match self {
+            Origin::Text(span) | Origin::Implied(_, span) => Some(span),
+            Origin::Default => None,
+        }
+    }
+}
+
+/// A value and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct At<T> {
+    /// The value.
+    pub value: T,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+impl<T> At<T> {
+    /// A value that somebody wrote at `span`.
+    pub fn new(value: T, span: Span) -> At<T> {
+        At { value, origin: Origin::Text(span) }
+    }
+
+    /// A value that nobody wrote.
+    pub fn default(value: T) -> At<T> {
+        At { value, origin: Origin::Default }
+    }
+}
+
+/// The files of one topology. The first is the root.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    files: Vec<SourceFile>,
+}
+
+/// One file as it was read.
+#[derive(Clone, Debug)]
+pub struct SourceFile {
+    /// The path as a person would say it: the root as it was given, the others as the root's folder leads to them.
+    pub path: PathBuf,
+    /// The whole text.
+    pub text: String,
+    line_starts: Vec<u32>,
+}
+
+/// A place as an editor shows it. Both count from 1; columns count characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// line
+    pub line: usize,
+    /// column, in characters
+    pub column: usize,
+}
+
+impl Sources {
+    /// Adds a file; its id is its position.
+    ///
+    /// # Panics
+    /// With more than 65,535 files; `include` stops long before.
+    pub fn add(&mut self, path: PathBuf, text: String) -> FileId {
+        let id = FileId(u16::try_from(self.files.len()).expect("include caps the number of files"));
+        let line_starts = std::iter::once(0)
+            .chain(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').filter_map(|(at, _)| u32::try_from(at + 1).ok()))
+            .collect();
+        self.files.push(SourceFile { path, text, line_starts });
+        id
+    }
+
+    /// The file of an id that [`Sources::add`] gave.
+    pub fn file(&self, id: FileId) -> &SourceFile {
+        &self.files[usize::from(id.0)]
+    }
+
+    /// All files, the root first.
+    pub fn files(&self) -> &[SourceFile] {
+        &self.files
+    }
+
+    /// The path of a span's file.
+    pub fn path(&self, span: Span) -> &Path {
+        &self.file(span.file).path
+    }
+
+    /// Where a span begins.
+    pub fn position(&self, span: Span) -> Position {
+        self.file(span.file).position(span.start)
+    }
+
+    /// The text of a span; empty if the span does not lie in its file.
+    pub fn text(&self, span: Span) -> &str {
+        self.file(span.file).text.get(span.start as usize..span.end as usize).unwrap_or_default()
+    }
+}
+
+impl SourceFile {
+    /// The position of a byte.
+    pub fn position(&self, byte: u32) -> Position {
+        let line = self.line_starts.partition_point(|start| *start <= byte).max(1);
+        let start = self.line_starts.get(line - 1).copied().unwrap_or_default() as usize;
+        let before = self.text.get(start..byte as usize).unwrap_or_default();
+        Position { line, column: before.chars().count() + 1 }
+    }
+}
+
+/// What both spellings are read into: nodes with arguments and children.
+///
+/// KDL maps onto it as it stands, a property being a child node with one argument. TOML maps by form alone: a table is a
+/// node with children, a scalar a node with one argument, an array of scalars a node with several arguments, an array of
+/// tables several nodes of one key. Which table key is a name and which a field is known to `topology::shape`, not here.
+#[derive(Clone, Debug, Default)]
+pub struct Tree {
+    /// The top-level nodes of all files, in the order in which they were read.
+    pub nodes: Vec<Node>,
+}
+
+/// One node of a [`Tree`].
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The kind or field: `director`, `port`, in TOML also a name: `lb1`.
+    pub key: Box<str>,
+    /// The token of the key.
+    pub span: Span,
+    /// What stands behind the key: `"web1"` in `server "web1"`, `443` in `port=443`.
+    pub args: Vec<Arg>,
+    /// Properties, then children, each in the order of the text.
+    pub children: Vec<Node>,
+    /// How the node was written.
+    pub form: Form,
+}
+
+/// How a node was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A KDL node.
+    KdlNode,
+    /// A KDL property, `port=443`.
+    KdlProperty,
+    /// `[header]` or an inline table.
+    TomlTable,
+    /// One of an array of tables, `[[header]]` or `[{…}, {…}]`.
+    TomlTableOfArray,
+    /// `key = value` with a scalar.
+    TomlValue,
+    /// `key = [value, …]`.
+    TomlArray,
+}
+
+impl Form {
+    /// Whether the file is TOML.
+    pub fn is_toml(self) -> bool {
+        !matches!(self, Form::KdlNode | Form::KdlProperty)
+    }
+}
+
+/// One argument of a node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arg {
+    /// The value.
+    pub value: Scalar,
+    /// Its token, with quotes.
+    pub span: Span,
+}
+
+/// A value of a file. Floats, dates, `#null` and type annotations are problems already when the tree is made.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scalar {
+    /// a string
+    Text(Box<str>),
+    /// an integer
+    Integer(i128),
+    /// `#true`, `true`
+    Boolean(bool),
+}
+
+/// What reading a topology gives: always all three, however broken the text.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Every file that could be read.
+    pub sources: Sources,
+    /// What was understood.
+    pub tree: Tree,
+    /// Everything that was not.
+    pub problems: Vec<Problem>,
+}
+
+/// Where files come from: the disk in the command, a map in tests.
+pub trait Files {
+    /// The text of the topology's own file, wherever it lies.
+    fn root(&self, path: &Path) -> Result<String, Unreadable>;
+
+    /// The text of an included file. It must be a regular file below `folder` after all links are followed.
+    fn included(&self, folder: &Path, path: &Path) -> Result<Included, Unreadable>;
+
+    /// The paths that match a pattern, sorted.
+    fn matching(&self, pattern: &Path) -> Vec<PathBuf>;
+}
+
+/// An included file.
+#[derive(Clone, Debug)]
+pub struct Included {
+    /// The path after all links were followed: the file's identity.
+    pub identity: PathBuf,
+    /// Its text.
+    pub text: String,
+}
+
+/// Why a file cannot be read. None of these shows any of its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// There is no such file.
+    Missing,
+    /// A directory, FIFO, socket or device; the word says which.
+    NotAFile(&'static str),
+    /// It lies outside the root file's folder.
+    Outside,
+    /// Larger than the cap; both in bytes.
+    TooLarge {
+        /// its size
+        size: u64,
+        /// the cap
+        cap: u64,
+    },
+    /// Not UTF-8, from this byte on.
+    NotUtf8(usize),
+    /// What the system said.
+    Io(String),
+}

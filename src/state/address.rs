@@ -1,0 +1,44 @@
+//! Addresses on devices: the VIPs, and the addresses of declared tunnels.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{FieldChange, Fields};
+
+/// The kernel's identity of an address. One IPv4 address with two prefix lengths on one device is two addresses.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AddressKey {
+    /// The address without its prefix.
+    pub address: IpAddr,
+    /// Length of the prefix: 32 and 128 for a VIP.
+    pub prefix: u8,
+    /// The device's name.
+    pub interface: String,
+}
+
+/// What an address is, beside its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// IPv6 `preferred_lft 0`: never chosen as the source of what the host itself sends. Always false for IPv4.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deprecated: bool,
+    /// IPv6 `IFA_F_NODAD`: usable at once, without asking the link whether somebody else has it. Always false for IPv4.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub nodad: bool,
+}
+
+impl Address {
+    /// The kernel keeps `IFA_F_NODAD` as it was at creation (`inet6_addr_modify`); the lifetime can be edited.
+    pub(super) fn changes_in_place(self, after: Address) -> bool {
+        self.nodad == after.nodad
+    }
+
+    pub(super) fn differences(self, after: Address) -> Vec<FieldChange> {
+        let Address { deprecated, nodad } = self;
+        let mut changes = Fields::default();
+        changes.compare("preferred_lft 0", &deprecated, &after.deprecated);
+        changes.compare("nodad", &nodad, &after.nodad);
+        changes.0
+    }
+}

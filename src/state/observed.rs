@@ -1,0 +1,94 @@
+//! What a kernel was seen to hold: its state, and apart from it what moves by itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Key, State, SysctlKey};
+
+/// One reading of one network namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    /// What the kernel is.
+    pub kernel: KernelFacts,
+    /// What it holds.
+    pub state: State,
+    /// How many connections each destination has. Never part of a comparison.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub traffic: Traffic,
+    /// Wanted sysctls that the namespace does not have, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub absent: BTreeMap<Key, Absence>,
+}
+
+/// Connections by the key of their destination; destinations without any are left out.
+pub type Traffic = BTreeMap<Key, Connections>;
+
+/// The kernel's own counts of a destination (`IPVS_DEST_ATTR_*_CONNS`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connections {
+    /// established tcp and sctp connections
+    pub active: u32,
+    /// all others; udp counts here
+    pub inactive: u32,
+    /// persistence templates
+    pub persistent: u32,
+}
+
+/// What a kernel is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelFacts {
+    /// `uname -r`
+    pub release: String,
+    /// Whether IPVS is there. A kernel without it is an empty one; looking never loads it.
+    pub ipvs: bool,
+    /// Whether this is the host's first network namespace: some sysctls exist only there.
+    pub initial_namespace: bool,
+}
+
+/// Why a sysctl is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Absence {
+    /// It exists only for the whole host, and this is a namespace inside it.
+    HostOnly,
+    /// The kernel does not have it, or not yet: its module or device is missing.
+    Missing,
+}
+
+/// What a reading must look at beside IPVS, links and addresses, which are always read whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// The sysctls of interest.
+    pub sysctls: BTreeSet<SysctlKey>,
+    /// The modules of interest.
+    pub modules: BTreeSet<String>,
+    /// Whether FOU ports are of interest.
+    pub fou: bool,
+}
+
+impl Scope {
+    /// What must be read to compare with `wanted`.
+    pub fn of(wanted: &State) -> Scope {
+        let mut scope = Scope::default();
+        for key in wanted.objects.keys() {
+            match key {
+                Key::Sysctl(key) => {
+                    scope.sysctls.insert(key.clone());
+                }
+                Key::Module(name) => {
+                    scope.modules.insert(name.clone());
+                }
+                Key::Fou(_) => scope.fou = true,
+                Key::Link(_)
+                | Key::Address(_)
+                | Key::Timeouts
+                | Key::Service(_)
+                | Key::Destination(_)
+                | Key::Order(_)
+                | Key::Sync(_) => {}
+            }
+        }
+        scope
+    }
+}

@@ -1,0 +1,98 @@
+//! Values below `/proc/sys/net`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{FieldChange, Fields};
+
+/// The path of a sysctl below `/proc/sys`, by segments: interface names contain dots, so dots cannot separate.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SysctlKey(Box<str>);
+
+impl SysctlKey {
+    /// Reads a key as sysctl(8) does: the first separator that is found, `.` or `/`, is the separator. `None` unless the
+    /// key lies below `net`, has at least two segments, and no segment is empty, `.` or `..`.
+    pub fn parse(text: &str) -> Option<SysctlKey> {
+        let separator = text.find(['.', '/']).map(|at| text.as_bytes()[at])?;
+        let path = if separator == b'.' {
+            // Like sysctl(8): in the dotted spelling a slash stands for a dot inside a segment.
+            text.chars()
+                .map(|c| match c {
+                    '.' => '/',
+                    '/' => '.',
+                    other => other,
+                })
+                .collect()
+        } else {
+            text.to_owned()
+        };
+        let mut segments = path.split('/');
+        let valid = segments.next() == Some("net")
+            && segments.clone().next().is_some()
+            && segments.all(|segment| {
+                !matches!(segment, "" | "." | "..") && !segment.contains(|c: char| c.is_control() || c.is_whitespace())
+            });
+        valid.then(|| SysctlKey(path.into()))
+    }
+
+    /// The path below `/proc/sys`: `net/ipv4/ip_forward`.
+    pub fn path(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SysctlKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.contains('.') { f.write_str(&self.0) } else { f.write_str(&self.0.replace('/', ".")) }
+    }
+}
+
+/// A value with its white space folded: words, one blank between them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SysctlValue {
+    /// `1`, `4096 87380 6291456`
+    pub value: String,
+}
+
+/// The defences that the kernel itself moves between 1 (automatic) and 2 (automatic, and active now): `ip_vs_ctl.c`,
+/// `update_defense_level`.
+const MOVED_BY_THE_KERNEL: [&str; 3] = ["net/ipv4/vs/drop_entry", "net/ipv4/vs/drop_packet", "net/ipv4/vs/secure_tcp"];
+
+impl SysctlValue {
+    /// `text` in its normal form: white space folded, and 2 as 1 where the kernel moves between the two by itself.
+    pub fn new(key: &SysctlKey, text: &str) -> SysctlValue {
+        let value = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if value == "2" && MOVED_BY_THE_KERNEL.contains(&key.path()) {
+            return SysctlValue { value: "1".to_owned() };
+        }
+        SysctlValue { value }
+    }
+
+    pub(super) fn differences(&self, after: &SysctlValue) -> Vec<FieldChange> {
+        let SysctlValue { value } = self;
+        let mut changes = Fields::default();
+        changes.compare("value", value, &after.value);
+        changes.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SysctlKey;
+
+    #[test]
+    fn two_spellings_of_one_key_are_one_key() {
+        assert_eq!(SysctlKey::parse("net.ipv4.ip_forward"), SysctlKey::parse("net/ipv4/ip_forward"));
+        assert_eq!(SysctlKey::parse("net.ipv4.conf.eth0/100.rp_filter"), SysctlKey::parse("net/ipv4/conf/eth0.100/rp_filter"));
+    }
+
+    #[test]
+    fn a_key_never_leaves_proc_sys_net() {
+        for text in
+            ["kernel.core_pattern", "net", "net.", "net/../kernel/core_pattern", "net.ipv4..x", "net/./x", "/net/x", "net/x y"]
+        {
+            assert_eq!(SysctlKey::parse(text), None, "{text}");
+        }
+    }
+}
