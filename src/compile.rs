@@ -1,1 +1,176 @@
 //! From a topology to what one host's kernel must hold.
+//!
+//! Pure: the same topology and allocation give the same state, byte for byte. What a host must hold is decided here and
+//! nowhere later; a plan only compares. What this version does not compile is named in [`Compiled::left_out`].
+
+mod director;
+mod fault;
+mod server;
+mod sysctl;
+mod tunnel;
+mod vip;
+
+use std::collections::btree_map::Entry;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::provenance::{LeftOut, Names, Provenance};
+use crate::source::{Origin, Problem};
+use crate::state::{Key, Resource, State};
+use crate::topology::{Host, Role, Topology};
+use fault::Fault;
+
+/// What a host must hold, in the kernel's terms and in the user's.
+#[derive(Debug, Default)]
+pub struct Compiled {
+    /// The kernel's objects.
+    pub state: State,
+    /// The user's words for each of them.
+    pub names: Names,
+    /// What the topology says of this host and nobody carries out yet.
+    pub left_out: Vec<LeftOut>,
+    /// What of the topology could not be compiled.
+    pub problems: Vec<Problem>,
+}
+
+/// Numbers that the kernel needs and nobody wrote: rule priorities, routing tables, generations. They stay as they are when
+/// the file is edited, so they are an input of the next compilation. A director's state needs none of them yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Allocation {}
+
+/// Compiles `host`, which must be one of the topology's.
+pub fn compile(topology: &Topology, host: &Host, allocation: &Allocation) -> (Compiled, Allocation) {
+    let mut target = Target::default();
+    tunnel::compile(topology, host, &mut target);
+    if host.role == Role::Director {
+        director::compile(topology, host, &mut target);
+    }
+    sysctl::compile(topology, host, &mut target);
+    leave_out(topology, host, &mut target);
+    modules(&mut target);
+    (target.0, allocation.clone())
+}
+
+/// Compiles every host, for what only a compilation finds wrong.
+pub fn problems(topology: &Topology) -> Vec<Problem> {
+    let mut problems: Vec<Problem> = Vec::new();
+    for host in topology.hosts.values() {
+        for problem in compile(topology, host, &Allocation::default()).0.problems {
+            // Directors that carry the same services find the same problems.
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
+    }
+    problems
+}
+
+/// The state while it is being put together.
+#[derive(Default)]
+struct Target(Compiled);
+
+impl Target {
+    /// Adds an object. Two things of the file that compile to one key are an error at both.
+    fn add(&mut self, key: Key, resource: Resource, name: &Arc<str>, origin: Origin) {
+        match self.0.names.entry(key.clone()) {
+            Entry::Occupied(first) => {
+                let fault = Fault::OneKeyTwice { key, name: name.clone(), origin, first: first.get().clone() };
+                self.0.problems.push(fault.problem());
+            }
+            Entry::Vacant(entry) => {
+                entry.insert(Provenance { name: name.clone(), origin });
+                self.0.state.objects.insert(key, resource);
+            }
+        }
+    }
+
+    /// Adds an object that several things of the file may need alike: the first names it.
+    fn share(&mut self, key: Key, resource: Resource, name: &Arc<str>, origin: Origin) {
+        if !self.0.names.contains_key(&key) {
+            self.add(key, resource, name, origin);
+        }
+    }
+
+    fn fault(&mut self, fault: Fault) {
+        self.0.problems.push(fault.problem());
+    }
+
+    fn leave_out(&mut self, what: impl Into<String>, origin: Origin) {
+        self.0.left_out.push(LeftOut { what: what.into(), origin });
+    }
+}
+
+/// The mark that our links carry in their alias.
+pub fn alias(topology: &Topology) -> String {
+    format!("lvsform:{}", topology.name.value)
+}
+
+/// The name of a topology's dummy device: `lvs-` and six hexadecimal digits of the topology's name, so that two topologies
+/// of one host have two, and the name never depends on anything else.
+pub fn dummy_name(topology: &Topology) -> String {
+    format!("lvs-{}", six_digits(topology.name.value.as_bytes()))
+}
+
+/// Six hexadecimal digits of a text: FNV-1a, folded to 24 bits. Fixed for ever, since names of devices come from it.
+fn six_digits(text: &[u8]) -> String {
+    let hash = text.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    let mut digits = String::new();
+    let _ = write!(digits, "{:06x}", (hash >> 24) ^ (hash & 0x00ff_ffff));
+    digits
+}
+
+/// What nothing loads by itself in time: `ip_vs` before its sysctls exist, `fou` before a port is opened. Schedulers and
+/// tunnel kinds are loaded by the kernel when the object is made.
+fn modules(target: &mut Target) {
+    let mut needed: Vec<(&str, Key)> = Vec::new();
+    for key in target.0.state.objects.keys() {
+        match key {
+            Key::Service(_) | Key::Timeouts | Key::Sync(_) => needed.push(("ip_vs", key.clone())),
+            Key::Sysctl(sysctl) if sysctl.path().starts_with("net/ipv4/vs/") => needed.push(("ip_vs", key.clone())),
+            Key::Fou(fou) => needed.push((if fou.family == crate::state::Family::Ipv6 { "fou6" } else { "fou" }, key.clone())),
+            _ => {}
+        }
+    }
+    for (module, because) in needed {
+        let Some(Provenance { name, origin }) = target.0.names.get(&because).cloned() else { continue };
+        let origin = match origin.span() {
+            Some(span) => Origin::Implied("needed by", span),
+            None => origin,
+        };
+        target.share(Key::Module(module.to_owned()), Resource::Module, &name, origin);
+    }
+}
+
+/// Says what the topology asks of this host beyond what this version compiles. One line each, never silently.
+fn leave_out(topology: &Topology, host: &Host, target: &mut Target) {
+    if let Some(was) = &topology.was {
+        target.leave_out(format!("taking over what was owned as `{}`", was.value), was.origin);
+    }
+    for route in &host.routes {
+        target.leave_out(
+            format!("route {} through tunnel `{}`", route.destination.value, route.tunnel.value),
+            route.destination.origin,
+        );
+    }
+    for masquerade in &host.masquerades {
+        target.leave_out(format!("masquerade on {}", masquerade.interface.value), Origin::Text(masquerade.span));
+    }
+    if server::serves(topology, host) {
+        target.leave_out(
+            format!("the real-server side of `{}`: VIPs, ARP, decapsulation, return path", host.name.value),
+            host.name.origin,
+        );
+    }
+    let policy = &topology.policy;
+    let first = [
+        policy.max_deletes.as_ref().map(|amount| amount.origin),
+        policy.max_connections_cut.as_ref().map(|amount| amount.origin),
+        policy.min_servers.as_ref().map(|amount| amount.origin),
+        policy.protect.first().map(|name| name.origin),
+    ];
+    if let Some(origin) = first.into_iter().flatten().next() {
+        target.leave_out("policy: its limits are checked for sense, not enforced", origin);
+    }
+}

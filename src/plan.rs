@@ -3,25 +3,9 @@
 //! A plan leaves no choice to whoever carries it out: every value, default and position is in it already. This module is
 //! pure: it does no I/O, and knows no clock and no netlink.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
-use crate::source::Origin;
-use crate::state::{Change, Key};
-
-/// Where an object of a desired state comes from, in the user's words. Never compared.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Provenance {
-    /// `shop`, `shop web3`, `storefront`, `lb1`
-    pub name: Arc<str>,
-    /// The place, or why it is implied.
-    pub origin: Origin,
-}
-
-/// The user's words for each object of a desired state.
-pub type Names = BTreeMap<Key, Provenance>;
+use crate::state::Change;
 
 /// Steps that the kernel may be given together: no step of a phase depends on another one's answer, and a phase never both
 /// adds and takes away, but for [`Rank::Reseat`], whose pairs are in order.

@@ -183,6 +183,7 @@ impl Resource {
     #[must_use]
     pub fn over(self, live: &Resource) -> Resource {
         match (self, live) {
+            (Resource::Sysctl(wanted), Resource::Sysctl(live)) => Resource::Sysctl(wanted.over(live)),
             (Resource::Link(wanted), Resource::Link(live)) => Resource::Link(Box::new(wanted.over(live))),
             (Resource::Timeouts(wanted), Resource::Timeouts(live)) => Resource::Timeouts(wanted.over(live)),
             (Resource::Sync(wanted), Resource::Sync(live)) => Resource::Sync(wanted.over(live)),

@@ -18,7 +18,7 @@ pub struct AddressKey {
 }
 
 /// What an address is, beside its key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
     /// IPv6 `preferred_lft 0`: never chosen as the source of what the host itself sends. Always false for IPv4.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -53,6 +53,9 @@ impl fmt::Display for SysctlKey {
 pub struct SysctlValue {
     /// `1`, `4096 87380 6291456`
     pub value: String,
+    /// In a wanted state: a live value that is left as it is. `accept_ra` becomes 2 where it is 1, and stays 0 where it is 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unless: Option<String>,
 }
 
 /// The defences that the kernel itself moves between 1 (automatic) and 2 (automatic, and active now): `ip_vs_ctl.c`,
@@ -64,13 +67,17 @@ impl SysctlValue {
     pub fn new(key: &SysctlKey, text: &str) -> SysctlValue {
         let value = text.split_whitespace().collect::<Vec<_>>().join(" ");
         if value == "2" && MOVED_BY_THE_KERNEL.contains(&key.path()) {
-            return SysctlValue { value: "1".to_owned() };
+            return SysctlValue { value: "1".to_owned(), unless: None };
         }
-        SysctlValue { value }
+        SysctlValue { value, unless: None }
+    }
+
+    pub(super) fn over(self, live: &SysctlValue) -> SysctlValue {
+        if self.unless.as_ref() == Some(&live.value) { live.clone() } else { SysctlValue { unless: None, ..self } }
     }
 
     pub(super) fn differences(&self, after: &SysctlValue) -> Vec<FieldChange> {
-        let SysctlValue { value } = self;
+        let SysctlValue { value, unless: _ } = self; // `over` has settled it
         let mut changes = Fields::default();
         changes.compare("value", value, &after.value);
         changes.0

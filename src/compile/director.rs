@@ -1,0 +1,201 @@
+//! What a director holds: services and their destinations, timeouts, sync daemons, VIPs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::fault::Fault;
+use super::server::{self, Reached};
+use super::{Target, vip};
+use crate::source::Origin;
+use crate::state::{
+    ClientMask, Destination, DestinationId, DestinationKey, Family, Key, Order, Persistence, Resource, Service, ServiceFlags,
+    ServiceKey, SyncDaemon, SyncRole, Timeouts, Weight, order_matters,
+};
+use crate::topology::{self, Forward, Host, Listen, ListenOn, Sync, Topology};
+
+pub(super) fn compile(topology: &Topology, host: &Host, target: &mut Target) {
+    let syncs = syncs(topology, host, target);
+    for service in topology.services.values() {
+        compile_service(topology, host, service, syncs, target);
+    }
+    vip::compile(topology, host, target);
+    timeouts(topology, target);
+}
+
+fn compile_service(topology: &Topology, host: &Host, service: &topology::Service, sync: Option<&Sync>, target: &mut Target) {
+    let name: Arc<str> = service.name.value.as_str().into();
+    let mut families: BTreeMap<Family, Vec<Reached<'_>>> = BTreeMap::new();
+    let mut carried = false;
+    for listen in &service.listens {
+        for key in keys(topology, host, listen) {
+            carried = true;
+            let family = key.family();
+            let servers = families.entry(family).or_insert_with(|| server::reached(topology, service, family, target));
+            let origin = Origin::Text(listen.span);
+            if servers.is_empty() {
+                target.fault(Fault::NoServer { service: service.name.value.clone(), family, listen: listen.span });
+            }
+            target.add(Key::Service(key), Resource::Service(compile_listen(service, listen, family)), &name, origin);
+            let mut order: Vec<DestinationId> = Vec::with_capacity(servers.len());
+            for reached in servers.iter() {
+                if let (true, Some(sync)) = (Family::of(reached.address) != family, sync) {
+                    let server = server::origin(reached.server);
+                    target.fault(Fault::MixedFamilyWithSync { service: service.name.value.clone(), server, sync: sync.span });
+                }
+                let destination = DestinationKey { service: key, address: reached.address, port: port(reached, listen) };
+                order.push(destination.id());
+                add_destination(destination, reached, &name, target);
+            }
+            if order_matters(&service.scheduler.name.value) {
+                order.sort_unstable();
+                target.add(Key::Order(key), Resource::Order(Order { servers: order }), &name, origin);
+            }
+        }
+    }
+    if carried {
+        leave_out(topology, host, service, target);
+    }
+}
+
+/// The kernel's keys of one listen on a director: none where another director carries the VIP.
+fn keys(topology: &Topology, host: &Host, listen: &Listen) -> Vec<ServiceKey> {
+    let vips = server::listen_vips(&listen.what);
+    let addresses = vips
+        .iter()
+        .filter_map(|name| topology.vips.get(*name))
+        .filter(|vip| server::carries(vip, host))
+        .flat_map(|vip| vip.addresses.iter().map(|address| address.value))
+        .filter(|address| listen.family.as_ref().is_none_or(|family| family.value == Family::of(*address)));
+    match &listen.what {
+        ListenOn::Vip { port, protocol, .. } => {
+            addresses.map(|address| ServiceKey::Tuple { protocol: protocol.value, address, port: port.value }).collect()
+        }
+        ListenOn::Mark { mark, .. } => {
+            let mut families: Vec<Family> = addresses.map(Family::of).collect();
+            families.sort_unstable();
+            families.dedup();
+            families.into_iter().map(|family| ServiceKey::Mark { family, mark: mark.value }).collect()
+        }
+    }
+}
+
+fn compile_listen(service: &topology::Service, listen: &Listen, family: Family) -> Service {
+    let one_packet = matches!(&listen.what, ListenOn::Vip { one_packet, .. } if one_packet.value);
+    Service {
+        scheduler: service.scheduler.name.value.clone(),
+        flags: ServiceFlags {
+            one_packet,
+            sched1: service.scheduler.fallback.value,
+            sched2: service.scheduler.port.value,
+            sched3: false,
+        },
+        persistence: service.persistence.as_ref().map(|persistence| {
+            let prefix = match family {
+                Family::Ipv4 => persistence.client_prefix.value,
+                Family::Ipv6 => persistence.client_prefix6.value,
+            };
+            Persistence { timeout: persistence.timeout.value, clients: ClientMask::from_prefix(family, prefix) }
+        }),
+        engine: service.persistence.as_ref().and_then(|persistence| persistence.sip.as_ref()).map(|_| "sip".to_owned()),
+    }
+}
+
+/// dr and tun keep the port that the client asked for, and so does a mark; nat may have another one.
+fn port(reached: &Reached<'_>, listen: &Listen) -> u16 {
+    let own = reached.server.port.as_ref().map(|port| port.value);
+    match (&listen.what, reached.forward) {
+        (ListenOn::Mark { .. }, Forward::Nat) => own.unwrap_or(0),
+        (ListenOn::Mark { .. }, Forward::Dr | Forward::Tun(_)) => 0,
+        (ListenOn::Vip { port, server_port, .. }, Forward::Nat) => {
+            own.or(server_port.as_ref().map(|port| port.value)).unwrap_or(port.value)
+        }
+        (ListenOn::Vip { port, .. }, Forward::Dr | Forward::Tun(_)) => port.value,
+    }
+}
+
+fn add_destination(key: DestinationKey, reached: &Reached<'_>, service: &Arc<str>, target: &mut Target) {
+    let server = reached.server;
+    let destination = Destination {
+        forward: match reached.forward {
+            Forward::Nat => crate::state::Forward::Nat,
+            Forward::Dr => crate::state::Forward::Dr,
+            Forward::Tun(encapsulation) => crate::state::Forward::Tun(encapsulation),
+        },
+        weight: Weight::Owned(reached.weight),
+        max_connections: server.max_connections.value,
+        min_connections: server.min_connections.value,
+    };
+    let name: Arc<str> = format!("{service} {}", server.label.value).into();
+    target.add(Key::Destination(key), Resource::Destination(destination), &name, server::origin(server));
+}
+
+fn timeouts(topology: &Topology, target: &mut Target) {
+    let Some(timeouts) = &topology.timeouts else { return };
+    let seconds = Timeouts {
+        tcp: timeouts.tcp.as_ref().map(|at| at.value),
+        tcp_fin: timeouts.tcp_fin.as_ref().map(|at| at.value),
+        udp: timeouts.udp.as_ref().map(|at| at.value),
+    };
+    if seconds != Timeouts::default() {
+        target.add(Key::Timeouts, Resource::Timeouts(seconds), &"timeouts".into(), Origin::Text(timeouts.span));
+    }
+}
+
+/// The sync daemons of a director, and the first of them. Neither `master` nor `backup` given: every director is both.
+fn syncs<'t>(topology: &'t Topology, host: &Host, target: &mut Target) -> Option<&'t Sync> {
+    let mut first = None;
+    for sync in &topology.syncs {
+        let everybody = sync.masters.is_empty() && sync.backups.is_empty();
+        let named = |names: &[crate::source::At<String>]| names.iter().any(|name| name.value == host.name.value);
+        for (role, runs) in [(SyncRole::Master, named(&sync.masters)), (SyncRole::Backup, named(&sync.backups))] {
+            if !(everybody || runs) {
+                continue;
+            }
+            first = first.or(Some(sync));
+            let daemon = SyncDaemon {
+                interface: sync.interface.value.clone(),
+                id: sync.id.value.into(),
+                group: sync.group.value,
+                port: sync.port.value,
+                ttl: sync.ttl.value,
+                max_length: sync.max_length.as_ref().map(|length| length.value),
+            };
+            let name: Arc<str> = format!("id {}", sync.id.value).into();
+            target.add(Key::Sync(role), Resource::Sync(daemon), &name, Origin::Text(sync.span));
+        }
+    }
+    first
+}
+
+/// What a service asks of its director that is not compiled yet.
+fn leave_out(topology: &Topology, host: &Host, service: &topology::Service, target: &mut Target) {
+    let name = &service.name.value;
+    for listen in &service.listens {
+        let ListenOn::Mark { mark, matches, .. } = &listen.what else { continue };
+        if !matches.is_empty() {
+            target.leave_out(
+                format!("the nftables rules that put mark {} on the packets of service `{name}`", mark.value),
+                mark.origin,
+            );
+        }
+        let held = |vip: &&str| topology.vips.get(*vip).is_some_and(|vip| vip::holds(topology, host, vip));
+        if !server::listen_vips(&listen.what).iter().all(held) {
+            target.leave_out(
+                format!(
+                    "the routing rule that delivers packets of mark {} locally: `{}` does not hold their VIP",
+                    mark.value, host.name.value
+                ),
+                mark.origin,
+            );
+        }
+    }
+    if service.drain.value > 0 {
+        target.leave_out(format!("drain of service `{name}`: a server that goes is deleted at once"), service.drain.origin);
+    }
+    if service.return_path.mode.value == topology::ReturnMode::Snat {
+        target.leave_out(
+            format!("the nftables rules that masquerade service `{name}` towards its servers"),
+            service.return_path.mode.origin,
+        );
+    }
+}

@@ -1,0 +1,83 @@
+//! The wording of what only a compilation finds wrong.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::provenance::Provenance;
+use crate::source::{Label, Origin, Problem, Severity, Span};
+use crate::state::{Family, Key};
+
+/// A mistake that shows when a host is compiled.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// Two things of the file are one object of the kernel.
+    OneKeyTwice { key: Key, name: Arc<str>, origin: Origin, first: Provenance },
+    /// A host has several addresses that a service could use.
+    SeveralAddresses { host: String, family: Family, addresses: Vec<IpAddr>, server: Origin, service: String },
+    /// A service listens on a family in which it has no server.
+    NoServer { service: String, family: Family, listen: Span },
+    /// A server of another family than its service beside a sync daemon.
+    MixedFamilyWithSync { service: String, server: Origin, sync: Span },
+    /// A sysctl that a method needs otherwise.
+    AgainstMethod { key: String, value: String, needed: String, reason: &'static str, origin: Origin, cause: Origin },
+    /// A sysctl that the tunings of two roles set differently.
+    TwoTunings { key: String, first: Origin, second: Origin },
+}
+
+impl Fault {
+    pub(super) fn problem(self) -> Problem {
+        match self {
+            Fault::OneKeyTwice { key, name, origin, first } => error(
+                "one-object-twice",
+                format!("`{name}` and `{}` are one object of the kernel: {key}", first.name),
+                [label(origin, "and again here"), label(first.origin, "here")],
+                Some("remove one of the two, or give it another address, port or name".to_owned()),
+            ),
+            Fault::SeveralAddresses { host, family, addresses, server, service } => error(
+                "several-addresses",
+                format!(
+                    "`{host}` has {} {family} addresses that service `{service}` could use: {}",
+                    addresses.len(),
+                    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+                ),
+                [label(server, "which one?"), None],
+                addresses.first().map(|address| format!("say which: server \"{host}\" address=\"{address}\"")),
+            ),
+            Fault::NoServer { service, family, listen } => error(
+                "no-server-for-family",
+                format!("service `{service}` listens on {family} and has no {family} server"),
+                [label(Origin::Text(listen), "listens here"), None],
+                Some(format!(
+                    "give a server an {family} address, or listen on the other family alone: family=\"{}\"",
+                    if family == Family::Ipv4 { Family::Ipv6 } else { Family::Ipv4 }
+                )),
+            ),
+            Fault::MixedFamilyWithSync { service, server, sync } => error(
+                "mixed-family-with-sync",
+                format!("service `{service}` has a server of the other address family, and a sync daemon runs on its director"),
+                [label(server, "its address is of the other family"), label(Origin::Text(sync), "the sync daemon")],
+                Some("the kernel refuses the two together: give the server an address of the service's family, or do without `sync`".to_owned()),
+            ),
+            Fault::AgainstMethod { key, value, needed, reason, origin, cause } => error(
+                "sysctl-against-method",
+                format!("{key} = {value} stands against what {reason} needs: {needed}"),
+                [label(origin, "set here"), label(cause, "needed by this")],
+                Some("remove the line, or say `force=#true` (TOML: force = true) if you know better".to_owned()),
+            ),
+            Fault::TwoTunings { key, first, second } => error(
+                "two-tunings",
+                format!("the director is also a server, and {key} has two values: one from each tuning"),
+                [label(second, "and here"), label(first, "here")],
+                Some("set the key in the director's own block".to_owned()),
+            ),
+        }
+    }
+}
+
+fn label(origin: Origin, text: &str) -> Option<Label> {
+    origin.span().map(|span| Label { span, text: text.to_owned() })
+}
+
+fn error(code: &'static str, message: String, labels: [Option<Label>; 2], help: Option<String>) -> Problem {
+    Problem { severity: Severity::Error, code, message, labels: labels.into_iter().flatten().collect(), help }
+}

@@ -1,0 +1,138 @@
+//! The servers of a service: which hosts they are, and under which address a director reaches each.
+
+use std::net::IpAddr;
+
+use super::Target;
+use super::fault::Fault;
+use crate::source::Origin;
+use crate::state::Family;
+use crate::topology::{Forward, Host, ListenOn, Role, Server, Service, Topology, Vip};
+
+/// A server as one family of a service sees it.
+pub(super) struct Reached<'t> {
+    pub server: &'t Server,
+    pub address: IpAddr,
+    pub forward: Forward,
+    /// The server's weight, or 0 where its host is quiesced.
+    pub weight: u32,
+}
+
+/// All servers of a service, those of its pools first.
+pub(super) fn servers<'t>(topology: &'t Topology, service: &'t Service) -> impl Iterator<Item = &'t Server> {
+    let pools = service.pools.iter().filter_map(|pool| topology.pools.get(&pool.value));
+    pools.flat_map(|pool| &pool.servers).chain(&service.servers)
+}
+
+/// Whether a VIP is carried by `host`.
+pub(super) fn carries(vip: &Vip, host: &Host) -> bool {
+    host.role == Role::Director && (vip.directors.is_empty() || vip.directors.iter().any(|name| name.value == host.name.value))
+}
+
+/// The VIPs that a service listens on, by whatever kind of listen.
+pub(super) fn vips<'t>(topology: &'t Topology, service: &'t Service) -> impl Iterator<Item = &'t Vip> {
+    service.listens.iter().flat_map(|listen| listen_vips(&listen.what)).filter_map(|name| topology.vips.get(name))
+}
+
+/// The names of the VIPs of one listen.
+pub(super) fn listen_vips(listen: &ListenOn) -> Vec<&str> {
+    match listen {
+        ListenOn::Vip { vip, .. } => vec![&vip.value],
+        ListenOn::Mark { matches, vip, .. } => {
+            matches.iter().map(|of| &of.vip).chain(vip).map(|vip| vip.value.as_str()).collect()
+        }
+    }
+}
+
+/// The directors of a service: those that carry any of its VIPs.
+fn directors<'t>(topology: &'t Topology, service: &'t Service) -> Vec<&'t Host> {
+    let vips: Vec<&Vip> = vips(topology, service).collect();
+    topology.hosts.values().filter(|host| vips.iter().any(|vip| carries(vip, host))).collect()
+}
+
+/// Whether some service has `host` as its server.
+pub(super) fn serves(topology: &Topology, host: &Host) -> bool {
+    host.role == Role::RealServer
+        || topology.services.values().any(|service| {
+            servers(topology, service).any(|server| server.host.as_ref().is_some_and(|name| name.value == host.name.value))
+        })
+}
+
+/// The servers of `service` for its packets of `family`, each with its address (language: pool and server).
+///
+/// nat and dr take servers of the family alone; tun takes a server's other family where it has none of this one.
+pub(super) fn reached<'t>(topology: &'t Topology, service: &'t Service, family: Family, target: &mut Target) -> Vec<Reached<'t>> {
+    let directors = directors(topology, service);
+    let mut found = Vec::new();
+    for server in servers(topology, service) {
+        let forward = server.forward.as_ref().unwrap_or(&service.forward).value;
+        let host = server.host.as_ref().and_then(|name| topology.hosts.get(&name.value));
+        let mut address = address_of(server, host, family, &directors, service, target);
+        if address.is_none() && matches!(forward, Forward::Tun(_)) {
+            let other = if family == Family::Ipv4 { Family::Ipv6 } else { Family::Ipv4 };
+            address = address_of(server, host, other, &directors, service, target);
+        }
+        if let Some(address) = address {
+            let quiesced = host.is_some_and(|host| host.quiesce.value);
+            found.push(Reached { server, address, forward, weight: if quiesced { 0 } else { server.weight.value } });
+        }
+    }
+    found
+}
+
+/// The server's `address`; else the host's only one of the family in a subnet of the directors; else its only one of the
+/// family.
+fn address_of(
+    server: &Server,
+    host: Option<&Host>,
+    family: Family,
+    directors: &[&Host],
+    service: &Service,
+    target: &mut Target,
+) -> Option<IpAddr> {
+    if let Some(address) = &server.address {
+        return (Family::of(address.value) == family).then_some(address.value);
+    }
+    let host = host?;
+    let all: Vec<IpAddr> = own_addresses(host).filter(|address| Family::of(*address) == family).collect();
+    let near: Vec<IpAddr> = all
+        .iter()
+        .copied()
+        .filter(|address| directors.iter().any(|director| subnet_interface(director, *address).is_some()))
+        .collect();
+    let candidates = if near.is_empty() { all } else { near };
+    match candidates.as_slice() {
+        [] => None,
+        [address] => Some(*address),
+        _ => {
+            let fault = Fault::SeveralAddresses {
+                host: host.name.value.clone(),
+                family,
+                addresses: candidates,
+                server: server.label.origin,
+                service: service.name.value.clone(),
+            };
+            target.fault(fault);
+            None
+        }
+    }
+}
+
+/// The addresses that a host has by itself.
+pub(super) fn own_addresses(host: &Host) -> impl Iterator<Item = IpAddr> {
+    host.interfaces.values().flat_map(|interface| &interface.addresses).map(|network| network.value.addr())
+}
+
+/// The name of the host's interface in whose subnet an address lies; the longest prefix wins.
+pub(super) fn subnet_interface(host: &Host, address: IpAddr) -> Option<&str> {
+    host.interfaces
+        .values()
+        .flat_map(|interface| interface.addresses.iter().map(move |network| (network.value, interface)))
+        .filter(|(network, _)| network.contains(&address))
+        .max_by_key(|(network, _)| network.prefix_len())
+        .map(|(_, interface)| interface.name.value.as_str())
+}
+
+/// Where a server was written.
+pub(super) fn origin(server: &Server) -> Origin {
+    server.label.origin
+}

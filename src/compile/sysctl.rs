@@ -1,0 +1,147 @@
+//! Sysctls: what the methods need, what the tunings of the host's roles say, and what the host itself says, in this order
+//! of strength. Nothing stands against what a method needs unless it is forced.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::fault::Fault;
+use super::{Target, server};
+use crate::source::Origin;
+use crate::state::{Family, Forward, Key, Resource, ServiceKey, SysctlKey, SysctlValue};
+use crate::topology::{Host, ReturnMode, Role, Sysctl, Topology};
+
+/// What a method needs of one key.
+struct Need {
+    value: &'static str,
+    /// A live value that may stay as it is.
+    unless: Option<&'static str>,
+    reason: &'static str,
+    name: Arc<str>,
+    origin: Origin,
+}
+
+pub(super) fn compile(topology: &Topology, host: &Host, target: &mut Target) {
+    let mut needs: BTreeMap<SysctlKey, Need> = BTreeMap::new();
+    if host.role == Role::Director {
+        nat(host, target, &mut needs);
+        snat(topology, host, &mut needs);
+    }
+    let mut written = tuning(topology, host, target);
+    for sysctl in &host.sysctls {
+        written.insert(sysctl.key.value.clone(), sysctl);
+    }
+    for (key, sysctl) in written {
+        let value = SysctlValue::new(&key, &sysctl.value.value);
+        if let Some(need) = needs.get(&key)
+            && value.value != need.value
+            && !sysctl.force.value
+        {
+            let fault = Fault::AgainstMethod {
+                key: key.to_string(),
+                value: value.value.clone(),
+                needed: need.value.to_owned(),
+                reason: need.reason,
+                origin: sysctl.value.origin,
+                cause: need.origin,
+            };
+            target.fault(fault);
+        }
+        needs.remove(&key);
+        let name: Arc<str> = host.name.value.as_str().into();
+        target.add(Key::Sysctl(key), Resource::Sysctl(value), &name, sysctl.key.origin);
+    }
+    for (key, need) in needs {
+        let mut value = SysctlValue::new(&key, need.value);
+        value.unless = need.unless.map(str::to_owned);
+        let origin = need.origin.span().map_or(Origin::Default, |span| Origin::Implied(need.reason, span));
+        target.add(Key::Sysctl(key), Resource::Sysctl(value), &need.name, origin);
+    }
+}
+
+/// The tunings of the host's roles. A director that is also a server has both.
+fn tuning<'t>(topology: &'t Topology, host: &Host, target: &mut Target) -> BTreeMap<SysctlKey, &'t Sysctl> {
+    let mut written: BTreeMap<SysctlKey, &Sysctl> = BTreeMap::new();
+    let director = host.role == Role::Director;
+    let tunings =
+        [(director, &topology.tuning_director), (!director || server::serves(topology, host), &topology.tuning_real_server)];
+    for sysctl in tunings.iter().filter(|(applies, _)| *applies).flat_map(|(_, tuning)| *tuning) {
+        let own = host.sysctls.iter().any(|own| own.key.value == sysctl.key.value);
+        match written.get(&sysctl.key.value) {
+            Some(first) if first.value.value != sysctl.value.value && !own => target.fault(Fault::TwoTunings {
+                key: sysctl.key.value.to_string(),
+                first: first.value.origin,
+                second: sysctl.value.origin,
+            }),
+            _ => {
+                written.insert(sysctl.key.value.clone(), sysctl);
+            }
+        }
+    }
+    written
+}
+
+/// nat: the director is the servers' router.
+fn nat(host: &Host, target: &Target, needs: &mut BTreeMap<SysctlKey, Need>) {
+    for (key, resource) in &target.0.state.objects {
+        let (Key::Destination(destination), Resource::Destination(settings)) = (key, resource) else { continue };
+        if settings.forward != Forward::Nat {
+            continue;
+        }
+        let Some(provenance) = target.0.names.get(key) else { continue };
+        let mut need = |path: &str, value, unless, reason| {
+            if let Some(key) = SysctlKey::parse(path) {
+                needs.entry(key).or_insert_with(|| Need {
+                    value,
+                    unless,
+                    reason,
+                    name: provenance.name.clone(),
+                    origin: provenance.origin,
+                });
+            }
+        };
+        match Family::of(destination.address) {
+            Family::Ipv4 => {
+                need("net/ipv4/ip_forward", "1", None, "forward \"nat\"");
+                if let Some(interface) = shared_interface(host, &destination.service, destination.address) {
+                    let reason = "nat with clients and servers on one interface";
+                    need("net/ipv4/conf/all/send_redirects", "0", None, reason);
+                    need(&format!("net/ipv4/conf/{interface}/send_redirects"), "0", None, reason);
+                }
+            }
+            Family::Ipv6 => {
+                // With forwarding on, the kernel forgets default routes that it learned, unless accept_ra is 2.
+                for interface in host.interfaces.keys() {
+                    need(&format!("net/ipv6/conf/{interface}/accept_ra"), "2", Some("0"), "forward \"nat\"");
+                }
+                need("net/ipv6/conf/all/forwarding", "1", None, "forward \"nat\"");
+            }
+        }
+    }
+}
+
+/// The interface through which both the VIP's clients and the server are reached, if it is one.
+fn shared_interface<'t>(host: &'t Host, service: &ServiceKey, server: IpAddr) -> Option<&'t str> {
+    let ServiceKey::Tuple { address: vip, .. } = service else { return None };
+    let towards_server = server::subnet_interface(host, server)?;
+    (server::subnet_interface(host, *vip)? == towards_server).then_some(towards_server)
+}
+
+/// `return-path "snat"`: masquerading needs connection tracking of IPVS's packets.
+fn snat(topology: &Topology, host: &Host, needs: &mut BTreeMap<SysctlKey, Need>) {
+    for service in topology.services.values() {
+        let mode = &service.return_path.mode;
+        if mode.value == ReturnMode::Snat
+            && server::vips(topology, service).any(|vip| server::carries(vip, host))
+            && let Some(key) = SysctlKey::parse("net/ipv4/vs/conntrack")
+        {
+            needs.entry(key).or_insert_with(|| Need {
+                value: "1",
+                unless: None,
+                reason: "return-path \"snat\"",
+                name: service.name.value.as_str().into(),
+                origin: mode.origin,
+            });
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The tunnels that a host declares: device, addresses, and the port that takes GUE apart.
+
+use std::sync::Arc;
+
+use super::{Target, alias};
+use crate::state::{
+    Address, AddressKey, Family, FouKey, FouPort, GueEncap, Inner, Key, Link, LinkKind, Resource, Tunnel, TunnelKind,
+};
+use crate::topology::{Host, Topology, TunnelDevice};
+
+pub(super) fn compile(topology: &Topology, host: &Host, target: &mut Target) {
+    for tunnel in &host.tunnels {
+        let name: Arc<str> = tunnel.name.value.as_str().into();
+        let link = Link {
+            device: LinkKind::Tunnel(device(tunnel)),
+            up: true,
+            mtu: tunnel.mtu.as_ref().map(|mtu| mtu.value),
+            alias: Some(alias(topology)),
+        };
+        target.add(Key::Link(tunnel.name.value.clone()), Resource::Link(Box::new(link)), &name, tunnel.name.origin);
+        for address in &tunnel.addresses {
+            let key = AddressKey {
+                address: address.value.addr(),
+                prefix: address.value.prefix_len(),
+                interface: tunnel.name.value.clone(),
+            };
+            target.add(Key::Address(key), Resource::Address(Address::default()), &name, address.origin);
+        }
+        if let Some(gue) = &tunnel.gue {
+            let family = if tunnel.kind.value.outer_is_ipv6() { Family::Ipv6 } else { Family::Ipv4 };
+            let key = FouKey { port: gue.value.port, family };
+            target.share(Key::Fou(key), Resource::Fou(FouPort { gue: true }), &name, gue.origin);
+        }
+    }
+}
+
+fn device(tunnel: &TunnelDevice) -> Tunnel {
+    let kind = tunnel.kind.value;
+    Tunnel {
+        kind,
+        local: tunnel.local.as_ref().map(|local| local.value),
+        remote: tunnel.remote.as_ref().map(|remote| remote.value),
+        device: tunnel.device.as_ref().map(|device| device.value.clone()),
+        ttl: tunnel.ttl.as_ref().map_or(0, |ttl| ttl.value),
+        inner: (kind == TunnelKind::Ip6tnl).then(|| tunnel.mode.as_ref().map_or(Inner::Any, |mode| mode.value)),
+        key: tunnel.key.as_ref().map(|key| key.value),
+        checksum: tunnel.checksum.value,
+        gue: tunnel.gue.as_ref().map(|gue| GueEncap { port: gue.value.port, checksum: gue.value.checksum }),
+    }
+}

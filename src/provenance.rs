@@ -1,0 +1,29 @@
+//! The user's words for the kernel's objects: what each is called in the topology, where it was written, and what of a
+//! topology is not carried out. Never compared, never part of a state.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::source::Origin;
+use crate::state::Key;
+
+/// Where an object of a desired state comes from, in the user's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provenance {
+    /// `shop`, `shop web3`, `storefront`, `lb1`
+    pub name: Arc<str>,
+    /// The place, or what it is implied by.
+    pub origin: Origin,
+}
+
+/// The user's words for each object of a desired state.
+pub type Names = BTreeMap<Key, Provenance>;
+
+/// Something that the topology says of a host and that this version does not carry out. A plan says it in one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// What, in the user's words: `masquerade on eth1`.
+    pub what: String,
+    /// Where it was written.
+    pub origin: Origin,
+}
