@@ -7,8 +7,16 @@ pub mod fake;
 
 use std::fmt;
 
+use nix::errno::Errno;
+
 use crate::plan::Phase;
-use crate::state::{Observed, Scope};
+use crate::state::{Change, Key, Observed, Scope};
+
+const EEXIST: i32 = Errno::EEXIST as i32;
+const ENOENT: i32 = Errno::ENOENT as i32;
+const ESRCH: i32 = Errno::ESRCH as i32;
+const ENODEV: i32 = Errno::ENODEV as i32;
+const EADDRNOTAVAIL: i32 = Errno::EADDRNOTAVAIL as i32;
 
 /// A network namespace that can be read and changed.
 pub trait Kernel {
@@ -38,6 +46,20 @@ pub struct Refusal {
     pub errno: i32,
     /// The kernel's own words (extended ack), or those of the program that was run; often there are none.
     pub text: Option<String>,
+}
+
+impl Refusal {
+    /// Whether the answer can only come from somebody who wrote since we read: a new key that is there, or an old one that
+    /// is not. Such an object is not ours, and no undo touches it.
+    pub fn proves_another_writer(&self, step: &Change) -> bool {
+        match (&step.before, &step.after) {
+            (None, Some(_)) => self.errno == EEXIST,
+            // A service that is edited answers ENOENT for a scheduler that is missing, and ESRCH for itself.
+            (Some(_), Some(_)) if matches!(step.key, Key::Service(_)) => self.errno == ESRCH,
+            (Some(_), _) => matches!(self.errno, ESRCH | ENOENT | ENODEV | EADDRNOTAVAIL),
+            (None, None) => false,
+        }
+    }
 }
 
 /// Why a namespace could not be read.

@@ -7,3 +7,4 @@ pub mod provenance;
 pub mod source;
 pub mod state;
 pub mod topology;
+pub mod txn;

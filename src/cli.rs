@@ -1,0 +1,108 @@
+//! The commands: one file each, whose doc comment is its help.
+//!
+//! Only this module prints, and it never does so while a transaction runs. It also owns what the rest may not touch: the
+//! command line, the environment and the topology's files.
+
+mod apply;
+mod check;
+mod files;
+mod input;
+mod lab;
+mod output;
+mod plan;
+mod schema;
+mod snapshot;
+
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+/// Terraform for LVS.
+///
+/// One topology file, in KDL or TOML, says what a Linux Virtual Server cluster is. lvsform checks it, compiles it for a
+/// host, shows what would change in that host's kernel, and applies it.
+#[derive(Debug, Parser)]
+#[command(name = "lvsform", version, max_term_width = 100, subcommand_required = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    output: output::OutputArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::Check),
+    Plan(plan::Plan),
+    Apply(apply::Apply),
+    Snapshot(snapshot::Snapshot),
+    Lab(lab::Lab),
+    Schema(schema::Schema),
+}
+
+/// How the process ends. Never above 125, which shells and ssh use for themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, or nothing to do.
+    Done,
+    /// Failed, and nothing was changed.
+    Failed,
+    /// Changes are pending, and `--exit-code` asked to be told.
+    Changes,
+    /// The plan is stale, or someone else is writing.
+    Stale,
+    /// Another run has the lock.
+    Locked,
+    /// Failed, and everything is as it was before.
+    RolledBack,
+    /// Failed, and not everything is as it was before.
+    Incomplete,
+    /// The topology is not valid.
+    Invalid,
+    /// The command line is not valid.
+    Usage,
+    /// What a command in the lab ended with.
+    Command(u8),
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        std::process::ExitCode::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Changes => 2,
+            Exit::Stale => 6,
+            Exit::Locked => 7,
+            Exit::RolledBack => 8,
+            Exit::Incomplete => 9,
+            Exit::Invalid => 10,
+            Exit::Usage => 64,
+            Exit::Command(code) => code,
+        })
+    }
+}
+
+/// Runs one command line.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nobody is left to tell if even this cannot be printed.
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
+                _ => Exit::Usage,
+            };
+        }
+    };
+    let mut out = arguments.output.open();
+    match arguments.command {
+        Command::Check(command) => command.run(&mut out),
+        Command::Plan(command) => command.run(&mut out),
+        Command::Apply(command) => command.run(&mut out),
+        Command::Snapshot(command) => command.run(&mut out),
+        Command::Lab(command) => command.run(&mut out),
+        Command::Schema(command) => command.run(&mut out),
+    }
+}

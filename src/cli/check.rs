@@ -1,0 +1,73 @@
+//! `lvsform check`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::output::Output;
+use super::{Exit, input, plan::Format};
+use crate::source::problem;
+use crate::topology::{Role, Topology};
+
+/// Check topology files, without root, kernel or network
+///
+/// Every problem of every file is shown at its token, with what to do. Each host is compiled, so what passes here can be
+/// planned everywhere.
+///
+/// Exit code: 0 no errors (there may be warnings), 10 the topology is not valid.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Topologies, in KDL (.kdl) or TOML (.toml)
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// How to say it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+impl Check {
+    pub(super) fn run(self, out: &mut Output) -> Exit {
+        let mut exit = Exit::Done;
+        let mut reports = Vec::new();
+        for file in &self.files {
+            let (sources, topology, problems) = input::examine(file);
+            let valid = topology.is_some() && !input::has_errors(&problems);
+            if !valid {
+                exit = Exit::Invalid;
+            }
+            match self.format {
+                Format::Json => reports.push(json!({
+                    "file": file.to_string_lossy(),
+                    "valid": valid,
+                    "problems": problem::json(&problems, &sources),
+                })),
+                Format::Text => {
+                    if !problems.is_empty() {
+                        out.error(&problem::render(&problems, &sources, out.error_style.into()));
+                    }
+                    if let (true, Some(topology)) = (valid, &topology) {
+                        out.say(&format!("{}: {}\n", problem::printable(&file.to_string_lossy()), describe(topology)));
+                    }
+                }
+            }
+        }
+        if self.format == Format::Json {
+            out.json(&json!({ "format": "lvsform-check/1", "files": reports }));
+        }
+        exit
+    }
+}
+
+/// `flash-sale: 1 director, 4 real servers, 1 VIP, 2 services`
+fn describe(topology: &Topology) -> String {
+    let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
+    let directors = topology.hosts.values().filter(|host| host.role == Role::Director).count();
+    let parts = [
+        count(directors, "director"),
+        count(topology.hosts.len() - directors, "real server"),
+        count(topology.vips.len(), "VIP"),
+        count(topology.services.len(), "service"),
+    ];
+    format!("topology {}: {}. No errors.", topology.name.value, parts.join(", "))
+}

@@ -1,0 +1,152 @@
+//! What most commands start from: a topology file, one of its hosts, and a kernel or what was captured of one.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::Exit;
+use super::files::DiskFiles;
+use super::output::Output;
+use crate::compile::{self, Compiled};
+use crate::kernel::linux::Linux;
+use crate::kernel::{Kernel, ReadError};
+use crate::report;
+use crate::rules;
+use crate::source::problem::{self, nearest};
+use crate::source::{self, Problem, Severity, Sources};
+use crate::state::{Observed, Scope};
+use crate::topology::{Host, Topology, decode};
+
+/// Which host of which topology.
+#[derive(Debug, Args)]
+pub struct HostArguments {
+    /// The topology, in KDL (.kdl) or TOML (.toml)
+    pub file: PathBuf,
+    /// Which host of it; by default the one whose `hostname` is this machine's
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+}
+
+/// A topology without an error, and where everything in it was written.
+#[derive(Debug)]
+pub struct Input {
+    /// The files.
+    pub sources: Sources,
+    /// What they say.
+    pub topology: Topology,
+}
+
+/// Reads a topology and says everything that is wrong with it. Warnings do not stop anything.
+pub fn read(file: &Path, out: &mut Output) -> Result<Input, Exit> {
+    let (sources, topology, problems) = examine(file);
+    if !problems.is_empty() {
+        out.error(&problem::render(&problems, &sources, out.error_style.into()));
+    }
+    match topology {
+        Some(topology) if !has_errors(&problems) => Ok(Input { sources, topology }),
+        _ => Err(Exit::Invalid),
+    }
+}
+
+/// Reads a topology, and finds everything that is wrong with it.
+pub fn examine(file: &Path) -> (Sources, Option<Topology>, Vec<Problem>) {
+    let loaded = source::load(file, &DiskFiles);
+    let mut problems = loaded.problems;
+    let (topology, found) = decode::decode(&loaded.tree);
+    problems.extend(found);
+    if let Some(topology) = &topology {
+        problems.extend(rules::check(topology));
+        // What is wrong in the text would only come back in other words.
+        if !has_errors(&problems) {
+            problems.extend(compile::problems(topology));
+        }
+    }
+    (loaded.sources, topology, problems)
+}
+
+/// Whether a topology with these problems can be used.
+pub fn has_errors(problems: &[Problem]) -> bool {
+    problems.iter().any(|problem| problem.severity == Severity::Error)
+}
+
+impl Input {
+    /// The host that was asked for, or the one that this machine is.
+    pub fn host(&self, name: Option<&str>, out: &mut Output) -> Result<&Host, Exit> {
+        let hosts = &self.topology.hosts;
+        let names = || hosts.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let found = match name {
+            Some(name) => hosts.get(name).ok_or_else(|| {
+                let help = match nearest(name, hosts.keys().map(String::as_str)) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("its hosts are: {}", names()),
+                };
+                (format!("the topology has no host `{name}`"), help)
+            }),
+            None => {
+                let own = hostname();
+                hosts.values().find(|host| host.hostname.value == own).ok_or_else(|| {
+                    (
+                        format!("no host of the topology has this machine's name, `{own}`"),
+                        format!("say which it is: --host NAME, one of: {}", names()),
+                    )
+                })
+            }
+        };
+        found.map_err(|(message, help)| {
+            out.error(&report::error(&message, &[], Some(&help), out.error_style));
+            Exit::Usage
+        })
+    }
+}
+
+/// Compiles a host of a topology that has no errors.
+pub fn compile(topology: &Topology, host: &Host) -> Compiled {
+    compile::compile(topology, host, &compile::Allocation::default()).0
+}
+
+/// Opens the kernel of this machine, in one of its namespaces.
+pub fn open(netns: Option<&str>, out: &mut Output) -> Result<Linux, Exit> {
+    Linux::open(netns).map_err(|error| unreadable(&error, out))
+}
+
+/// Reads a kernel.
+pub fn observe(kernel: &mut dyn Kernel, scope: &Scope, out: &mut Output) -> Result<Observed, Exit> {
+    kernel.read(scope).map_err(|error| unreadable(&error, out))
+}
+
+/// Says why a kernel could not be read.
+pub fn unreadable(error: &ReadError, out: &mut Output) -> Exit {
+    let help = match error {
+        ReadError::Capability(_) => {
+            Some("run it as root, or give a captured state in place of the kernel: --live FILE (made by `lvsform snapshot` as root)")
+        }
+        ReadError::NoNamespace(_) => Some("`ip netns list` shows their names"),
+        ReadError::Unsteady { .. } => Some("find out who it is (keepalived? a script in a loop?), and run this again when it is quiet"),
+        ReadError::Failed { .. } | ReadError::Malformed { .. } => None,
+    };
+    out.error(&report::error(&error.to_string(), &[], help, out.error_style));
+    match error {
+        ReadError::Unsteady { .. } => Exit::Stale,
+        _ => Exit::Failed,
+    }
+}
+
+/// Reads what `lvsform snapshot` captured.
+#[expect(clippy::disallowed_methods, reason = "a file that the user named on the command line")]
+pub fn captured(file: &Path, out: &mut Output) -> Result<Observed, Exit> {
+    let failed = |message: String, out: &mut Output| {
+        let help = "it must be what `lvsform snapshot` printed";
+        out.error(&report::error(&message, &[], Some(help), out.error_style));
+        Exit::Failed
+    };
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| failed(format!("cannot read {}: {error}", file.display()), out))?;
+    let captured: report::json::Captured = serde_json::from_str(&text)
+        .map_err(|error| failed(format!("{} is not a captured state: {error}", file.display()), out))?;
+    captured.observed().map_err(|error| failed(format!("{} is not a captured state: {error}", file.display()), out))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the machine's own name picks the host")]
+fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}

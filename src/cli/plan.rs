@@ -1,0 +1,82 @@
+//! `lvsform plan`
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::input::{self, HostArguments, Input};
+use super::output::Output;
+use super::{Exit, plan};
+use crate::plan::{Plan as Planned, Subject};
+use crate::report;
+use crate::state::{Observed, Scope};
+use crate::topology::{Host, Ownership};
+
+/// Show what applying a topology would change in a host's kernel
+///
+/// Reads the kernel and changes nothing. Each change is shown with its place in the file and with what it does to live
+/// connections.
+///
+/// Exit code: 0; with --exit-code 2 where there are changes; 10 the topology is not valid; 6 someone else is writing.
+#[derive(Debug, Args)]
+pub struct Plan {
+    #[command(flatten)]
+    host: HostArguments,
+    /// A captured state in place of the kernel; needs neither root nor IPVS
+    #[arg(long, value_name = "FILE", conflicts_with = "netns")]
+    live: Option<PathBuf>,
+    /// A network namespace, by its name under /run/netns
+    #[arg(long, value_name = "NAME")]
+    netns: Option<String>,
+    /// How to say it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// End with 2 where there are changes
+    #[arg(long)]
+    exit_code: bool,
+}
+
+/// How a command says what it found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// for people
+    Text,
+    /// for programs; versioned
+    Json,
+}
+
+impl Plan {
+    pub(super) fn run(self, out: &mut Output) -> Exit {
+        self.try_run(out).unwrap_or_else(|exit| exit)
+    }
+
+    fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
+        let input = input::read(&self.host.file, out)?;
+        let host = input.host(self.host.host.as_deref(), out)?;
+        let compiled = input::compile(&input.topology, host);
+        let observed = match &self.live {
+            Some(file) => input::captured(file, out)?,
+            None => {
+                let mut kernel = input::open(self.netns.as_deref(), out)?;
+                input::observe(&mut kernel, &Scope::of(&compiled.state), out)?
+            }
+        };
+        let plan = plan::make(&input, host, &compiled, &observed);
+        match self.format {
+            Format::Text => out.say(&report::text::plan(&plan, &input.sources, out.style)),
+            Format::Json => out.json(&report::json::plan(&plan, &input.sources)),
+        }
+        Ok(if self.exit_code && !plan.is_empty() { Exit::Changes } else { Exit::Done })
+    }
+}
+
+/// The plan of one host.
+pub(super) fn make(input: &Input, host: &Host, compiled: &crate::compile::Compiled, observed: &Observed) -> Planned {
+    let subject = Subject {
+        host: host.name.value.clone(),
+        role: host.role,
+        topology: input.topology.name.value.clone(),
+        exclusive: input.topology.ownership.value == Ownership::Exclusive,
+    };
+    Planned::make(subject, &compiled.state, &compiled.names, observed, &compiled.left_out)
+}
