@@ -41,7 +41,7 @@ impl Apply {
     fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
         let input = input::read(&self.host.file, out)?;
         let host = input.host(self.host.host.as_deref(), out)?;
-        let compiled = input::compile(&input.topology, host);
+        let compiled = input::compile(&input, host, out)?;
         let scope = Scope::of(&compiled.state);
         let mut kernel = input::open(self.netns.as_deref(), out)?;
 

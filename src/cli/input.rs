@@ -36,19 +36,17 @@ pub struct Input {
     pub topology: Topology,
 }
 
-/// Reads a topology and says everything that is wrong with it. Warnings do not stop anything.
+/// Reads a topology and says everything that is wrong with it as far as no host is compiled. Warnings do not stop anything.
 pub fn read(file: &Path, out: &mut Output) -> Result<Input, Exit> {
     let (sources, topology, problems) = examine(file);
-    if !problems.is_empty() {
-        out.error(&problem::render(&problems, &sources, out.error_style.into()));
-    }
+    say(&problems, &sources, out);
     match topology {
         Some(topology) if !has_errors(&problems) => Ok(Input { sources, topology }),
         _ => Err(Exit::Invalid),
     }
 }
 
-/// Reads a topology, and finds everything that is wrong with it.
+/// Reads a topology, and finds everything that is wrong with it as far as no host is compiled.
 pub fn examine(file: &Path) -> (Sources, Option<Topology>, Vec<Problem>) {
     let loaded = source::load(file, &DiskFiles);
     let mut problems = loaded.problems;
@@ -56,12 +54,15 @@ pub fn examine(file: &Path) -> (Sources, Option<Topology>, Vec<Problem>) {
     problems.extend(found);
     if let Some(topology) = &topology {
         problems.extend(rules::check(topology));
-        // What is wrong in the text would only come back in other words.
-        if !has_errors(&problems) {
-            problems.extend(compile::problems(topology));
-        }
     }
     (loaded.sources, topology, problems)
+}
+
+/// Shows problems, if there are any.
+pub fn say(problems: &[Problem], sources: &Sources, out: &mut Output) {
+    if !problems.is_empty() {
+        out.error(&problem::render(problems, sources, out.error_style.into()));
+    }
 }
 
 /// Whether a topology with these problems can be used.
@@ -99,9 +100,11 @@ impl Input {
     }
 }
 
-/// Compiles a host of a topology that has no errors.
-pub fn compile(topology: &Topology, host: &Host) -> Compiled {
-    compile::compile(topology, host, &compile::Allocation::default()).0
+/// Compiles a host, and says what only that finds wrong.
+pub fn compile(input: &Input, host: &Host, out: &mut Output) -> Result<Compiled, Exit> {
+    let (compiled, _) = compile::compile(&input.topology, host, &compile::Allocation::default());
+    say(&compiled.problems, &input.sources, out);
+    if has_errors(&compiled.problems) { Err(Exit::Invalid) } else { Ok(compiled) }
 }
 
 /// Opens the kernel of this machine, in one of its namespaces.

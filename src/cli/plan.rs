@@ -53,7 +53,7 @@ impl Plan {
     fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
         let input = input::read(&self.host.file, out)?;
         let host = input.host(self.host.host.as_deref(), out)?;
-        let compiled = input::compile(&input.topology, host);
+        let compiled = input::compile(&input, host, out)?;
         let observed = match &self.live {
             Some(file) => input::captured(file, out)?,
             None => {

@@ -35,7 +35,7 @@ impl Snapshot {
             Some(file) => {
                 let input = input::read(file, out)?;
                 let host = input.host(self.host.as_deref(), out)?;
-                Scope::of(&input::compile(&input.topology, host).state)
+                Scope::of(&input::compile(&input, host, out)?.state)
             }
         };
         let mut kernel = input::open(self.netns.as_deref(), out)?;
