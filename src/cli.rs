@@ -5,7 +5,7 @@
 
 mod apply;
 mod check;
-mod files;
+pub mod files;
 mod input;
 mod lab;
 mod output;
