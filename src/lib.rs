@@ -1,7 +1,9 @@
 //! `lvsform`: a compiler from a topology file and a live kernel to the verified kernel.
 
+pub mod cli;
 pub mod compile;
 pub mod kernel;
+pub mod lab;
 pub mod plan;
 pub mod source;
 pub mod state;

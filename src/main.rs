@@ -1,3 +1,10 @@
 //! Arguments in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use lvsform::cli::Cli;
+
+fn main() -> ExitCode {
+    ExitCode::from(Cli::parse().command.run())
+}

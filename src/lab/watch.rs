@@ -1,0 +1,129 @@
+//! Starts a guest inside the fence, passes on what it writes while it writes, and ends it: by itself, by its time, by a signal.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal, killpg};
+use nix::sys::signalfd::SignalFd;
+use nix::unistd::Pid;
+
+use super::fence::{self, User};
+use super::work::Work;
+use super::{LabError, Machine, host};
+
+/// How long output may lie before it is passed on, in milliseconds.
+const TICK: u8 = 20;
+
+/// How a guest ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Itself,
+    TimedOut,
+    Interrupted,
+}
+
+/// Runs the guest to its end. The thread that starts it takes the fence on and lives as long as the guest does.
+pub(super) fn watch(
+    machine: &Machine,
+    work: &Work,
+    user: &User,
+    hidden: &[PathBuf],
+    limit: Duration,
+    out: &mut (dyn Write + Send),
+    err: &mut (dyn Write + Send),
+) -> Result<Ending, LabError> {
+    let mut words = user.command()?;
+    words.extend((machine.command)(work));
+    let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
+    let before = signals.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK).map_err(host("hold signals back"))?;
+    let ended = std::thread::scope(|scope| {
+        let guest = scope.spawn(|| {
+            let signals = SignalFd::new(&signals).map_err(host("hold signals back"))?;
+            let writable: [&Path; 2] = [&work.results, &work.memory];
+            fence::enter(&writable, hidden)?;
+            let mut child = start(&words, work).map_err(host(format!("start {}", words[0].display())))?;
+            let mut outputs = [Output::new(&work.stdout, out), Output::new(&work.stderr, err)];
+            let ending = wait(&mut child, &signals, limit, &mut outputs);
+            // The guest may have processes of its own; all are in its process group.
+            end(&mut child);
+            outputs.iter_mut().for_each(Output::pass_on);
+            ending.map_err(host("wait for the guest"))
+        });
+        guest.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    before.thread_set_mask().map_err(host("let signals through"))?;
+    ended
+}
+
+fn start(words: &[std::ffi::OsString], work: &Work) -> io::Result<Child> {
+    Command::new(&words[0])
+        .args(&words[1..])
+        .env_clear()
+        // User-Mode Linux keeps its memory in TMPDIR and its control socket in HOME.
+        .env("TMPDIR", &work.memory)
+        .env("HOME", &work.memory)
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(work.console()?)
+        .stderr(work.console()?)
+        .process_group(0)
+        .spawn()
+}
+
+fn wait(child: &mut Child, signals: &SignalFd, limit: Duration, outputs: &mut [Output<'_>]) -> io::Result<Ending> {
+    let started = Instant::now();
+    loop {
+        let mut ready = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut ready, PollTimeout::from(TICK)) {
+            Ok(0) | Err(nix::Error::EINTR) => {}
+            Ok(_) => return Ok(Ending::Interrupted),
+            Err(cause) => return Err(cause.into()),
+        }
+        outputs.iter_mut().for_each(Output::pass_on);
+        if child.try_wait()?.is_some() {
+            return Ok(Ending::Itself);
+        }
+        if started.elapsed() >= limit {
+            return Ok(Ending::TimedOut);
+        }
+    }
+}
+
+/// Ends the guest and whatever is left of it.
+fn end(child: &mut Child) {
+    if let Ok(id) = i32::try_from(child.id()) {
+        let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
+    }
+    let _ = child.wait();
+}
+
+/// One stream of the command: a file that the guest adds to, and how much of it was passed on.
+struct Output<'a> {
+    from: &'a File,
+    passed: u64,
+    to: &'a mut (dyn Write + Send),
+}
+
+impl<'a> Output<'a> {
+    fn new(from: &'a File, to: &'a mut (dyn Write + Send)) -> Self {
+        Self { from, passed: 0, to }
+    }
+
+    /// Passes on what is new. A reader that went away does not end the command.
+    fn pass_on(&mut self) {
+        let mut buffer = [0; 16 * 1024];
+        while let Ok(read @ 1..) = self.from.read_at(&mut buffer, self.passed) {
+            self.passed += read as u64;
+            let _ = self.to.write_all(&buffer[..read]);
+        }
+        let _ = self.to.flush();
+    }
+}
