@@ -45,10 +45,10 @@ impl User {
         }
     }
 
-    /// The words before the guest's own: become this user for good, and die with us.
+    /// The words before the guest's own: become this user for good.
     pub fn command(self) -> Result<Vec<OsString>, LabError> {
         let [setpriv] = program::find_all([("setpriv", "util-linux")])?;
-        let mut words: Vec<OsString> = vec![setpriv.into(), "--pdeathsig=KILL".into(), "--no-new-privs".into()];
+        let mut words: Vec<OsString> = vec![setpriv.into(), "--no-new-privs".into()];
         if self.drop {
             words.extend([format!("--reuid={}", self.uid).into(), format!("--regid={}", self.gid).into()]);
             words.push("--clear-groups".into());
@@ -93,8 +93,14 @@ fn closed(path: &Path, from: &Path, user: &User) -> Option<PathBuf> {
                 () if found.gid() == user.gid => found.mode() >> 3,
                 () => found.mode(),
             };
-            // To pass a folder takes 1; to use what stands at the end takes 4 and 1, for a folder as for a program.
-            let wanted = if *step == path { 0o5 } else { 0o1 };
+            // To pass a folder takes 1; to use what stands at the end takes 4, and 1 too if it is a folder or a program.
+            let wanted = if *step != path {
+                0o1
+            } else if found.mode() & 0o111 == 0 {
+                0o4
+            } else {
+                0o5
+            };
             allowed & wanted != wanted
         })
         .map(Path::to_path_buf)

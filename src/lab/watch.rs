@@ -1,5 +1,6 @@
 //! Starts a guest inside the fence, passes on what it writes while it writes, and ends it: by itself, by its time, by a signal.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -10,8 +11,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::sys::signalfd::SignalFd;
+use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
 use super::fence::{self, User};
@@ -39,30 +42,34 @@ pub(super) fn watch(
     out: &mut (dyn Write + Send),
     err: &mut (dyn Write + Send),
 ) -> Result<Ending, LabError> {
-    let mut words = user.command()?;
+    let fenced = user.command()?;
+    let busybox = machine.busybox.as_path();
+    let mut words = fenced.clone();
     words.extend((machine.command)(work));
     let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
     let before = signals.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK).map_err(host("hold signals back"))?;
+    set_child_subreaper(true).map_err(host("watch over the guest's processes"))?;
     let ended = std::thread::scope(|scope| {
         let guest = scope.spawn(|| {
             let signals = SignalFd::new(&signals).map_err(host("hold signals back"))?;
             let writable: [&Path; 2] = [&work.results, &work.memory];
             fence::enter(&writable, hidden)?;
             let mut child = start(&words, work).map_err(host(format!("start {}", words[0].display())))?;
+            let guard = guard(&fenced, busybox, &child);
             let mut outputs = [Output::new(&work.stdout, out), Output::new(&work.stderr, err)];
-            let ending = wait(&mut child, &signals, limit, &mut outputs);
-            // The guest may have processes of its own; all are in its process group.
+            let ending = guard.and_then(|_guard| wait(&mut child, &signals, limit, &mut outputs));
             end(&mut child);
             outputs.iter_mut().for_each(Output::pass_on);
             ending.map_err(host("wait for the guest"))
         });
         guest.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
+    let _ = set_child_subreaper(false);
     before.thread_set_mask().map_err(host("let signals through"))?;
     ended
 }
 
-fn start(words: &[std::ffi::OsString], work: &Work) -> io::Result<Child> {
+fn start(words: &[OsString], work: &Work) -> io::Result<Child> {
     Command::new(&words[0])
         .args(&words[1..])
         .env_clear()
@@ -75,6 +82,23 @@ fn start(words: &[std::ffi::OsString], work: &Work) -> io::Result<Child> {
         .stdout(work.console()?)
         .stderr(work.console()?)
         .process_group(0)
+        .spawn()
+}
+
+/// Ends the guest when we are gone, however we went: it reads from a pipe that only we hold open.
+fn guard(words: &[OsString], busybox: &Path, guest: &Child) -> io::Result<Child> {
+    let group = i32::try_from(guest.id()).map_err(io::Error::other)?;
+    let [first, rest @ ..] = words else { return Err(io::ErrorKind::InvalidInput.into()) };
+    Command::new(first)
+        .args(rest)
+        .arg(busybox)
+        .args(["sh", "-c", "read gone; kill -KILL 0"])
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(group)
         .spawn()
 }
 
@@ -97,12 +121,13 @@ fn wait(child: &mut Child, signals: &SignalFd, limit: Duration, outputs: &mut [O
     }
 }
 
-/// Ends the guest and whatever is left of it.
+/// Ends the guest and every process of its own, and returns when all are gone. Those whose parent died became our children.
 fn end(child: &mut Child) {
-    if let Ok(id) = i32::try_from(child.id()) {
-        let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
-    }
+    let Ok(id) = i32::try_from(child.id()) else { return };
+    let group = Pid::from_raw(id);
+    let _ = killpg(group, Signal::SIGKILL);
     let _ = child.wait();
+    while waitpid(Pid::from_raw(-id), None).is_ok() {}
 }
 
 /// One stream of the command: a file that the guest adds to, and how much of it was passed on.
