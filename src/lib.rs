@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod compile;
 pub mod kernel;
+pub mod lab;
 pub mod plan;
 pub mod provenance;
 pub mod source;
