@@ -3,6 +3,7 @@
 pub mod compile;
 pub mod kernel;
 pub mod plan;
+pub mod report;
 pub mod source;
 pub mod state;
 pub mod topology;
