@@ -9,7 +9,7 @@ pub mod ipvs;
 pub mod linux;
 mod module;
 pub mod netlink;
-mod netns;
+pub mod netns;
 pub mod rtnl;
 mod sysctl;
 

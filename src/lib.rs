@@ -6,6 +6,7 @@ pub mod kernel;
 pub mod lab;
 pub mod plan;
 pub mod provenance;
+pub mod report;
 pub mod source;
 pub mod state;
 pub mod topology;

@@ -142,7 +142,7 @@ fn verify(kernel: &mut dyn Kernel, run: &Run<'_>, scope: &Scope) -> Option<Failu
         Ok(live) => live,
         Err(error) => return Some(Failure::Reading(error)),
     };
-    let mut differences = diff::diff(run.wanted, &live, run.exclusive);
+    let mut differences = diff(run.wanted, &live, run.exclusive);
     if !differences.is_empty() {
         let touched: BTreeSet<&Key> = run.phases.iter().flat_map(|phase| &phase.steps).map(|step| &step.key).collect();
         differences.retain(|change| change.after.is_some() || touched.contains(&change.key));

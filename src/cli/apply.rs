@@ -11,6 +11,7 @@ use super::{Exit, plan};
 use crate::kernel::netns;
 use crate::report::{self, failure};
 use crate::state::Scope;
+use crate::topology::Ownership;
 use crate::txn::lock::{self, LockError};
 use crate::txn::{self, Ended, Run};
 
@@ -64,11 +65,12 @@ impl Apply {
             out.error(&report::error(message, &[], Some("run it again and read the new plan"), out.error_style));
             return Err(Exit::Stale);
         }
-        let run = Run { wanted: &compiled.state, exclusive: plan.subject.exclusive, observed: &observed, phases: plan.phases.clone() };
+        let exclusive = input.topology.ownership.value == Ownership::Exclusive;
+        let run = Run { wanted: &compiled.state, exclusive, observed: &observed, phases: plan.phases.clone() };
         let ended = txn::run(&mut kernel, run);
         Ok(match &ended {
             Ended::Applied => {
-                out.say(&report::text::applied(&plan, out.style));
+                out.say(&report::text::applied(&plan));
                 Exit::Done
             }
             Ended::RolledBack(_) | Ended::Incomplete(..) | Ended::Unreadable(..) => {

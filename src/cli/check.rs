@@ -8,7 +8,7 @@ use serde_json::json;
 use super::output::Output;
 use super::{Exit, input, plan::Format};
 use crate::compile;
-use crate::source::problem;
+use crate::source::{printable, problem};
 use crate::topology::{Role, Topology};
 
 /// Check topology files, without root, kernel or network
@@ -50,7 +50,7 @@ impl Check {
                 Format::Text => {
                     input::say(&problems, &sources, out);
                     if let (true, Some(topology)) = (valid, &topology) {
-                        out.say(&format!("{}: {}\n", problem::printable(&file.to_string_lossy()), describe(topology)));
+                        out.say(&format!("{}: {}\n", printable(&file.to_string_lossy()), describe(topology)));
                     }
                 }
             }

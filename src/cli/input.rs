@@ -61,7 +61,7 @@ pub fn examine(file: &Path) -> (Sources, Option<Topology>, Vec<Problem>) {
 /// Shows problems, if there are any.
 pub fn say(problems: &[Problem], sources: &Sources, out: &mut Output) {
     if !problems.is_empty() {
-        out.error(&problem::render(problems, sources, out.error_style.into()));
+        out.error(&problem::render(problems, sources, out.problem_style()));
     }
 }
 
@@ -144,7 +144,7 @@ pub fn captured(file: &Path, out: &mut Output) -> Result<Observed, Exit> {
     };
     let text = std::fs::read_to_string(file)
         .map_err(|error| failed(format!("cannot read {}: {error}", file.display()), out))?;
-    let captured: report::json::Captured = serde_json::from_str(&text)
+    let captured: report::captured::Captured = serde_json::from_str(&text)
         .map_err(|error| failed(format!("{} is not a captured state: {error}", file.display()), out))?;
     captured.observed().map_err(|error| failed(format!("{} is not a captured state: {error}", file.display()), out))
 }

@@ -40,7 +40,7 @@ impl Snapshot {
         };
         let mut kernel = input::open(self.netns.as_deref(), out)?;
         let observed = input::observe(&mut kernel, &scope, out)?;
-        out.json(&report::json::Captured::new(observed));
+        out.json(&report::captured::Captured::new(observed));
         Ok(Exit::Done)
     }
 }

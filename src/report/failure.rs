@@ -3,7 +3,8 @@
 
 use std::fmt::Write as _;
 
-use super::{Style, error, printable};
+use super::text::Style;
+use super::{error, line, printable};
 use crate::kernel::Refusal;
 use crate::provenance::Names;
 use crate::source::Sources;
@@ -109,7 +110,7 @@ fn object(key: &Key, names: &Names, sources: &Sources) -> String {
     match names.get(key) {
         Some(provenance) => {
             let kind = identity.split(' ').next().unwrap_or_default().to_owned();
-            let place = provenance.origin.span().map(|span| format!(", {}", super::place(sources, span))).unwrap_or_default();
+            let place = provenance.origin.span().map(|span| format!(", {}", line(span, sources))).unwrap_or_default();
             format!("{kind} {} ({identity}{place})", printable(&provenance.name))
         }
         None => identity,
@@ -120,6 +121,7 @@ fn verb(change: &Change) -> &'static str {
     match change.action() {
         Action::Add => "add",
         Action::Change => "change",
+        Action::Restore => "put back",
         Action::Replace => "replace",
         Action::Delete => "delete",
     }

@@ -62,7 +62,7 @@ pub(super) fn undo(
         if changes.is_empty() {
             break;
         }
-        for phase in order::order(&changes, &live) {
+        for phase in order(&changes, &live) {
             for (step, outcome) in phase.steps.iter().zip(kernel.run(&phase)) {
                 if let Outcome::Refused(refusal) = outcome {
                     refusals.insert(step.key.clone(), refusal);
