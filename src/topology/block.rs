@@ -337,7 +337,8 @@ fn read_field(cx: &mut Context, field: &'static Field, node: &Node) -> Vec<At<Va
     values
 }
 
-fn unknown(cx: &mut Context, kind: &'static Kind, node: &Node) {
+/// Says that nothing of this word may stand in a block of `kind`.
+pub fn unknown(cx: &mut Context, kind: &'static Kind, node: &Node) {
     let word = &*node.key;
     let main = match kind.form {
         Form::Main { key, .. } => Some(key),
@@ -452,9 +453,12 @@ impl Block {
 
     /// `KIND.NAME`
     pub fn objects(&self, word: &str) -> Vec<At<String>> {
-        self.every(word, |value| {
-            if let Value::Object(target, name) = value { Some(format!("{}.{name}", target.word())) } else { None }
-        })
+        self.every(
+            word,
+            |value| {
+                if let Value::Object(target, name) = value { Some(format!("{}.{name}", target.word())) } else { None }
+            },
+        )
     }
 
     /// The name, main value or key; `None` where it is wrong.

@@ -114,7 +114,7 @@ impl Names {
         }
     }
 
-    fn nearest(&self, target: Target, name: &str) -> Option<String> {
+    fn nearest(&self, target: Target, name: &str, budget: &mut usize) -> Option<String> {
         let role = |wanted| move |(name, (role, _)): (&'_ String, &'_ (Role, Span))| (*role == wanted).then(|| name.clone());
         let known: Vec<String> = match target {
             Target::Director => self.hosts.iter().filter_map(role(Role::Director)).collect(),
@@ -122,6 +122,7 @@ impl Names {
             Target::Host | Target::Tunnel => self.hosts.keys().cloned().collect(),
             Target::Vip | Target::Pool | Target::Service => self.of(target.word()).map(str::to_owned).collect(),
         };
+        *budget = budget.checked_sub(known.len())?;
         nearest(name, known.iter().map(String::as_str)).map(str::to_owned)
     }
 }
@@ -200,16 +201,13 @@ fn add_hosts(cx: &mut Context, topology: &mut Topology, names: &mut Names, block
     }
 }
 
-/// With so many names that lead nowhere, looking for the nearest of each helps nobody.
-const NEAREST_LOOKUPS: usize = 100;
+/// So many known names are compared at most: with more that lead nowhere, the nearest of each helps nobody.
+const COMPARED: usize = 50_000;
 
 /// Looks up every name, and finds the host of each server.
 fn link(cx: &mut Context, topology: &mut Topology, names: &Names) {
-    let mut lookups = 0;
-    let mut near = |target: Target, name: &str| {
-        lookups += 1;
-        if lookups > NEAREST_LOOKUPS { None } else { names.nearest(target, name) }
-    };
+    let mut budget = COMPARED;
+    let mut near = |target: Target, name: &str| names.nearest(target, name, &mut budget);
     for (target, name, span) in std::mem::take(&mut cx.references) {
         if !names.has(target, &name) {
             let elsewhere = [Target::Director, Target::RealServer, Target::Vip, Target::Pool, Target::Service]
@@ -254,7 +252,11 @@ struct Lost {
     address: Option<IpAddr>,
 }
 
-fn find_host(server: &Server, hosts: &BTreeMap<String, Host>, owners: &HashMap<IpAddr, &str>) -> Result<Option<At<String>>, Lost> {
+fn find_host(
+    server: &Server,
+    hosts: &BTreeMap<String, Host>,
+    owners: &HashMap<IpAddr, &str>,
+) -> Result<Option<At<String>>, Lost> {
     match (&server.host, &server.address) {
         (Some(At { value: name, origin }), address) => {
             let Some(host) = hosts.get(name) else { return Err(Lost { name: name.clone(), origin: *origin, address: None }) };

@@ -7,8 +7,7 @@ use super::shape::{Child, Constant, Field, Form, Kind, Need, Target, Type, Whose
 /// The words of forwarding methods.
 pub const METHODS: &[&str] = &["nat", "dr", "tun"];
 /// The kernel's schedulers.
-pub const SCHEDULERS: &[&str] =
-    &["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "dh", "sed", "nq", "fo", "ovf", "mh", "twos"];
+pub const SCHEDULERS: &[&str] = &["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "dh", "sed", "nq", "fo", "ovf", "mh", "twos"];
 const PROTOCOLS: &[&str] = &["tcp", "udp", "sctp"];
 const FAMILIES: &[&str] = &["ipv4", "ipv6"];
 const CHECKSUMS: &[&str] = &["none", "csum", "remcsum"];
@@ -79,8 +78,7 @@ pub static TOPOLOGY: Kind = Kind {
 };
 
 const HOSTNAME: Field = field("hostname", Type::Hostname, "Picks the host when --host is not given; default: the name.");
-const QUIESCE: Field =
-    field("quiesce", Type::Boolean, "Gives the host weight 0 in every service.").or(Constant::Boolean(false));
+const QUIESCE: Field = field("quiesce", Type::Boolean, "Gives the host weight 0 in every service.").or(Constant::Boolean(false));
 
 /// `director`
 pub static DIRECTOR: Kind = Kind {
@@ -190,11 +188,18 @@ pub static VIP: Kind = Kind {
     doc: "A virtual address, of one family or both.",
     example: "vip \"storefront\" {\n    address \"10.0.0.100\" \"2001:db8:1::100\"\n    directors \"lb1\" \"lb2\"\n    holder \"lb1\"\n}",
     fields: &[
-        field("address", Type::Address { whose: Whose::Vip, ranges: true }, "The addresses, without prefix length.").list().required(),
+        field("address", Type::Address { whose: Whose::Vip, ranges: true }, "The addresses, without prefix length.")
+            .list()
+            .required(),
         field("directors", Type::Reference(Target::Director), "Who carries its services; default: every director.").list(),
         field("holder", Type::Reference(Target::Director), "The one of them that has the address."),
-        field("interface", Type::Interface, "Where it is placed; default: the device whose subnet holds it, else a dummy device."),
-        field("managed", Type::Boolean, "False where something else places it: keepalived, a BGP speaker.").or(Constant::Boolean(true)),
+        field(
+            "interface",
+            Type::Interface,
+            "Where it is placed; default: the device whose subnet holds it, else a dummy device.",
+        ),
+        field("managed", Type::Boolean, "False where something else places it: keepalived, a BGP speaker.")
+            .or(Constant::Boolean(true)),
     ],
     kinds: &[],
 };
@@ -234,7 +239,8 @@ pub static SERVICE: Kind = Kind {
     example: "service \"shop\" {\n    listen vip=\"storefront\" port=443\n    forward \"dr\"\n    scheduler \"wlc\"\n    pool \"web\"\n    drain \"2m\"\n}",
     fields: &[
         field("pool", Type::Reference(Target::Pool), "Its pools.").list(),
-        field("drain", Type::Duration { min: 0, max: 31 * 86_400 }, "How long a server that goes away is let go.").or(Constant::Seconds(0)),
+        field("drain", Type::Duration { min: 0, max: 31 * 86_400 }, "How long a server that goes away is let go.")
+            .or(Constant::Seconds(0)),
     ],
     kinds: &[must(&LISTEN), must(&FORWARD), may(&SCHEDULER), may(&PERSISTENCE), may(&SERVER), may(&RETURN_PATH)],
 };
@@ -252,7 +258,11 @@ pub static LISTEN: Kind = Kind {
         field("server-port", PORT, "The servers' port; nat only; default: the port."),
         field("family", Type::Word(FAMILIES), "Only the VIP's addresses of this family."),
         field("one-packet", Type::Boolean, "Schedules each datagram by itself; udp only.").or(Constant::Boolean(false)),
-        field("fwmark", Type::Integer { min: 1, max: 4_294_967_295 }, "The mark of the packets; beside it stands `match`, or `vip` where something else marks."),
+        field(
+            "fwmark",
+            Type::Integer { min: 1, max: 4_294_967_295 },
+            "The mark of the packets; beside it stands `match`, or `vip` where something else marks.",
+        ),
     ],
     kinds: &[may(&MATCH)],
 };
@@ -280,7 +290,8 @@ pub static FORWARD: Kind = Kind {
     fields: &[
         field("encap", Type::Word(&["ipip", "gre", "gue"]), "What tun wraps packets in.").or(Constant::Word("ipip")),
         field("port", PORT, "The UDP port of gue."),
-        field("checksum", Type::Word(CHECKSUMS), "The checksum of the outer header; gre and gue, remcsum gue alone.").or(Constant::Word("none")),
+        field("checksum", Type::Word(CHECKSUMS), "The checksum of the outer header; gre and gue, remcsum gue alone.")
+            .or(Constant::Word("none")),
     ],
     kinds: &[],
 };
@@ -293,7 +304,8 @@ pub static SCHEDULER: Kind = Kind {
     example: "scheduler \"mh\" port=#true fallback=#true",
     fields: &[
         field("port", Type::Boolean, "sh and mh: the client's port counts too.").or(Constant::Boolean(false)),
-        field("fallback", Type::Boolean, "sh and mh: another server where the chosen one is quiesced.").or(Constant::Boolean(false)),
+        field("fallback", Type::Boolean, "sh and mh: another server where the chosen one is quiesced.")
+            .or(Constant::Boolean(false)),
     ],
     kinds: &[],
 };
@@ -305,8 +317,10 @@ pub static PERSISTENCE: Kind = Kind {
     doc: "A client stays with its server for so long.",
     example: "persistence \"5m\" client-prefix=24 client-prefix6=64",
     fields: &[
-        field("client-prefix", Type::Integer { min: 1, max: 32 }, "IPv4 clients of one prefix are one client.").or(Constant::Integer(32)),
-        field("client-prefix6", Type::Integer { min: 1, max: 128 }, "IPv6 clients of one prefix are one client.").or(Constant::Integer(128)),
+        field("client-prefix", Type::Integer { min: 1, max: 32 }, "IPv4 clients of one prefix are one client.")
+            .or(Constant::Integer(32)),
+        field("client-prefix6", Type::Integer { min: 1, max: 128 }, "IPv6 clients of one prefix are one client.")
+            .or(Constant::Integer(128)),
         field("engine", Type::Word(&["sip"]), "Tells clients apart by their SIP Call-ID; udp listens only."),
     ],
     kinds: &[],
@@ -348,7 +362,11 @@ pub static SYNC: Kind = Kind {
         field("group", Type::Multicast, "The multicast group.").or(Constant::Address(IpAddr::V4(Ipv4Addr::new(224, 0, 0, 81)))),
         field("port", PORT, "The UDP port.").or(Constant::Integer(8848)),
         field("ttl", Type::Integer { min: 1, max: 255 }, "The TTL of the messages.").or(Constant::Integer(1)),
-        field("max-length", Type::Integer { min: 1_024, max: 65_487 }, "The longest message in bytes; default: by the device's MTU."),
+        field(
+            "max-length",
+            Type::Integer { min: 1_024, max: 65_487 },
+            "The longest message in bytes; default: by the device's MTU.",
+        ),
         field("master", Type::Reference(Target::Director), "Who sends.").list(),
         field("backup", Type::Reference(Target::Director), "Who receives.").list(),
     ],
@@ -388,8 +406,16 @@ pub static POLICY: Kind = Kind {
     example: "policy {\n    max-deletes \"20%\"\n    min-servers \"50%\"\n    protect \"service.shop\"\n}",
     fields: &[
         field("max-deletes", Type::Amount, "Objects that a plan may delete, or a share of what the topology owns there."),
-        field("max-connections-cut", Type::Integer { min: 0, max: 4_294_967_295 }, "Active connections of servers deleted before they are drained."),
-        field("min-servers", Type::Amount, "Servers of weight over 0 that each service keeps throughout, or a share of those before."),
+        field(
+            "max-connections-cut",
+            Type::Integer { min: 0, max: 4_294_967_295 },
+            "Active connections of servers deleted before they are drained.",
+        ),
+        field(
+            "min-servers",
+            Type::Amount,
+            "Servers of weight over 0 that each service keeps throughout, or a share of those before.",
+        ),
         field("protect", Type::Object, "Objects that no plan deletes.").list(),
     ],
     kinds: &[],

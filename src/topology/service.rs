@@ -28,10 +28,9 @@ pub fn service(cx: &mut Context, block: &Block) -> Option<Service> {
 }
 
 fn listen(cx: &mut Context, block: &Block) -> Option<Listen> {
-    let family = block.word("family").map(|At { value, origin }| At {
-        value: if value == "ipv4" { Family::Ipv4 } else { Family::Ipv6 },
-        origin,
-    });
+    let family = block
+        .word("family")
+        .map(|At { value, origin }| At { value: if value == "ipv4" { Family::Ipv4 } else { Family::Ipv6 }, origin });
     let matches: Vec<Match> = block.of("match").filter_map(matching).collect();
     let first_match = block.of("match").next().map(|block| block.span);
     let Some(mark_span) = block.given("fwmark") else {

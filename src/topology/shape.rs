@@ -36,7 +36,7 @@ pub struct Child {
 }
 
 /// How often a kind stands, and what stands behind its word.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Form {
     /// Nothing, and once: `policy { … }`.
     Once,
@@ -102,7 +102,7 @@ pub enum Constant {
 }
 
 /// What a value may be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Type {
     /// an integer
     Integer {
@@ -287,7 +287,12 @@ impl fmt::Display for Type {
             Type::Network => f.write_str("an address with its prefix length, like \"10.0.0.2/24\""),
             Type::Subnet => f.write_str("a subnet, like \"10.0.0.0/24\""),
             Type::Reference(target) => match target {
-                Target::Director | Target::Host | Target::Vip | Target::Pool | Target::Service | Target::Tunnel
+                Target::Director
+                | Target::Host
+                | Target::Vip
+                | Target::Pool
+                | Target::Service
+                | Target::Tunnel
                 | Target::RealServer => write!(f, "the name of a {}", target.word()),
             },
             Type::Via => f.write_str("the name of a vip, or an address"),

@@ -369,7 +369,9 @@ mod tests {
     #[test]
     fn addresses_that_the_kernel_refuses_are_refused() {
         let server = Type::Address { whose: Whose::Server, ranges: true };
-        for bad in ["0.0.0.0", "224.0.0.1", "255.255.255.255", "::", "ff02::1", "fe80::1", "::ffff:10.0.0.1", "10.0.0.01", "1.2.3"] {
+        for bad in
+            ["0.0.0.0", "224.0.0.1", "255.255.255.255", "::", "ff02::1", "fe80::1", "::ffff:10.0.0.1", "10.0.0.01", "1.2.3"]
+        {
             assert!(text(server, bad).is_err(), "{bad}");
         }
     }
