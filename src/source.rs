@@ -152,6 +152,14 @@ impl Sources {
 }
 
 impl SourceFile {
+    /// The bytes of a line, counted from 1, without its line break.
+    pub fn line(&self, number: usize) -> Option<Range<usize>> {
+        let start = *self.line_starts.get(number.checked_sub(1)?)? as usize;
+        let end = self.line_starts.get(number).map_or(self.text.len(), |next| *next as usize);
+        let line = self.text.get(start..end)?;
+        Some(start..start + line.trim_end_matches(['\n', '\r']).len())
+    }
+
     /// The position of a byte.
     pub fn position(&self, byte: u32) -> Position {
         let line = self.line_starts.partition_point(|start| *start <= byte).max(1);
@@ -251,8 +259,8 @@ pub trait Files {
     /// The text of an included file. It must be a regular file below `folder` after all links are followed.
     fn included(&self, folder: &Path, path: &Path) -> Result<Included, Unreadable>;
 
-    /// The paths that match a pattern, sorted.
-    fn matching(&self, pattern: &Path) -> Vec<PathBuf>;
+    /// The paths that match a pattern, sorted. A folder that cannot be looked into is an error: its files would be missed.
+    fn matching(&self, pattern: &Path) -> Result<Vec<PathBuf>, Unreadable>;
 }
 
 /// A file as [`Files`] gives it.

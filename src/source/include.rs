@@ -164,10 +164,10 @@ fn paths(text: &str, here: &Path, folder: &Path, files: &dyn Files) -> Result<(b
     } else {
         PathBuf::from(glob::Pattern::escape(&here.to_string_lossy())).join(text)
     };
-    match glob::Pattern::new(&pattern.to_string_lossy()) {
-        Ok(_) => Ok((true, files.matching(&pattern))),
-        Err(error) => Err(format!("a pattern that cannot be read: {}", error.msg)),
-    }
+    let Some(shown) = pattern.to_str() else { return Err("a pattern below a folder whose name is not UTF-8".into()) };
+    glob::Pattern::new(shown).map_err(|error| format!("`{text}` is not a pattern: {}", error.msg))?;
+    let found = files.matching(&pattern).map_err(|reason| format!("a folder of `{text}` {}", why(&reason)))?;
+    Ok((true, found))
 }
 
 /// Whether a path, by its words alone, lies below a folder.

@@ -47,9 +47,9 @@ impl Files for InMemory {
         if file.identity.starts_with(folder) { Ok(file) } else { Err(Unreadable::Outside) }
     }
 
-    fn matching(&self, pattern: &Path) -> Vec<PathBuf> {
+    fn matching(&self, pattern: &Path) -> Result<Vec<PathBuf>, Unreadable> {
         let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::new() };
         let pattern = glob::Pattern::new(&pattern.to_string_lossy()).unwrap_or_default();
-        self.0.keys().filter(|path| pattern.matches_path_with(path, options)).cloned().collect()
+        Ok(self.0.keys().filter(|path| pattern.matches_path_with(path, options)).cloned().collect())
     }
 }
