@@ -4,6 +4,7 @@ pub mod cli;
 pub mod compile;
 pub mod kernel;
 pub mod plan;
+pub mod rules;
 pub mod source;
 pub mod state;
 pub mod topology;

@@ -11,11 +11,11 @@ mod host;
 mod kinds;
 mod range;
 mod same;
-#[cfg(test)]
-mod tests;
 mod server;
 mod service;
 pub mod shape;
+#[cfg(test)]
+mod tests;
 mod tuning;
 mod value;
 mod vip;

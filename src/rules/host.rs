@@ -31,7 +31,8 @@ pub fn tunings_of_one_host_agree(view: &View, report: &mut Report) {
     if differ.is_empty() {
         return;
     }
-    let serving: BTreeSet<&str> = view.all_servers().filter_map(|server| server.host.as_ref()).map(|name| name.value.as_str()).collect();
+    let serving: BTreeSet<&str> =
+        view.all_servers().filter_map(|server| server.host.as_ref()).map(|name| name.value.as_str()).collect();
     for host in view.directors.iter().filter(|host| serving.contains(host.name.value.as_str())) {
         for (director, server) in &differ {
             if host.sysctls.iter().all(|own| own.key.value != director.key.value) {
@@ -57,7 +58,8 @@ pub fn named_interfaces_are_known(view: &View, report: &mut Report) {
             return;
         }
         if said.insert(place(name)) {
-            let conflict = Conflict::UnknownInterface { host: &host.name.value, name: &name.value, nearest: nearest(&name.value, known()) };
+            let conflict =
+                Conflict::UnknownInterface { host: &host.name.value, name: &name.value, nearest: nearest(&name.value, known()) };
             report.add(&conflict, place(name));
         }
     };

@@ -59,12 +59,19 @@ pub fn a_port_of_its_own_is_nats(view: &View, report: &mut Report) {
             let forward = forward(service, server);
             if forward.value != Forward::Nat {
                 if said.insert(span) {
-                    let conflict = Conflict::PortKept { service: &service.name.value, method: forward.value, forward: place(forward) };
+                    let conflict =
+                        Conflict::PortKept { service: &service.name.value, method: forward.value, forward: place(forward) };
                     report.add(&conflict, span);
                 }
             } else if let [one, other, ..] = ports.as_slice() {
                 if said.insert(span) {
-                    let conflict = Conflict::PortOfSeveral { service: &service.name.value, one: one.0, two: other.0, first: one.1, second: other.1 };
+                    let conflict = Conflict::PortOfSeveral {
+                        service: &service.name.value,
+                        one: one.0,
+                        two: other.0,
+                        first: one.1,
+                        second: other.1,
+                    };
                     report.add(&conflict, span);
                 }
             }
@@ -100,8 +107,10 @@ pub fn each_is_there_once(view: &View, report: &mut Report) {
         view.topology.hosts.values().map(|host| (host.name.value.as_str(), identities(host))).collect();
     let mut seen: HashMap<(Identity, Option<u16>), (Span, &str)> = HashMap::new();
     for service in view.services() {
-        let services: usize = service.listens.iter().flat_map(|listen| view.vips(listen)).map(|(vip, _)| vip.addresses.len()).sum();
-        let servers: usize = service.pools.iter().filter_map(|name| view.topology.pools.get(&name.value)).map(|pool| pool.servers.len()).sum();
+        let services: usize =
+            service.listens.iter().flat_map(|listen| view.vips(listen)).map(|(vip, _)| vip.addresses.len()).sum();
+        let servers: usize =
+            service.pools.iter().filter_map(|name| view.topology.pools.get(&name.value)).map(|pool| pool.servers.len()).sum();
         count = count.saturating_add(services as u64 * (servers + service.servers.len()) as u64);
         if count > MOST {
             report.add(&Conflict::TooManyServers { most: MOST }, place(&service.name));
@@ -176,7 +185,13 @@ pub fn a_director_serves_what_no_other_carries(view: &View, report: &mut Report)
                 }
                 let (name, vip_name) = (host.name.value.as_str(), vip.name.value.as_str());
                 if let Some(other) = other {
-                    let conflict = Conflict::RoundAndRound { host: name, vip: vip_name, other: &other.name.value, method: forward.value, named };
+                    let conflict = Conflict::RoundAndRound {
+                        host: name,
+                        vip: vip_name,
+                        other: &other.name.value,
+                        method: forward.value,
+                        named,
+                    };
                     report.add(&conflict, span);
                 } else if vip.managed.value && off_interface(host, vip) {
                     report.add(&Conflict::VipOffInterface { host: name, vip: vip_name, method: forward.value, named }, span);
@@ -205,7 +220,12 @@ pub fn sync_daemons_need_one_family(view: &View, report: &mut Report) {
             }
             let listened = service.listens.iter().flat_map(|listen| families(view, listen));
             if let Some(family) = listened.into_iter().find(|family| !own.contains(family)) {
-                let conflict = Conflict::SyncOfTwoFamilies { service: &service.name.value, server: &server.label.value, family, sync: sync.span };
+                let conflict = Conflict::SyncOfTwoFamilies {
+                    service: &service.name.value,
+                    server: &server.label.value,
+                    family,
+                    sync: sync.span,
+                };
                 report.add(&conflict, place(&server.label));
                 break;
             }

@@ -51,7 +51,9 @@ pub fn return_path_leads_back(view: &View, report: &mut Report) {
         if let (Some(via), false) = (&path.via, path.mode.value == ReturnMode::Policy) {
             report.add(&Conflict::ViaWithoutPolicy { mode: place(&path.mode) }, place(via));
         }
-        if let Some((vip, named)) = vips(view, service).into_iter().find(|(vip, _)| view.carriers(vip).len() > 1 && vip.holder.is_none()) {
+        if let Some((vip, named)) =
+            vips(view, service).into_iter().find(|(vip, _)| view.carriers(vip).len() > 1 && vip.holder.is_none())
+        {
             let at = path.mode.origin.span().unwrap_or(place(&service.forward));
             match path.mode.value {
                 ReturnMode::Policy | ReturnMode::DefaultRoute if held_at_once(view, vip) => {

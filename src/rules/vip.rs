@@ -57,7 +57,10 @@ pub fn an_address_is_one_vips(view: &View, report: &mut Report) {
             let span = place(address);
             let clash = others.iter().find(|(other, _)| {
                 other.name.value == vip.name.value
-                    || view.carriers(other).iter().any(|host| view.carriers(vip).iter().any(|own| own.name.value == host.name.value))
+                    || view
+                        .carriers(other)
+                        .iter()
+                        .any(|host| view.carriers(vip).iter().any(|own| own.name.value == host.name.value))
             });
             match clash {
                 Some((other, first)) => {

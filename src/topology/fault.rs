@@ -3,6 +3,8 @@
 //! The wording of this area lives here and nowhere else. Texts from a file are shown by [`shown`], so that no control
 //! character of theirs reaches a terminal by way of a message.
 
+pub mod conflict;
+
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
@@ -148,7 +150,9 @@ impl Fault {
         problem
     }
 
+    #[expect(clippy::too_many_lines, reason = "one table of wording, complete by the compiler")]
     fn say(&self, spelling: Spelling) -> Problem {
+        let toml = spelling == Spelling::Toml;
         match self {
             Fault::Value { what, wanted, found, hint } => value(what, *wanted, found, hint, spelling),
             Fault::Name { what, text, why } => name(what, text, *why),
@@ -158,13 +162,6 @@ impl Fault {
             Fault::SysctlKey { text } => said("bad-sysctl", format!("{} is no key below `net`", shown(text))).help(
                 "a key begins with `net` and is dotted (`net.ipv4.ip_forward`), or slashed where a part of it contains dots (`net/ipv4/conf/eth0.100/rp_filter`)",
             ),
-            _ => self.say_of_block(spelling),
-        }
-    }
-
-    fn say_of_block(&self, spelling: Spelling) -> Problem {
-        let toml = spelling == Spelling::Toml;
-        match self {
             Fault::Unknown { kind, word, nearest, homes, known } => unknown(kind, word, nearest.as_deref(), homes, known),
             Fault::KeptForLater { word } => {
                 said("reserved-word", format!("`{word}` is kept for later: it means nothing yet")).help("leave it out")
@@ -262,12 +259,6 @@ impl Fault {
                     .at(*name, format!("{names} names"))
                     .help("ranges of one block go together: all have the same length")
             }
-            _ => self.say_of_file(),
-        }
-    }
-
-    fn say_of_file(&self) -> Problem {
-        match self {
             Fault::NoTopology => said("no-topology", "the root file does not say `topology`")
                 .help("begin it with `topology \"NAME\"`; in TOML `topology = \"NAME\"` before the first header"),
             Fault::TopologyOutsideRoot => {
@@ -311,7 +302,6 @@ impl Fault {
                 said("not-its-address", format!("{} does not have the address {address}", shown(host)))
                     .help("add it to an `interface` of that host, or leave `host` or `address` out")
             }
-            _ => said("internal", "this mistake has no words yet"),
         }
     }
 }
