@@ -7,6 +7,7 @@ pub mod lab;
 pub mod plan;
 pub mod provenance;
 pub mod report;
+pub mod rules;
 pub mod source;
 pub mod state;
 pub mod topology;

@@ -128,11 +128,8 @@ fn judge(
         Ok(live) => live.state,
         Err(error) => return Some(Failure::Reading(error)),
     };
-    let not_done: Vec<Change> = unknown
-        .into_iter()
-        .filter(|step| !same(step.after.as_ref(), live.objects.get(&step.key)))
-        .cloned()
-        .collect();
+    let not_done: Vec<Change> =
+        unknown.into_iter().filter(|step| !same(step.after.as_ref(), live.objects.get(&step.key))).cloned().collect();
     (!not_done.is_empty()).then_some(Failure::NotDone(not_done))
 }
 

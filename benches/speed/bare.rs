@@ -43,9 +43,8 @@ pub fn write(size: usize, ports: usize, servers: usize) -> Outcomes<Bare> {
     // Made beforehand: the loop measures the kernel, not this file's way of putting bytes together.
     let services = keys.iter().map(|key| message(family, 1, 1, &[nested(1, &[key.as_slice(), &settings()].concat())]));
     let destinations = keys.iter().enumerate().flat_map(|(number, key)| {
-        (0..servers).map(move |of| {
-            message(family, 5, 1, &[nested(1, key), nested(2, &destination(server(of), 1_000 + number % ports))])
-        })
+        (0..servers)
+            .map(move |of| message(family, 5, 1, &[nested(1, key), nested(2, &destination(server(of), 1_000 + number % ports))]))
     });
     let mut sends = batches(services);
     sends.extend(batches(destinations));
@@ -124,8 +123,13 @@ fn family(socket: &Socket) -> Outcomes<u16> {
 
 fn key(address: Ipv4Addr, port: usize) -> Vec<u8> {
     let port = u16::try_from(port).unwrap_or_default();
-    [attribute(1, &2_u16.to_ne_bytes()), attribute(2, &6_u16.to_ne_bytes()), attribute(3, &address.octets()), attribute(4, &port.to_be_bytes())]
-        .concat()
+    [
+        attribute(1, &2_u16.to_ne_bytes()),
+        attribute(2, &6_u16.to_ne_bytes()),
+        attribute(3, &address.octets()),
+        attribute(4, &port.to_be_bytes()),
+    ]
+    .concat()
 }
 
 fn settings() -> Vec<u8> {

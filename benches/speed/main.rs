@@ -199,7 +199,20 @@ fn ours(text: &str, saved: &Path) -> Outcomes<Ours> {
     let changed = topology_with_weight(text);
     let one_weight = one_weight(&changed, &live, &mut kernel)?;
     let ipvsadm_save = timed(|| ipvsadm(&["-Sn"], None, Some(saved)))?;
-    Ok(Ours { parse, check, compile, read_empty, plan: planned, write, verify, nothing, one_weight, ipvsadm_save, parse_peak, peak })
+    Ok(Ours {
+        parse,
+        check,
+        compile,
+        read_empty,
+        plan: planned,
+        write,
+        verify,
+        nothing,
+        one_weight,
+        ipvsadm_save,
+        parse_peak,
+        peak,
+    })
 }
 
 /// All of `lvsform plan`.

@@ -15,7 +15,7 @@ use crate::rules;
 use crate::source::problem::{self, nearest};
 use crate::source::{self, Problem, Severity, Sources};
 use crate::state::{Observed, Scope};
-use crate::topology::{Host, Topology, decode};
+use crate::topology::{Host, Topology};
 
 /// Which host of which topology.
 #[derive(Debug, Args)]
@@ -49,12 +49,7 @@ pub fn read(file: &Path, out: &mut Output) -> Result<Input, Exit> {
 /// Reads a topology, and finds everything that is wrong with it as far as no host is compiled.
 pub fn examine(file: &Path) -> (Sources, Option<Topology>, Vec<Problem>) {
     let loaded = source::load(file, &DiskFiles);
-    let mut problems = loaded.problems;
-    let (topology, found) = decode::decode(&loaded.tree);
-    problems.extend(found);
-    if let Some(topology) = &topology {
-        problems.extend(rules::check(topology));
-    }
+    let (topology, problems) = rules::examine(&loaded);
     (loaded.sources, topology, problems)
 }
 
@@ -120,11 +115,13 @@ pub fn observe(kernel: &mut dyn Kernel, scope: &Scope, out: &mut Output) -> Resu
 /// Says why a kernel could not be read.
 pub fn unreadable(error: &ReadError, out: &mut Output) -> Exit {
     let help = match error {
-        ReadError::Capability(_) => {
-            Some("run it as root, or give a captured state in place of the kernel: --live FILE (made by `lvsform snapshot` as root)")
-        }
+        ReadError::Capability(_) => Some(
+            "run it as root, or give a captured state in place of the kernel: --live FILE (made by `lvsform snapshot` as root)",
+        ),
         ReadError::NoNamespace(_) => Some("`ip netns list` shows their names"),
-        ReadError::Unsteady { .. } => Some("find out who it is (keepalived? a script in a loop?), and run this again when it is quiet"),
+        ReadError::Unsteady { .. } => {
+            Some("find out who it is (keepalived? a script in a loop?), and run this again when it is quiet")
+        }
         ReadError::Failed { .. } | ReadError::Malformed { .. } => None,
     };
     out.error(&report::error(&error.to_string(), &[], help, out.error_style));
@@ -142,8 +139,7 @@ pub fn captured(file: &Path, out: &mut Output) -> Result<Observed, Exit> {
         out.error(&report::error(&message, &[], Some(help), out.error_style));
         Exit::Failed
     };
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| failed(format!("cannot read {}: {error}", file.display()), out))?;
+    let text = std::fs::read_to_string(file).map_err(|error| failed(format!("cannot read {}: {error}", file.display()), out))?;
     let captured: report::captured::Captured = serde_json::from_str(&text)
         .map_err(|error| failed(format!("{} is not a captured state: {error}", file.display()), out))?;
     captured.observed().map_err(|error| failed(format!("{} is not a captured state: {error}", file.display()), out))

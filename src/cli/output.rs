@@ -45,11 +45,7 @@ pub struct Output {
 
 impl OutputArguments {
     pub(super) fn open(&self) -> Output {
-        Output {
-            style: self.style(&std::io::stdout()),
-            error_style: self.style(&std::io::stderr()),
-            quiet: self.quiet,
-        }
+        Output { style: self.style(&std::io::stdout()), error_style: self.style(&std::io::stderr()), quiet: self.quiet }
     }
 
     fn style(&self, stream: &impl IsTerminal) -> Style {

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::sched::{CloneFlags, setns};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socket};
+use nix::{getsockopt_impl, sockopt_impl};
 
 use super::ReadError;
 
@@ -38,4 +41,22 @@ pub fn enter(name: &str) -> Result<(), ReadError> {
 /// `/proc/1/ns/net` would need a capability, and in a container process 1 is in the container too.
 pub fn is_initial() -> bool {
     Path::new("/proc/sys/net/core/netdev_max_backlog").exists()
+}
+
+/// `SO_NETNS_COOKIE` (`include/uapi/asm-generic/socket.h`), Linux 5.14.
+const SO_NETNS_COOKIE: libc::c_int = 71;
+
+sockopt_impl!(
+    /// The number of a socket's network namespace.
+    NetnsCookie,
+    GetOnly,
+    libc::SOL_SOCKET,
+    SO_NETNS_COOKIE,
+    u64
+);
+
+/// The number of the calling thread's network namespace, never given twice in one boot. Inodes are reused at once.
+pub fn cookie() -> Result<u64, Errno> {
+    let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    getsockopt(&socket, NetnsCookie)
 }

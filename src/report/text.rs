@@ -68,7 +68,8 @@ pub fn applied(plan: &Plan) -> String {
     let (host, file) = (printable(&plan.target.host), printable(&plan.target.file));
     let Summary { add, change, replace, restore, delete, connections_cut: _ } = plan.summary;
     let counts = [(add, "added"), (change, "changed"), (replace, "replaced"), (restore, "put back"), (delete, "deleted")];
-    let done: Vec<String> = counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    let done: Vec<String> =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
     format!("Applied: {}. The kernel was read back: {host} holds what {file} says.\n", done.join(", "))
 }
 
