@@ -7,7 +7,7 @@ pub mod text;
 
 use std::borrow::Cow;
 
-use crate::plan::{Planned, Provenance};
+use crate::plan::Provenance;
 use crate::source::{Origin, Sources, Span};
 use crate::state::Key;
 
@@ -30,11 +30,6 @@ fn line(span: Span, sources: &Sources) -> String {
 fn kind_and_identity(key: &Key) -> (String, String) {
     let text = key.to_string();
     text.split_once(' ').map_or_else(|| (text.clone(), String::new()), |(kind, rest)| (kind.to_owned(), rest.to_owned()))
-}
-
-/// The user's words for an object that has any: `shop web3`.
-fn name(planned: &Planned) -> Option<&str> {
-    planned.provenance.as_ref().map(|provenance| &*provenance.name)
 }
 
 /// Text from outside with everything visible that would move a terminal's cursor or turn the direction of writing.

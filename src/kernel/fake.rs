@@ -53,8 +53,10 @@ impl From<Observed> for Fake {
     fn from(mut observed: Observed) -> Fake {
         let mut seats: BTreeMap<ServiceKey, Vec<DestinationId>> = BTreeMap::new();
         for key in observed.state.objects.keys() {
-            if let Key::Destination(key) = key {
-                seats.entry(key.service).or_default().push(key.id());
+            match key {
+                Key::Service(key) => _ = seats.entry(*key).or_default(),
+                Key::Destination(key) => seats.entry(key.service).or_default().push(key.id()),
+                _ => {}
             }
         }
         observed.state.objects.retain(|key, resource| {

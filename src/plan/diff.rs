@@ -16,7 +16,7 @@ use crate::state::{Absence, Change, Key, Observed, Order, Resource, State, order
 /// A change of [`Order`] names our servers alone: those that are wanted, and with `exclusive` all. Foreign servers keep
 /// their seats, and where they sit between ours is no difference.
 ///
-/// A wanted object that is there already, but that another change of the result takes along or moves
+/// A wanted object that is there already, but that another change of the result, or its undoing, takes along or moves
 /// ([`effects`]), is in the result with `before` equal to `after` ([`Restore`](crate::state::Action::Restore)).
 pub fn diff(wanted: &State, observed: &Observed, exclusive: bool) -> Vec<Change> {
     let mut changes = Vec::new();
@@ -96,7 +96,7 @@ fn put_back(wanted: &State, observed: &Observed, changes: &mut Vec<Change>) {
     let moved: BTreeMap<Key, Resource> = changes
         .iter()
         .filter(|change| !matches!(change.key, Key::Service(_))) // nothing that goes with a service outlives it
-        .flat_map(|change| effects(change, observed))
+        .flat_map(|change| [effects(change, observed), effects(&change.undo(), observed)].concat())
         .filter(|effect| wanted.objects.contains_key(&effect.key))
         .filter(|effect| changes.binary_search_by(|change| change.key.cmp(&effect.key)).is_err())
         .filter_map(|effect| Some((effect.key, effect.before?)))

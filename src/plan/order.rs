@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Phase, Rank};
-use crate::state::effects::is_forwarding;
+use crate::state::effects::{effects, is_forwarding};
 use crate::state::{
     Action, AddressKey, Change, DestinationId, DestinationKey, Family, Key, Observed, Order, Resource, ServiceKey, SysctlKey,
     SysctlValue,
@@ -15,14 +15,15 @@ use crate::state::{
 /// The phases that carry out `changes` on what was `observed`.
 ///
 /// What needs no step is left out: a module is never unloaded, a sysctl and the timeouts never go away, an [`Order`] that
-/// comes about by itself. `net/ipv4/vs/expire_nodest_conn` is 0 while servers are taken away, and afterwards what it was or
+/// comes about by itself, an object to be put back that nothing here moves. `net/ipv4/vs/expire_nodest_conn` is 0 while servers are taken away, and afterwards what it was or
 /// is to be; that is decided by the value in `changes` or `observed`, so the latter should hold it ([`Scope::of`] asks).
 ///
 /// [`Scope::of`]: crate::state::Scope::of
 pub fn order(changes: &[Change], observed: &Observed) -> Vec<Phase> {
     let plan = Surroundings::of(changes);
     let mut steps: BTreeMap<Rank, Vec<Change>> = BTreeMap::new();
-    for change in changes {
+    let moved = moved(changes, observed);
+    for change in changes.iter().filter(|change| change.action() != Action::Restore || moved.contains(&change.key)) {
         place(change, &plan, &mut steps);
     }
     add_in_order(&plan, &mut steps);
@@ -89,6 +90,14 @@ impl<'a> Surroundings<'a> {
         }
         all
     }
+}
+
+/// What these changes take along or move, of those objects that are to be put back.
+fn moved(changes: &[Change], observed: &Observed) -> BTreeSet<Key> {
+    if !changes.iter().any(|change| change.action() == Action::Restore) {
+        return BTreeSet::new();
+    }
+    changes.iter().flat_map(|change| effects(change, observed)).map(|effect| effect.key).collect()
 }
 
 /// Appends the steps of one change to the phases they belong to.
