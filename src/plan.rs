@@ -7,6 +7,8 @@ mod diff;
 mod impact;
 mod note;
 mod order;
+#[cfg(test)]
+mod testing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

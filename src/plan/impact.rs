@@ -168,10 +168,9 @@ impl fmt::Display for Impact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Impact::Scheduler => f.write_str("new connections only; up to 30 ms without a scheduler"),
-            Impact::SchedulerOptions | Impact::Weight => f.write_str("new connections only"),
+            Impact::SchedulerOptions | Impact::Weight | Impact::PersistenceBegins => f.write_str("new connections only"),
             Impact::OnePacket(true) => f.write_str("new flows only; each datagram is scheduled by itself"),
             Impact::OnePacket(false) => f.write_str("new flows only; they stay with their server again"),
-            Impact::PersistenceBegins => f.write_str("new connections only"),
             Impact::PersistenceEnds { templates } => write!(f, "new connections only{}", Templates(*templates, "are not used")),
             Impact::PersistenceChanged { templates } => {
                 write!(f, "new connections only{}", Templates(*templates, "keep their timer until renewed"))

@@ -109,7 +109,10 @@ fn is_brought(key: &SysctlKey, changes: &[Change], brings_ipvs: bool) -> bool {
 
 /// What will be there is what is there and what the changes make of it.
 fn sync_beside_mixed(observed: &Observed, changes: &[Change]) -> Option<Note> {
-    let gone = |key: &Key| changes.iter().any(|change| change.key == *key && change.after.is_none());
+    let gone = |key: &Key| {
+        let at = changes.binary_search_by(|change| change.key.cmp(key));
+        at.ok().and_then(|at| changes.get(at)).is_some_and(|change| change.after.is_none())
+    };
     let made = changes.iter().filter(|change| change.after.is_some()).map(|change| &change.key);
     let concerns = |key: &&Key| matches!(key, Key::Sync(_)) || mixed(key).is_some();
     let mut made = made.filter(concerns).peekable();
@@ -132,10 +135,10 @@ fn foreign(wanted: &State, observed: &Observed) -> Vec<Note> {
     for key in observed.state.objects.range(Key::Timeouts..).map(|(key, _)| key) {
         match key {
             Key::Service(service) if !wanted.objects.contains_key(key) => services.push(*service),
-            Key::Destination(server) if wanted.objects.contains_key(&Key::Service(server.service)) => {
-                if !wanted.objects.contains_key(key) {
-                    servers.push(*server);
-                }
+            Key::Destination(server) if !wanted.objects.contains_key(key) => {
+                // The servers of a foreign service are not worth a line of their own.
+                let ours = wanted.objects.contains_key(&Key::Service(server.service));
+                servers.extend(ours.then_some(*server));
             }
             _ => {}
         }

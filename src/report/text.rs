@@ -366,7 +366,7 @@ fn details(out: &mut Out, planned: &Planned, what_width: usize) {
 /// What is to be made, in a few words.
 fn describe(resource: &Resource) -> String {
     match resource {
-        Resource::Module => String::new(),
+        Resource::Module | Resource::Order(_) => String::new(),
         Resource::Sysctl(value) => format!("= {}", value.value),
         Resource::Link(link) => link_words(link),
         Resource::Fou(FouPort { gue }) => if *gue { "gue" } else { "fou" }.to_owned(),
@@ -398,7 +398,6 @@ fn describe(resource: &Resource) -> String {
                 (*min_connections > 0, format!("min-connections {min_connections}")),
             ])
         }
-        Resource::Order(_) => String::new(),
         Resource::Sync(daemon) => {
             let SyncDaemon { interface, id, group, port, ttl, max_length } = daemon;
             words(&[
