@@ -120,18 +120,23 @@ pub fn change(text: &str, before: Option<Resource>, after: Option<Resource>) -> 
 
 /// What a test expects of an outcome.
 pub trait Expect {
+    #[track_caller]
     fn expect_done_or(&self, words: &str);
+    #[track_caller]
     fn expect_done(&self) {
         self.expect_done_or("a step");
     }
+    #[track_caller]
     fn errno(&self) -> i32;
 }
 
 impl Expect for Outcome {
+    #[track_caller]
     fn expect_done_or(&self, words: &str) {
         assert_eq!(*self, Outcome::Done, "{words}");
     }
 
+    #[track_caller]
     fn errno(&self) -> i32 {
         match self {
             Outcome::Refused(refusal) => refusal.errno,
