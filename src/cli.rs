@@ -5,7 +5,7 @@
 
 mod apply;
 mod check;
-mod files;
+pub mod files;
 mod input;
 mod lab;
 mod output;
@@ -102,7 +102,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Plan(command) => command.run(&mut out),
         Command::Apply(command) => command.run(&mut out),
         Command::Snapshot(command) => command.run(&mut out),
-        Command::Lab(command) => command.run(&mut out),
+        Command::Lab(command) => Exit::Command(command.run()),
         Command::Schema(command) => command.run(&mut out),
     }
 }

@@ -98,7 +98,7 @@ impl Target {
     }
 
     fn leave_out(&mut self, what: impl Into<String>, origin: Origin) {
-        self.0.left_out.push(LeftOut { what: what.into(), origin });
+        self.0.left_out.push(LeftOut { text: what.into(), span: origin.span() });
     }
 }
 

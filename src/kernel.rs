@@ -4,6 +4,14 @@
 //! kernel and a model of it that answers with the same errnos.
 
 pub mod fake;
+pub mod fou;
+pub mod ipvs;
+pub mod linux;
+mod module;
+pub mod netlink;
+pub mod netns;
+pub mod rtnl;
+mod sysctl;
 
 use std::fmt;
 

@@ -1,9 +1,13 @@
 //! `lvsform`: a compiler from a topology file and a live kernel to the verified kernel.
 
+pub mod cli;
 pub mod compile;
 pub mod kernel;
+pub mod lab;
 pub mod plan;
 pub mod provenance;
+pub mod report;
+pub mod rules;
 pub mod source;
 pub mod state;
 pub mod topology;

@@ -3,9 +3,165 @@
 //! A plan leaves no choice to whoever carries it out: every value, default and position is in it already. This module is
 //! pure: it does no I/O, and knows no clock and no netlink.
 
+mod diff;
+mod impact;
+mod note;
+mod order;
+
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::state::Change;
+use crate::provenance::{LeftOut, Names, Provenance};
+use crate::state::{Action, Change, FieldChange, KernelFacts, Key, Observed, Resource, ServiceKey, State};
+
+pub use diff::diff;
+pub use impact::{Ending, Impact};
+pub use note::Note;
+pub use order::{order, takes_away};
+
+/// Whom a plan is for, in the user's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The topology's name.
+    pub topology: String,
+    /// The root file as the user named it.
+    pub file: String,
+    /// The host's name in the file.
+    pub host: String,
+    /// `director`, `real-server`
+    pub role: String,
+}
+
+/// Everything that leads one host from what it holds to what it must hold.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Whom it is for.
+    pub target: Target,
+    /// What the kernel is.
+    pub kernel: KernelFacts,
+    /// Sorted by key.
+    pub changes: Vec<Planned>,
+    /// What is sent to the kernel, and when.
+    pub phases: Vec<Phase>,
+    /// What else a person must know.
+    pub notes: Vec<Note>,
+    /// What the topology says and this version does not carry out.
+    pub left_out: Vec<LeftOut>,
+    /// How much it is.
+    pub summary: Summary,
+}
+
+/// One change of a plan with all that is known of it.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// The change.
+    pub change: Change,
+    /// What it does with its object.
+    pub action: Action,
+    /// The user's words; `None`: the file does not have the object.
+    pub provenance: Option<Provenance>,
+    /// The fields that differ.
+    pub fields: Vec<FieldChange>,
+    /// What it does to live connections.
+    pub impacts: Vec<Impact>,
+    /// It follows from other changes of the plan, and nothing is done for it: an order that comes about by itself. Neither
+    /// counted nor shown to people.
+    pub incidental: bool,
+}
+
+/// How much a plan changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Summary {
+    /// objects made
+    pub add: usize,
+    /// objects edited in place
+    pub change: usize,
+    /// objects taken away and made anew
+    pub replace: usize,
+    /// objects that another change takes along, put back as they were
+    pub restore: usize,
+    /// objects taken away
+    pub delete: usize,
+    /// live connections that end because of it: active ones, and where udp may be among them the inactive ones too
+    pub connections_cut: u64,
+}
+
+impl Plan {
+    /// Compares `wanted` with `observed` and says everything about the difference.
+    ///
+    /// `exclusive`: the host's whole IPVS table is this topology's.
+    pub fn make(
+        target: Target,
+        wanted: &State,
+        names: &Names,
+        observed: &Observed,
+        exclusive: bool,
+        left_out: Vec<LeftOut>,
+    ) -> Plan {
+        let changes = diff(wanted, observed, exclusive);
+        let phases = order(&changes, observed);
+        let notes = note::notes(wanted, observed, exclusive, &changes, &phases);
+        let impacts = impact::Impacts::new(&changes, observed, reseated(&phases));
+        let changes: Vec<Planned> = changes
+            .into_iter()
+            .map(|change| {
+                let impacts = impacts.of(&change);
+                Planned {
+                    action: change.action(),
+                    provenance: names.get(&change.key).or_else(|| named_by_service(&change.key, names)).cloned(),
+                    fields: change.fields(),
+                    incidental: matches!(change.key, Key::Order(_)) && impacts.is_empty(),
+                    impacts,
+                    change,
+                }
+            })
+            .collect();
+        let summary = Summary::of(&changes);
+        Plan { target, kernel: observed.kernel.clone(), changes, phases, notes, left_out, summary }
+    }
+
+    /// Whether the kernel holds everything already.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+}
+
+/// An order is its service's.
+fn named_by_service<'a>(key: &Key, names: &'a Names) -> Option<&'a Provenance> {
+    match key {
+        Key::Order(service) => names.get(&Key::Service(*service)),
+        _ => None,
+    }
+}
+
+/// How many servers of each service are taken out and put back.
+fn reseated(phases: &[Phase]) -> BTreeMap<ServiceKey, usize> {
+    let mut servers = BTreeMap::new();
+    for step in phases.iter().filter(|phase| phase.rank == Rank::Reseat).flat_map(|phase| &phase.steps) {
+        if let (Key::Destination(key), Some(Resource::Destination(_))) = (&step.key, &step.after) {
+            *servers.entry(key.service).or_insert(0) += 1;
+        }
+    }
+    servers
+}
+
+impl Summary {
+    fn of(changes: &[Planned]) -> Summary {
+        let mut summary = Summary::default();
+        for planned in changes.iter().filter(|planned| !planned.incidental) {
+            *match planned.action {
+                Action::Add => &mut summary.add,
+                Action::Change => &mut summary.change,
+                Action::Replace => &mut summary.replace,
+                Action::Restore => &mut summary.restore,
+                Action::Delete => &mut summary.delete,
+            } += 1;
+            summary.connections_cut += planned.impacts.iter().map(Impact::cut).sum::<u64>();
+        }
+        summary
+    }
+}
 
 /// Steps that the kernel may be given together: no step of a phase depends on another one's answer, and a phase never both
 /// adds and takes away, but for [`Rank::Reseat`], whose pairs are in order.
@@ -19,15 +175,21 @@ pub struct Phase {
 }
 
 /// The fixed order of phases (architecture: order). There is no graph.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+///
+/// What is made comes before what goes away, so that no family passes through zero services while it will have one again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rank {
-    /// Modules.
+    /// Modules: others bring their sysctls and device kinds.
     Modules,
+    /// `accept_ra` 2, with which a device keeps its default route when IPv6 forwarding is turned on.
+    RouterAdvertisements,
     /// `ip_forward` and IPv6 `forwarding`: writing them moves other sysctls.
     Forwarding,
     /// All other sysctls that do not belong to a device of ours.
     Sysctls,
+    /// FOU ports that must make room: the first half of a replacement.
+    FouPortsReplaced,
     /// FOU ports, before the devices that use them.
     FouPorts,
     /// Devices that must make room: the first half of a replacement.
@@ -36,11 +198,13 @@ pub enum Rank {
     Links,
     /// Sysctls of devices that did not exist before.
     LinkSysctls,
+    /// Addresses of tunnels that must make room: the first half of a replacement.
+    LinkAddressesReplaced,
     /// Addresses of tunnels.
     LinkAddresses,
     /// IPVS timeouts.
     Timeouts,
-    /// Sync daemons that must stop first: the first half of a replacement.
+    /// Sync daemons that must stop before there can be a destination of another family than its service.
     SyncStopped,
     /// Services made.
     ServicesAdded,
@@ -52,21 +216,27 @@ pub enum Rank {
     DestinationsRaised,
     /// Destinations edited in place whose weight falls.
     DestinationsLowered,
+    /// `expire_nodest_conn` set to 0 before a destination is taken away.
+    ConnectionsKept,
     /// Destinations taken away and put back at once, pair by pair, where their order matters.
     Reseat,
-    /// VIPs.
+    /// VIPs that must make room: the first half of a replacement.
+    VipsReplaced,
+    /// VIPs, when everything that they lead to is there.
     Vips,
-    /// Sync daemons.
-    Sync,
-    /// Sync daemons that go.
-    SyncDeleted,
-    /// VIPs that go.
+    /// VIPs that go, before anything that they lead to.
     VipsDeleted,
     /// Destinations that go.
     DestinationsDeleted,
     /// Services that go, after their destinations.
     ServicesDeleted,
-    /// Addresses of tunnels, and then devices and ports that go.
+    /// `expire_nodest_conn` as it was or is to be.
+    ConnectionsReleased,
+    /// Sync daemons that go: for good, or the first half of a replacement.
+    SyncDeleted,
+    /// Sync daemons, when no destination of another family than its service is left.
+    Sync,
+    /// Addresses of tunnels that go.
     LinkAddressesDeleted,
     /// Devices that go.
     LinksGone,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::source::Origin;
+use crate::source::{Origin, Span};
 use crate::state::Key;
 
 /// Where an object of a desired state comes from, in the user's words.
@@ -23,7 +23,7 @@ pub type Names = BTreeMap<Key, Provenance>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
     /// What, in the user's words: `masquerade on eth1`.
-    pub what: String,
-    /// Where it was written.
-    pub origin: Origin,
+    pub text: String,
+    /// Where it says so.
+    pub span: Option<Span>,
 }

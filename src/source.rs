@@ -3,14 +3,22 @@
 //! Everything a person wrote keeps the place where it stands, so that every later message can point at it. Parsing never
 //! fails early: it returns what it understood and every problem. This module does no I/O: files come through [`Files`].
 
-pub mod include;
+mod include;
 mod kdl;
+#[cfg(test)]
+pub(crate) mod memory;
+mod printable;
 pub mod problem;
 mod scan;
+#[cfg(test)]
+mod tests;
 mod toml;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+pub use include::{FILE_CAP, load};
+pub use printable::printable;
 pub use problem::{Label, Problem, Severity};
 
 /// Which file of a [`Sources`].
@@ -26,6 +34,14 @@ pub struct Span {
     pub start: u32,
     /// The byte after the last.
     pub end: u32,
+}
+
+impl Span {
+    /// The bytes of a file. What lies beyond the cap of a file's size becomes the cap.
+    pub fn new(file: FileId, bytes: Range<usize>) -> Span {
+        let place = |byte| u32::try_from(byte).unwrap_or(u32::MAX);
+        Span { file, start: place(bytes.start), end: place(bytes.end) }
+    }
 }
 
 /// Where a value comes from.
@@ -136,11 +152,20 @@ impl Sources {
 }
 
 impl SourceFile {
+    /// The bytes of a line, counted from 1, without its line break.
+    pub fn line(&self, number: usize) -> Option<Range<usize>> {
+        let start = *self.line_starts.get(number.checked_sub(1)?)? as usize;
+        let end = self.line_starts.get(number).map_or(self.text.len(), |next| *next as usize);
+        let line = self.text.get(start..end)?;
+        Some(start..start + line.trim_end_matches(['\n', '\r']).len())
+    }
+
     /// The position of a byte.
     pub fn position(&self, byte: u32) -> Position {
         let line = self.line_starts.partition_point(|start| *start <= byte).max(1);
         let start = self.line_starts.get(line - 1).copied().unwrap_or_default() as usize;
-        let before = self.text.get(start..byte as usize).unwrap_or_default();
+        // An editor does not count the byte order mark.
+        let before = self.text.get(start..byte as usize).unwrap_or_default().trim_start_matches('\u{feff}');
         Position { line, column: before.chars().count() + 1 }
     }
 }
@@ -228,17 +253,17 @@ pub struct Loaded {
 
 /// Where files come from: the disk in the command, a map in tests.
 pub trait Files {
-    /// The text of the topology's own file, wherever it lies.
-    fn root(&self, path: &Path) -> Result<String, Unreadable>;
+    /// The topology's own file, wherever it lies.
+    fn root(&self, path: &Path) -> Result<Included, Unreadable>;
 
     /// The text of an included file. It must be a regular file below `folder` after all links are followed.
     fn included(&self, folder: &Path, path: &Path) -> Result<Included, Unreadable>;
 
-    /// The paths that match a pattern, sorted.
-    fn matching(&self, pattern: &Path) -> Vec<PathBuf>;
+    /// The paths that match a pattern, sorted. A folder that cannot be looked into is an error: its files would be missed.
+    fn matching(&self, pattern: &Path) -> Result<Vec<PathBuf>, Unreadable>;
 }
 
-/// An included file.
+/// A file as [`Files`] gives it.
 #[derive(Clone, Debug)]
 pub struct Included {
     /// The path after all links were followed: the file's identity.

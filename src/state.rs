@@ -8,6 +8,7 @@
 
 mod address;
 mod destination;
+pub mod effects;
 mod fou;
 mod key;
 mod link;
@@ -17,7 +18,7 @@ mod sync;
 mod sysctl;
 mod timeouts;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -90,7 +91,7 @@ pub struct Change {
 }
 
 /// What a change does with its object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
     /// There was nothing under this key.
@@ -99,6 +100,8 @@ pub enum Action {
     Change,
     /// The kernel can only take the object away and make it anew.
     Replace,
+    /// The same before and after, but another change of the plan takes it along or moves it: it is put back.
+    Restore,
     /// Nothing is to remain under this key.
     Delete,
 }
@@ -129,6 +132,7 @@ impl Change {
         match (&self.before, &self.after) {
             (None, _) => Action::Add,
             (_, None) => Action::Delete,
+            (Some(before), Some(after)) if before == after => Action::Restore,
             (Some(before), Some(after)) if before.changes_in_place(after) => Action::Change,
             _ => Action::Replace,
         }
@@ -187,6 +191,7 @@ impl Resource {
             (Resource::Link(wanted), Resource::Link(live)) => Resource::Link(Box::new(wanted.over(live))),
             (Resource::Timeouts(wanted), Resource::Timeouts(live)) => Resource::Timeouts(wanted.over(live)),
             (Resource::Sync(wanted), Resource::Sync(live)) => Resource::Sync(wanted.over(live)),
+            (Resource::Destination(wanted), Resource::Destination(live)) => Resource::Destination(wanted.over(live)),
             (wanted, _) => wanted,
         }
     }
@@ -198,6 +203,13 @@ impl Resource {
 }
 
 impl Order {
+    /// The order of `servers` alone: where the others sit does not matter.
+    #[must_use]
+    pub fn among(&self, servers: &[DestinationId]) -> Order {
+        let servers: BTreeSet<&DestinationId> = servers.iter().collect();
+        Order { servers: self.servers.iter().filter(|server| servers.contains(server)).copied().collect() }
+    }
+
     fn differences(&self, after: &Order) -> Vec<FieldChange> {
         let Order { servers } = self;
         let mut changes = Fields::default();

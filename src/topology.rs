@@ -3,12 +3,33 @@
 //! Names are looked up once, here; every value keeps the place where it was written. Nothing in this module knows a
 //! kernel, and it does no I/O.
 
+mod block;
+mod cluster;
+mod decode;
+pub(crate) mod fault;
+mod host;
+mod kinds;
+mod range;
+mod same;
+pub mod schema;
+mod server;
+mod service;
+pub mod shape;
+#[cfg(test)]
+mod tests;
+mod tuning;
+mod value;
+mod vip;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::source::{At, Span};
 use crate::state::{Checksum, Encapsulation, Family, Inner, Protocol, SysctlKey, TunnelKind};
 use ipnet::IpNet;
+
+pub use decode::decode;
+pub use same::same;
 
 /// One topology. Every map is by name, and names are unique over all files.
 #[derive(Clone, Debug)]

@@ -128,11 +128,8 @@ fn judge(
         Ok(live) => live.state,
         Err(error) => return Some(Failure::Reading(error)),
     };
-    let not_done: Vec<Change> = unknown
-        .into_iter()
-        .filter(|step| !same(step.after.as_ref(), live.objects.get(&step.key)))
-        .cloned()
-        .collect();
+    let not_done: Vec<Change> =
+        unknown.into_iter().filter(|step| !same(step.after.as_ref(), live.objects.get(&step.key))).cloned().collect();
     (!not_done.is_empty()).then_some(Failure::NotDone(not_done))
 }
 
@@ -142,7 +139,7 @@ fn verify(kernel: &mut dyn Kernel, run: &Run<'_>, scope: &Scope) -> Option<Failu
         Ok(live) => live,
         Err(error) => return Some(Failure::Reading(error)),
     };
-    let mut differences = diff::diff(run.wanted, &live, run.exclusive);
+    let mut differences = diff(run.wanted, &live, run.exclusive);
     if !differences.is_empty() {
         let touched: BTreeSet<&Key> = run.phases.iter().flat_map(|phase| &phase.steps).map(|step| &step.key).collect();
         differences.retain(|change| change.after.is_some() || touched.contains(&change.key));

@@ -11,6 +11,7 @@ use super::{Exit, plan};
 use crate::kernel::netns;
 use crate::report::{self, failure};
 use crate::state::Scope;
+use crate::topology::Ownership;
 use crate::txn::lock::{self, LockError};
 use crate::txn::{self, Ended, Run};
 
@@ -41,7 +42,7 @@ impl Apply {
     fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
         let input = input::read(&self.host.file, out)?;
         let host = input.host(self.host.host.as_deref(), out)?;
-        let compiled = input::compile(&input.topology, host);
+        let compiled = input::compile(&input, host, out)?;
         let scope = Scope::of(&compiled.state);
         let mut kernel = input::open(self.netns.as_deref(), out)?;
 
@@ -64,11 +65,12 @@ impl Apply {
             out.error(&report::error(message, &[], Some("run it again and read the new plan"), out.error_style));
             return Err(Exit::Stale);
         }
-        let run = Run { wanted: &compiled.state, exclusive: plan.subject.exclusive, observed: &observed, phases: plan.phases.clone() };
+        let exclusive = input.topology.ownership.value == Ownership::Exclusive;
+        let run = Run { wanted: &compiled.state, exclusive, observed: &observed, phases: plan.phases.clone() };
         let ended = txn::run(&mut kernel, run);
         Ok(match &ended {
             Ended::Applied => {
-                out.say(&report::text::applied(&plan, out.style));
+                out.say(&report::text::applied(&plan));
                 Exit::Done
             }
             Ended::RolledBack(_) | Ended::Incomplete(..) | Ended::Unreadable(..) => {

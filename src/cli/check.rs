@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::output::Output;
 use super::{Exit, input, plan::Format};
-use crate::source::problem;
+use crate::compile;
+use crate::source::{printable, problem};
 use crate::topology::{Role, Topology};
 
 /// Check topology files, without root, kernel or network
@@ -31,7 +32,11 @@ impl Check {
         let mut exit = Exit::Done;
         let mut reports = Vec::new();
         for file in &self.files {
-            let (sources, topology, problems) = input::examine(file);
+            let (sources, topology, mut problems) = input::examine(file);
+            // What is wrong in the text would only come back in other words.
+            if let (Some(topology), false) = (&topology, input::has_errors(&problems)) {
+                problems.extend(compile::problems(topology));
+            }
             let valid = topology.is_some() && !input::has_errors(&problems);
             if !valid {
                 exit = Exit::Invalid;
@@ -43,11 +48,9 @@ impl Check {
                     "problems": problem::json(&problems, &sources),
                 })),
                 Format::Text => {
-                    if !problems.is_empty() {
-                        out.error(&problem::render(&problems, &sources, out.error_style.into()));
-                    }
+                    input::say(&problems, &sources, out);
                     if let (true, Some(topology)) = (valid, &topology) {
-                        out.say(&format!("{}: {}\n", problem::printable(&file.to_string_lossy()), describe(topology)));
+                        out.say(&format!("{}: {}\n", printable(&file.to_string_lossy()), describe(topology)));
                     }
                 }
             }

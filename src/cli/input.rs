@@ -15,7 +15,7 @@ use crate::rules;
 use crate::source::problem::{self, nearest};
 use crate::source::{self, Problem, Severity, Sources};
 use crate::state::{Observed, Scope};
-use crate::topology::{Host, Topology, decode};
+use crate::topology::{Host, Topology};
 
 /// Which host of which topology.
 #[derive(Debug, Args)]
@@ -36,32 +36,28 @@ pub struct Input {
     pub topology: Topology,
 }
 
-/// Reads a topology and says everything that is wrong with it. Warnings do not stop anything.
+/// Reads a topology and says everything that is wrong with it as far as no host is compiled. Warnings do not stop anything.
 pub fn read(file: &Path, out: &mut Output) -> Result<Input, Exit> {
     let (sources, topology, problems) = examine(file);
-    if !problems.is_empty() {
-        out.error(&problem::render(&problems, &sources, out.error_style.into()));
-    }
+    say(&problems, &sources, out);
     match topology {
         Some(topology) if !has_errors(&problems) => Ok(Input { sources, topology }),
         _ => Err(Exit::Invalid),
     }
 }
 
-/// Reads a topology, and finds everything that is wrong with it.
+/// Reads a topology, and finds everything that is wrong with it as far as no host is compiled.
 pub fn examine(file: &Path) -> (Sources, Option<Topology>, Vec<Problem>) {
     let loaded = source::load(file, &DiskFiles);
-    let mut problems = loaded.problems;
-    let (topology, found) = decode::decode(&loaded.tree);
-    problems.extend(found);
-    if let Some(topology) = &topology {
-        problems.extend(rules::check(topology));
-        // What is wrong in the text would only come back in other words.
-        if !has_errors(&problems) {
-            problems.extend(compile::problems(topology));
-        }
-    }
+    let (topology, problems) = rules::examine(&loaded);
     (loaded.sources, topology, problems)
+}
+
+/// Shows problems, if there are any.
+pub fn say(problems: &[Problem], sources: &Sources, out: &mut Output) {
+    if !problems.is_empty() {
+        out.error(&problem::render(problems, sources, out.problem_style()));
+    }
 }
 
 /// Whether a topology with these problems can be used.
@@ -99,9 +95,11 @@ impl Input {
     }
 }
 
-/// Compiles a host of a topology that has no errors.
-pub fn compile(topology: &Topology, host: &Host) -> Compiled {
-    compile::compile(topology, host, &compile::Allocation::default()).0
+/// Compiles a host, and says what only that finds wrong.
+pub fn compile(input: &Input, host: &Host, out: &mut Output) -> Result<Compiled, Exit> {
+    let (compiled, _) = compile::compile(&input.topology, host, &compile::Allocation::default());
+    say(&compiled.problems, &input.sources, out);
+    if has_errors(&compiled.problems) { Err(Exit::Invalid) } else { Ok(compiled) }
 }
 
 /// Opens the kernel of this machine, in one of its namespaces.
@@ -117,11 +115,13 @@ pub fn observe(kernel: &mut dyn Kernel, scope: &Scope, out: &mut Output) -> Resu
 /// Says why a kernel could not be read.
 pub fn unreadable(error: &ReadError, out: &mut Output) -> Exit {
     let help = match error {
-        ReadError::Capability(_) => {
-            Some("run it as root, or give a captured state in place of the kernel: --live FILE (made by `lvsform snapshot` as root)")
-        }
+        ReadError::Capability(_) => Some(
+            "run it as root, or give a captured state in place of the kernel: --live FILE (made by `lvsform snapshot` as root)",
+        ),
         ReadError::NoNamespace(_) => Some("`ip netns list` shows their names"),
-        ReadError::Unsteady { .. } => Some("find out who it is (keepalived? a script in a loop?), and run this again when it is quiet"),
+        ReadError::Unsteady { .. } => {
+            Some("find out who it is (keepalived? a script in a loop?), and run this again when it is quiet")
+        }
         ReadError::Failed { .. } | ReadError::Malformed { .. } => None,
     };
     out.error(&report::error(&error.to_string(), &[], help, out.error_style));
@@ -139,9 +139,8 @@ pub fn captured(file: &Path, out: &mut Output) -> Result<Observed, Exit> {
         out.error(&report::error(&message, &[], Some(help), out.error_style));
         Exit::Failed
     };
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| failed(format!("cannot read {}: {error}", file.display()), out))?;
-    let captured: report::json::Captured = serde_json::from_str(&text)
+    let text = std::fs::read_to_string(file).map_err(|error| failed(format!("cannot read {}: {error}", file.display()), out))?;
+    let captured: report::captured::Captured = serde_json::from_str(&text)
         .map_err(|error| failed(format!("{} is not a captured state: {error}", file.display()), out))?;
     captured.observed().map_err(|error| failed(format!("{} is not a captured state: {error}", file.display()), out))
 }

@@ -6,7 +6,11 @@ use std::io::{IsTerminal, Write};
 
 use clap::{Args, ValueEnum};
 
-use crate::report::Style;
+use crate::report::text::Style;
+use crate::source::problem;
+
+/// Columns where nobody says how many there are.
+const WIDTH: usize = 120;
 
 /// How output looks.
 #[derive(Debug, Args)]
@@ -41,11 +45,7 @@ pub struct Output {
 
 impl OutputArguments {
     pub(super) fn open(&self) -> Output {
-        Output {
-            style: self.style(&std::io::stdout()),
-            error_style: self.style(&std::io::stderr()),
-            quiet: self.quiet,
-        }
+        Output { style: self.style(&std::io::stdout()), error_style: self.style(&std::io::stderr()), quiet: self.quiet }
     }
 
     fn style(&self, stream: &impl IsTerminal) -> Style {
@@ -55,7 +55,7 @@ impl OutputArguments {
             Colour::Always => true,
             Colour::Never => false,
         };
-        Style { colour, width: if terminal { width() } else { Style::default().width }, verbose: self.verbose }
+        Style { colour, width: if terminal { width() } else { WIDTH }, verbose: self.verbose }
     }
 }
 
@@ -66,10 +66,15 @@ fn no_colour() -> bool {
 
 #[expect(clippy::disallowed_methods, reason = "the environment belongs to cli/")]
 fn width() -> usize {
-    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(Style::default().width)
+    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(WIDTH)
 }
 
 impl Output {
+    /// How problems of a topology look on standard error.
+    pub fn problem_style(&self) -> problem::Style {
+        problem::Style { colour: self.error_style.colour, width: self.error_style.width }
+    }
+
     /// Prints what was asked for.
     pub fn print(&mut self, text: &str) {
         let mut stream = std::io::stdout().lock();

@@ -7,10 +7,11 @@ use clap::{Args, ValueEnum};
 use super::input::{self, HostArguments, Input};
 use super::output::Output;
 use super::{Exit, plan};
-use crate::plan::{Plan as Planned, Subject};
+use crate::compile::Compiled;
+use crate::plan::{Plan as Planned, Target};
 use crate::report;
 use crate::state::{Observed, Scope};
-use crate::topology::{Host, Ownership};
+use crate::topology::{Host, Ownership, Role};
 
 /// Show what applying a topology would change in a host's kernel
 ///
@@ -53,7 +54,7 @@ impl Plan {
     fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
         let input = input::read(&self.host.file, out)?;
         let host = input.host(self.host.host.as_deref(), out)?;
-        let compiled = input::compile(&input.topology, host);
+        let compiled = input::compile(&input, host, out)?;
         let observed = match &self.live {
             Some(file) => input::captured(file, out)?,
             None => {
@@ -71,12 +72,16 @@ impl Plan {
 }
 
 /// The plan of one host.
-pub(super) fn make(input: &Input, host: &Host, compiled: &crate::compile::Compiled, observed: &Observed) -> Planned {
-    let subject = Subject {
-        host: host.name.value.clone(),
-        role: host.role,
+pub(super) fn make(input: &Input, host: &Host, compiled: &Compiled, observed: &Observed) -> Planned {
+    let target = Target {
         topology: input.topology.name.value.clone(),
-        exclusive: input.topology.ownership.value == Ownership::Exclusive,
+        file: input.sources.files().first().map(|file| file.path.display().to_string()).unwrap_or_default(),
+        host: host.name.value.clone(),
+        role: match host.role {
+            Role::Director => "director".to_owned(),
+            Role::RealServer => "real-server".to_owned(),
+        },
     };
-    Planned::make(subject, &compiled.state, &compiled.names, observed, &compiled.left_out)
+    let exclusive = input.topology.ownership.value == Ownership::Exclusive;
+    Planned::make(target, &compiled.state, &compiled.names, observed, exclusive, compiled.left_out.clone())
 }

@@ -35,12 +35,12 @@ impl Snapshot {
             Some(file) => {
                 let input = input::read(file, out)?;
                 let host = input.host(self.host.as_deref(), out)?;
-                Scope::of(&input::compile(&input.topology, host).state)
+                Scope::of(&input::compile(&input, host, out)?.state)
             }
         };
         let mut kernel = input::open(self.netns.as_deref(), out)?;
         let observed = input::observe(&mut kernel, &scope, out)?;
-        out.json(&report::json::Captured::new(observed));
+        out.json(&report::captured::Captured::new(observed));
         Ok(Exit::Done)
     }
 }

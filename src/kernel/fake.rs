@@ -1,1 +1,190 @@
-//! A model of the kernel.
+//! A model of the kernel: carries out phases on a state in memory and answers with the real kernel's errnos.
+//!
+//! The checks are those of the kernel, in its order (reference: errno map; `net/netfilter/ipvs/ip_vs_ctl.c`,
+//! `net/core/rtnetlink.c`, `net/ipv4/devinet.c`, `net/ipv4/fou_core.c`). What the kernel does not check the model takes
+//! too. It knows no routes, no packets and no time.
+
+mod ipvs;
+mod net;
+mod sysctls;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Kernel, Outcome, ReadError, Refusal};
+use crate::plan::Phase;
+use crate::state::{
+    Absence, Change, Connections, DestinationId, Key, Observed, Order, Resource, Scope, ServiceKey, State, order_matters,
+};
+
+/// A kernel in memory.
+#[derive(Clone, Debug)]
+pub struct Fake {
+    /// Everything that is there, but for orders; sysctls and modules are there whether anybody asks or not.
+    observed: Observed,
+    /// The destinations of every service, first added first.
+    seats: BTreeMap<ServiceKey, Vec<DestinationId>>,
+    /// Connections of destinations that were taken away: they are back with their destination.
+    trash: BTreeMap<Key, Connections>,
+    /// Schedulers that are built in or can be loaded.
+    schedulers: BTreeSet<String>,
+    /// Modules that cannot be loaded.
+    missing_modules: BTreeSet<String>,
+    faults: BTreeMap<usize, Fault>,
+    steps: usize,
+}
+
+/// What is to go wrong with one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The step is refused with this errno, whatever the model thinks of it.
+    Refuse(i32),
+    /// Nobody answers.
+    Unknown {
+        /// Whether it happened all the same.
+        happened: bool,
+    },
+}
+
+/// The schedulers of a kernel with all of IPVS.
+const SCHEDULERS: [&str; 14] = ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "twos"];
+
+impl From<Observed> for Fake {
+    /// A kernel that holds what was observed. Destinations of which no order was seen sit in the order of their keys.
+    fn from(mut observed: Observed) -> Fake {
+        let mut seats: BTreeMap<ServiceKey, Vec<DestinationId>> = BTreeMap::new();
+        for key in observed.state.objects.keys() {
+            if let Key::Destination(key) = key {
+                seats.entry(key.service).or_default().push(key.id());
+            }
+        }
+        observed.state.objects.retain(|key, resource| {
+            let (Key::Order(service), Resource::Order(order)) = (key, resource) else { return true };
+            if let Some(seats) = seats.get_mut(service) {
+                let seen: BTreeMap<DestinationId, usize> =
+                    order.servers.iter().enumerate().map(|(seat, server)| (*server, seat)).collect();
+                seats.sort_by_key(|server| seen.get(server).copied());
+            }
+            false
+        });
+        let mut fake = Fake {
+            observed,
+            seats,
+            trash: BTreeMap::new(),
+            schedulers: SCHEDULERS.iter().map(|&name| name.to_owned()).collect(),
+            missing_modules: BTreeSet::new(),
+            faults: BTreeMap::new(),
+            steps: 0,
+        };
+        if fake.observed.kernel.ipvs {
+            fake.appear(sysctls::IPVS);
+        }
+        fake
+    }
+}
+
+impl Kernel for Fake {
+    fn read(&mut self, scope: &Scope) -> Result<Observed, ReadError> {
+        let mut read = self.all();
+        read.state.objects.retain(|key, _| match key {
+            Key::Sysctl(key) => scope.sysctls.contains(key),
+            Key::Module(name) => scope.modules.contains(name),
+            Key::Fou(_) => scope.fou,
+            _ => true,
+        });
+        let absent = scope.sysctls.iter().map(|key| Key::Sysctl(key.clone()));
+        read.absent = absent
+            .filter(|key| !read.state.objects.contains_key(key))
+            .map(|key| (self.observed.absent.get(&key).copied().unwrap_or(Absence::Missing), key))
+            .map(|(absence, key)| (key, absence))
+            .collect();
+        Ok(read)
+    }
+
+    fn run(&mut self, phase: &Phase) -> Vec<Outcome> {
+        phase.steps.iter().map(|step| self.step(step)).collect()
+    }
+}
+
+/// An errno, or an errno with words.
+type Answer = Result<(), Refusal>;
+
+fn no(errno: nix::errno::Errno) -> Refusal {
+    Refusal { errno: errno as i32, text: None }
+}
+
+impl Fake {
+    /// Everything that is there.
+    pub fn all(&self) -> Observed {
+        let mut all = self.observed.clone();
+        for (service, servers) in &self.seats {
+            if let Some(Resource::Service(found)) = all.state.objects.get(&Key::Service(*service))
+                && order_matters(&found.scheduler)
+            {
+                all.state.objects.insert(Key::Order(*service), Resource::Order(Order { servers: servers.clone() }));
+            }
+        }
+        all
+    }
+
+    /// Makes the `step`-th step from now on go wrong; the first is 0. Steps are counted over all phases.
+    pub fn fail(&mut self, step: usize, fault: Fault) {
+        self.faults.insert(self.steps + step, fault);
+    }
+
+    /// Takes a scheduler away: its module is missing.
+    pub fn without_scheduler(&mut self, name: &str) {
+        self.schedulers.remove(name);
+    }
+
+    /// Takes a module away: loading it fails.
+    pub fn without_module(&mut self, name: &str) {
+        self.missing_modules.insert(name.to_owned());
+    }
+
+    fn step(&mut self, step: &Change) -> Outcome {
+        let fault = self.faults.remove(&self.steps);
+        self.steps += 1;
+        match fault {
+            Some(Fault::Refuse(errno)) => Outcome::Refused(Refusal { errno, text: None }),
+            Some(Fault::Unknown { happened: false }) => Outcome::Unknown,
+            Some(Fault::Unknown { happened: true }) => {
+                _ = self.carry_out(step);
+                Outcome::Unknown
+            }
+            None => self.carry_out(step).map_or_else(Outcome::Refused, |()| Outcome::Done),
+        }
+    }
+
+    fn carry_out(&mut self, step: &Change) -> Answer {
+        match (&step.key, &step.after) {
+            (Key::Module(name), Some(_)) => self.load(name),
+            (Key::Sysctl(key), Some(Resource::Sysctl(value))) => self.write(key, value),
+            (Key::Link(name), Some(Resource::Link(link))) => self.put_link(name, link, step.before.is_none()),
+            (Key::Link(name), None) => self.delete_link(name),
+            (Key::Fou(key), after) => self.fou(*key, after.as_ref()),
+            (Key::Address(key), Some(Resource::Address(address))) => self.put_address(key, *address, step.before.is_none()),
+            (Key::Address(key), None) => self.delete_address(key),
+            (Key::Timeouts, Some(Resource::Timeouts(timeouts))) => self.set_timeouts(*timeouts),
+            (Key::Service(key), Some(Resource::Service(service))) => self.put_service(*key, service, step.before.is_none()),
+            (Key::Service(key), None) => self.delete_service(*key),
+            (Key::Destination(key), Some(Resource::Destination(after))) => {
+                self.put_destination(*key, after, step.before.is_none())
+            }
+            (Key::Destination(key), None) => self.delete_destination(*key),
+            (Key::Sync(role), Some(Resource::Sync(daemon))) => self.start_sync(*role, daemon),
+            (Key::Sync(role), None) => self.stop_sync(*role),
+            // No executor has a request for these: a plan never contains them.
+            (Key::Module(_) | Key::Sysctl(_) | Key::Timeouts | Key::Order(_), _) => Err(no(nix::errno::Errno::EINVAL)),
+            // A resource of another kind than its key.
+            (_, Some(_)) => Err(no(nix::errno::Errno::EINVAL)),
+        }
+    }
+
+    fn state(&mut self) -> &mut State {
+        &mut self.observed.state
+    }
+
+    fn holds(&self, key: &Key) -> bool {
+        self.observed.state.objects.contains_key(key)
+    }
+}

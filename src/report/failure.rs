@@ -3,7 +3,8 @@
 
 use std::fmt::Write as _;
 
-use super::{Style, error, printable};
+use super::text::Style;
+use super::{error, line, printable};
 use crate::kernel::Refusal;
 use crate::provenance::Names;
 use crate::source::Sources;
@@ -18,11 +19,15 @@ const SHOWN: usize = 10;
 pub fn render(ended: &Ended, names: &Names, sources: &Sources, style: Style) -> String {
     let (failure, end) = match ended {
         Ended::Applied => return String::new(),
-        Ended::RolledBack(failure) => (failure, "Rolled back: the kernel was read again, and everything is as it was before.\n".to_owned()),
+        Ended::RolledBack(failure) => {
+            (failure, "Rolled back: the kernel was read again, and everything is as it was before.\n".to_owned())
+        }
         Ended::Incomplete(failure, left) => (failure, incomplete(left, names, sources)),
         Ended::Unreadable(failure, reason) => (
             failure,
-            format!("NOT rolled back: {reason}.\nNobody knows what is left of this run. `lvsform plan` shows it as soon as the kernel can be read.\n"),
+            format!(
+                "NOT rolled back: {reason}.\nNobody knows what is left of this run. `lvsform plan` shows it as soon as the kernel can be read.\n"
+            ),
         ),
     };
     let mut text = what_failed(failure, names, sources, style);
@@ -47,7 +52,12 @@ fn what_failed(failure: &Failure, names: &Names, sources: &Sources, style: Style
         }
         Failure::NotDone(changes) => {
             let details = listed(changes.iter(), names, sources);
-            error("the kernel did not answer, and did not do this", &details, Some("look at its log (dmesg), then run it again"), style)
+            error(
+                "the kernel did not answer, and did not do this",
+                &details,
+                Some("look at its log (dmesg), then run it again"),
+                style,
+            )
         }
         Failure::NotHeld(changes) => {
             let details = listed(changes.iter(), names, sources);
@@ -67,10 +77,16 @@ fn listed<'a>(changes: impl ExactSizeIterator<Item = &'a Change>, names: &Names,
                 .fields()
                 .iter()
                 .map(|field| {
-                    format!("{} {} → {}", field.field, field.before.as_deref().unwrap_or("none"), field.after.as_deref().unwrap_or("none"))
+                    format!(
+                        "{} {} → {}",
+                        field.field,
+                        field.before.as_deref().unwrap_or("none"),
+                        field.after.as_deref().unwrap_or("none")
+                    )
                 })
                 .collect();
-            let what = if fields.is_empty() { format!("to {}", verb(change)) } else { printable(&fields.join(", ")).into_owned() };
+            let what =
+                if fields.is_empty() { format!("to {}", verb(change)) } else { printable(&fields.join(", ")).into_owned() };
             format!("{}: {what}", object(&change.key, names, sources))
         })
         .collect();
@@ -81,7 +97,10 @@ fn listed<'a>(changes: impl ExactSizeIterator<Item = &'a Change>, names: &Names,
 }
 
 fn incomplete(left: &[Left], names: &Names, sources: &Sources) -> String {
-    let mut text = format!("Rolled back, but for {}:\n", if left.len() == 1 { "one object".to_owned() } else { format!("{} objects", left.len()) });
+    let mut text = format!(
+        "Rolled back, but for {}:\n",
+        if left.len() == 1 { "one object".to_owned() } else { format!("{} objects", left.len()) }
+    );
     for Left { key, before, now, why } in left {
         let why = match why {
             Why::SomebodyElse => "someone else made or changed it meanwhile; it was left alone".to_owned(),
@@ -109,7 +128,7 @@ fn object(key: &Key, names: &Names, sources: &Sources) -> String {
     match names.get(key) {
         Some(provenance) => {
             let kind = identity.split(' ').next().unwrap_or_default().to_owned();
-            let place = provenance.origin.span().map(|span| format!(", {}", super::place(sources, span))).unwrap_or_default();
+            let place = provenance.origin.span().map(|span| format!(", {}", line(span, sources))).unwrap_or_default();
             format!("{kind} {} ({identity}{place})", printable(&provenance.name))
         }
         None => identity,
@@ -120,6 +139,7 @@ fn verb(change: &Change) -> &'static str {
     match change.action() {
         Action::Add => "add",
         Action::Change => "change",
+        Action::Restore => "put back",
         Action::Replace => "replace",
         Action::Delete => "delete",
     }
@@ -139,7 +159,11 @@ fn answer(refusal: &Refusal) -> String {
 fn explain(change: &Change, refusal: &Refusal) -> (String, String) {
     let errno = Errno::from_raw(refusal.errno);
     if refusal.proves_another_writer(change) {
-        let there = if errno == Errno::EEXIST { "is there already, and was not when it was planned" } else { "was there when it was planned, and is gone" };
+        let there = if errno == Errno::EEXIST {
+            "is there already, and was not when it was planned"
+        } else {
+            "was there when it was planned, and is gone"
+        };
         return (format!("it {there}: someone else is writing"), "find out who it is, and run it again".to_owned());
     }
     let (reason, help) = match (&change.key, change.after.as_ref(), errno) {

@@ -1,1 +1,253 @@
-//! placeholder
+//! A topology's files: the root, and whatever its `include`s lead to, each read once.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::OsStr;
+use std::path::{Component, Path, PathBuf};
+
+use super::{FileId, Files, Form, Included, Loaded, Node, Problem, Scalar, Span, Unreadable, kdl, problem, toml};
+
+/// Bytes of one file; larger ones are refused before any memory is taken for them.
+pub const FILE_CAP: u64 = 32 * 1024 * 1024;
+
+/// Files of one topology.
+const FILES_CAP: usize = 1000;
+
+/// Which of the two spellings a file has.
+#[derive(Clone, Copy)]
+enum Spelling {
+    Kdl,
+    Toml,
+}
+
+/// A file that an `include` asks for.
+struct Wanted {
+    path: PathBuf,
+    /// The argument that asks for it.
+    span: Span,
+    /// The argument is a pattern that the file matches.
+    pattern: bool,
+}
+
+/// A file whose includes are being read; the files above it on the stack include it.
+struct Open {
+    identity: PathBuf,
+    path: PathBuf,
+    wanted: VecDeque<Wanted>,
+}
+
+/// Reads a topology: its own file and all that it includes. Every mistake of every file is in the result, sorted by place.
+pub fn load(path: &Path, files: &dyn Files) -> Loaded {
+    let mut loaded = Loaded::default();
+    match root(path, files) {
+        Ok((spelling, file)) => everything(path, spelling, file, files, &mut loaded),
+        Err(problem) => loaded.problems.push(problem),
+    }
+    problem::sort(&mut loaded.problems);
+    loaded
+}
+
+fn root(path: &Path, files: &dyn Files) -> Result<(Spelling, Included), Problem> {
+    let shown = path.display();
+    let Some(spelling) = spelling(path) else {
+        return Err(Problem::error("file", format!("`{shown}` is neither KDL (`.kdl`) nor TOML (`.toml`)"))
+            .help("the extension says which of the two spellings a topology has"));
+    };
+    match files.root(path).and_then(within_cap) {
+        Ok(file) => Ok((spelling, file)),
+        Err(reason) => Err(Problem::error("file", format!("`{shown}` {}", why(&reason)))),
+    }
+}
+
+fn everything(path: &Path, spelling: Spelling, file: Included, files: &dyn Files, loaded: &mut Loaded) {
+    let folder = parent(path);
+    let mut read: BTreeMap<PathBuf, FileId> = BTreeMap::new();
+    let mut open = vec![one_file(path.to_owned(), spelling, file, &folder, files, &mut read, loaded)];
+    while let Some(current) = open.last_mut() {
+        let Some(wanted) = current.wanted.pop_front() else {
+            open.pop();
+            continue;
+        };
+        let itself = current.identity.clone();
+        let found = match included(&wanted, &folder, files) {
+            Ok(found) => found,
+            Err(problem) => {
+                loaded.problems.push(problem);
+                continue;
+            }
+        };
+        let (spelling, file) = found;
+        if let Some(position) = open.iter().position(|other| other.identity == file.identity) {
+            if !(wanted.pattern && file.identity == itself) {
+                loaded.problems.push(cycle(&open[position..], &wanted));
+            }
+        } else if !read.contains_key(&file.identity) {
+            if loaded.sources.files().len() >= FILES_CAP {
+                let message = format!("a topology of more than {FILES_CAP} files");
+                loaded.problems.push(Problem::error("too-many-files", message).at(wanted.span, "not read from here on"));
+                return;
+            }
+            open.push(one_file(wanted.path, spelling, file, &folder, files, &mut read, loaded));
+        }
+    }
+}
+
+/// Reads one file's text into the tree and says what it includes.
+fn one_file(
+    path: PathBuf,
+    spelling: Spelling,
+    file: Included,
+    folder: &Path,
+    files: &dyn Files,
+    read: &mut BTreeMap<PathBuf, FileId>,
+    loaded: &mut Loaded,
+) -> Open {
+    let id = loaded.sources.add(path.clone(), file.text);
+    read.insert(file.identity.clone(), id);
+    let text = &loaded.sources.file(id).text;
+    let nodes = match spelling {
+        Spelling::Kdl => kdl::read(text, id, &mut loaded.problems),
+        Spelling::Toml => toml::read(text, id, &mut loaded.problems),
+    };
+    let mut wanted = VecDeque::new();
+    for node in nodes {
+        if &*node.key == "include" {
+            wanted.extend(asked_for(&node, &parent(&path), folder, files, &mut loaded.problems));
+        } else {
+            loaded.tree.nodes.push(node);
+        }
+    }
+    Open { identity: file.identity, path, wanted }
+}
+
+/// The files that an `include` node asks for.
+fn asked_for(node: &Node, here: &Path, folder: &Path, files: &dyn Files, problems: &mut Vec<Problem>) -> Vec<Wanted> {
+    let mut wanted = Vec::new();
+    if !node.children.is_empty() || (node.args.is_empty() && node.form == Form::KdlNode) {
+        problems.push(
+            Problem::error("include", "`include` takes paths or patterns and nothing else")
+                .at(node.span, "")
+                .help("write include \"sites/*.kdl\", in TOML include = [\"sites/*.toml\"]"),
+        );
+    }
+    for arg in &node.args {
+        let Scalar::Text(text) = &arg.value else {
+            problems.push(Problem::error("include", "an included file is named by a string").at(arg.span, ""));
+            continue;
+        };
+        match paths(text, here, folder, files) {
+            Ok((pattern, paths)) => wanted.extend(paths.into_iter().map(|path| Wanted { path, span: arg.span, pattern })),
+            Err(message) => problems.push(Problem::error("include", message).at(arg.span, "")),
+        }
+    }
+    wanted
+}
+
+/// The paths that one argument names, and whether it is a pattern.
+fn paths(text: &str, here: &Path, folder: &Path, files: &dyn Files) -> Result<(bool, Vec<PathBuf>), String> {
+    if text.is_empty() {
+        return Err("an empty path".into());
+    }
+    if text.contains("${") {
+        return Err("`${` is reserved in every string".into());
+    }
+    if text.contains('\0') {
+        return Err("no path contains a NUL character".into());
+    }
+    if !text.contains(['*', '?', '[']) {
+        return Ok((false, vec![here.join(text).components().collect()]));
+    }
+    if !below(&here.join(text), folder) {
+        return Err("a pattern that leads out of the root file's folder".into());
+    }
+    let pattern = if Path::new(text).is_absolute() {
+        PathBuf::from(text)
+    } else {
+        PathBuf::from(glob::Pattern::escape(&here.to_string_lossy())).join(text)
+    };
+    let Some(shown) = pattern.to_str() else { return Err("a pattern below a folder whose name is not UTF-8".into()) };
+    glob::Pattern::new(shown).map_err(|error| format!("`{text}` is not a pattern: {}", error.msg))?;
+    let found = files.matching(&pattern).map_err(|reason| format!("a folder of `{text}` {}", why(&reason)))?;
+    Ok((true, found))
+}
+
+/// Whether a path, by its words alone, lies below a folder.
+fn below(path: &Path, folder: &Path) -> bool {
+    let plain = |path: &Path| {
+        let mut plain: Vec<PathBuf> = Vec::new();
+        for component in path.components() {
+            match component {
+                Component::CurDir => {}
+                Component::ParentDir if plain.last().is_some_and(|last| last.as_os_str() != "..") => {
+                    plain.pop();
+                }
+                other => plain.push(other.as_os_str().into()),
+            }
+        }
+        plain
+    };
+    plain(path).starts_with(&plain(folder))
+}
+
+/// Opens a file that an `include` asks for.
+fn included(wanted: &Wanted, folder: &Path, files: &dyn Files) -> Result<(Spelling, Included), Problem> {
+    let shown = wanted.path.display();
+    let Some(spelling) = spelling(&wanted.path) else {
+        let problem =
+            Problem::error("include", format!("`{shown}` is neither KDL (`.kdl`) nor TOML (`.toml`)")).at(wanted.span, "");
+        return Err(if wanted.pattern { problem.help("let the pattern end in `.kdl` or `.toml`") } else { problem });
+    };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    match files.included(folder, &wanted.path).and_then(within_cap) {
+        Ok(file) => Ok((spelling, file)),
+        Err(reason) => {
+            let problem = Problem::error("include", format!("`{shown}` {}", why(&reason))).at(wanted.span, "");
+            Err(match reason {
+                Unreadable::Missing => problem.help("a path is relative to the file that says it"),
+                Unreadable::Outside => problem.help("move the file there; a link to it is not enough"),
+                _ => problem,
+            })
+        }
+    }
+}
+
+/// The files that include each other, `open` being the one asked for and all between it and the one that asks.
+fn cycle(open: &[Open], wanted: &Wanted) -> Problem {
+    let chain: Vec<String> =
+        open.iter().map(|file| &file.path).chain([&wanted.path]).map(|path| format!("`{}`", path.display())).collect();
+    let message = match chain.as_slice() {
+        [_, _] => "a file that includes itself".to_owned(),
+        _ => format!("files that include each other: {}", chain.join(" → ")),
+    };
+    Problem::error("include-cycle", message)
+        .at(wanted.span, "")
+        .help("remove one of these includes: a file is read once, whoever includes it")
+}
+
+fn within_cap(file: Included) -> Result<Included, Unreadable> {
+    let size = file.text.len() as u64;
+    if size > FILE_CAP { Err(Unreadable::TooLarge { size, cap: FILE_CAP }) } else { Ok(file) }
+}
+
+/// Why a file cannot be read, as the rest of a sentence that begins with its name.
+fn why(reason: &Unreadable) -> String {
+    match reason {
+        Unreadable::Missing => "does not exist".into(),
+        Unreadable::NotAFile(kind) => format!("is a {kind}, not a regular file"),
+        Unreadable::Outside => "lies outside the root file's folder".into(),
+        Unreadable::TooLarge { size, cap } => format!("has {size} bytes; at most {cap} are read"),
+        Unreadable::NotUtf8(at) => format!("is not UTF-8 text: byte {at} (counted from 0) begins no character"),
+        Unreadable::Io(error) => format!("cannot be read: {error}"),
+    }
+}
+
+fn spelling(path: &Path) -> Option<Spelling> {
+    match path.extension().and_then(OsStr::to_str) {
+        Some("kdl") => Some(Spelling::Kdl),
+        Some("toml") => Some(Spelling::Toml),
+        _ => None,
+    }
+}
+
+fn parent(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new("")).to_owned()
+}

@@ -1,5 +1,11 @@
 //! A mistake in a topology: what, where, and what to do about it.
 
+pub mod nearest;
+pub mod render;
+
+pub use nearest::nearest;
+pub use render::{Style, json, render};
+
 use super::Span;
 
 /// One mistake.
@@ -33,4 +39,55 @@ pub struct Label {
     pub span: Span,
     /// A few words beside it; may be empty.
     pub text: String,
+}
+
+impl Problem {
+    /// A mistake with which the topology cannot be used. Without a label so far.
+    #[must_use]
+    pub fn error(code: &'static str, message: impl Into<String>) -> Problem {
+        Problem { severity: Severity::Error, code, message: message.into(), labels: Vec::new(), help: None }
+    }
+
+    /// A mistake that the topology survives. Without a label so far.
+    #[must_use]
+    pub fn warning(code: &'static str, message: impl Into<String>) -> Problem {
+        Problem { severity: Severity::Warning, ..Problem::error(code, message) }
+    }
+
+    /// Points at one more token; the first is the culprit. `text` may be empty.
+    #[must_use]
+    pub fn at(mut self, span: Span, text: impl Into<String>) -> Problem {
+        self.labels.push(Label { span, text: text.into() });
+        self
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Problem {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Offers the nearest known word, where there is one.
+    #[must_use]
+    pub fn did_you_mean<'a>(self, word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Problem {
+        match nearest(word, candidates) {
+            Some(known) => self.help(format!("did you mean `{known}`?")),
+            None => self,
+        }
+    }
+}
+
+/// Sorts by file and place and leaves out exact repetitions. What has no place comes first.
+pub fn sort(problems: &mut Vec<Problem>) {
+    problems.sort_by_key(|problem| problem.labels.first().map(|label| label.span));
+    let mut seen: Vec<Problem> = Vec::with_capacity(problems.len());
+    for problem in problems.drain(..) {
+        let place = |of: &Problem| of.labels.first().map(|label| label.span);
+        let here = seen.iter().rev().take_while(|other| place(other) == place(&problem));
+        if !here.into_iter().any(|other| *other == problem) {
+            seen.push(problem);
+        }
+    }
+    *problems = seen;
 }

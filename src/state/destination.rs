@@ -180,6 +180,16 @@ impl fmt::Display for Encapsulation {
 }
 
 impl Destination {
+    /// Whoever moves a shared weight has the last word: writing another field must not write the weight back to its base.
+    pub(super) fn over(self, live: &Destination) -> Destination {
+        match self.weight {
+            Weight::Shared { base } if live.weight.value() <= base => {
+                Destination { weight: Weight::Owned(live.weight.value()), ..self }
+            }
+            Weight::Shared { .. } | Weight::Owned(_) => self,
+        }
+    }
+
     pub(super) fn differences(&self, after: &Destination) -> Vec<FieldChange> {
         let Destination { forward, weight, max_connections, min_connections } = self;
         let mut changes = Fields::default();

@@ -80,13 +80,11 @@ impl Scope {
                     scope.modules.insert(name.clone());
                 }
                 Key::Fou(_) => scope.fou = true,
-                Key::Link(_)
-                | Key::Address(_)
-                | Key::Timeouts
-                | Key::Service(_)
-                | Key::Destination(_)
-                | Key::Order(_)
-                | Key::Sync(_) => {}
+                // Every plan that takes servers away must know what that does to their connections.
+                Key::Service(_) => {
+                    scope.sysctls.insert(SysctlKey::expire_nodest_conn());
+                }
+                Key::Link(_) | Key::Address(_) | Key::Timeouts | Key::Destination(_) | Key::Order(_) | Key::Sync(_) => {}
             }
         }
         scope

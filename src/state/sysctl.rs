@@ -40,6 +40,19 @@ impl SysctlKey {
     pub fn path(&self) -> &str {
         &self.0
     }
+
+    /// The device that the value belongs to: `eth0` in `net/ipv4/conf/eth0/rp_filter`. `all` and `default` are no devices.
+    pub fn device(&self) -> Option<&str> {
+        let mut segments = self.0.split('/').skip(1);
+        let (family, table, device) = (segments.next()?, segments.next()?, segments.next()?);
+        let of_a_device = matches!(family, "ipv4" | "ipv6") && matches!(table, "conf" | "neigh") && segments.next().is_some();
+        (of_a_device && !matches!(device, "all" | "default")).then_some(device)
+    }
+
+    /// `net/ipv4/vs/expire_nodest_conn`: whether connections of a deleted destination end with it.
+    pub fn expire_nodest_conn() -> SysctlKey {
+        SysctlKey("net/ipv4/vs/expire_nodest_conn".into())
+    }
 }
 
 impl fmt::Display for SysctlKey {
@@ -92,6 +105,15 @@ mod tests {
     fn two_spellings_of_one_key_are_one_key() {
         assert_eq!(SysctlKey::parse("net.ipv4.ip_forward"), SysctlKey::parse("net/ipv4/ip_forward"));
         assert_eq!(SysctlKey::parse("net.ipv4.conf.eth0/100.rp_filter"), SysctlKey::parse("net/ipv4/conf/eth0.100/rp_filter"));
+    }
+
+    #[test]
+    fn only_a_value_of_a_real_device_has_a_device() {
+        let device = |text| SysctlKey::parse(text).and_then(|key| key.device().map(str::to_owned));
+        assert_eq!(device("net/ipv4/conf/eth0.100/rp_filter"), Some("eth0.100".to_owned()));
+        assert_eq!(device("net.ipv6.neigh.eth0.ucast_solicit"), Some("eth0".to_owned()));
+        assert_eq!(device("net.ipv4.conf.all.rp_filter"), None);
+        assert_eq!(device("net.ipv4.ip_forward"), None);
     }
 
     #[test]

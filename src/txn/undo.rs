@@ -62,7 +62,7 @@ pub(super) fn undo(
         if changes.is_empty() {
             break;
         }
-        for phase in order::order(&changes, &live) {
+        for phase in order(&changes, &live) {
             for (step, outcome) in phase.steps.iter().zip(kernel.run(&phase)) {
                 if let Outcome::Refused(refusal) = outcome {
                     refusals.insert(step.key.clone(), refusal);
@@ -133,7 +133,9 @@ fn towards_before(touched: &BTreeMap<Key, Touched<'_>>, not_ours: &BTreeSet<Key>
 fn foreign_children(key: &Key, touched: &BTreeMap<Key, Touched<'_>>, live: &State) -> Vec<Key> {
     let belongs: Box<dyn Fn(&Key) -> bool> = match key {
         Key::Service(service) => Box::new(|other| is_server_of(other, service)),
-        Key::Link(name) => Box::new(move |other| matches!(other, Key::Address(address) if address.interface == *name && !by_kernel(other))),
+        Key::Link(name) => {
+            Box::new(move |other| matches!(other, Key::Address(address) if address.interface == *name && !by_kernel(other)))
+        }
         _ => return Vec::new(),
     };
     live.objects.keys().filter(|other| belongs(other) && !touched.contains_key(*other)).cloned().collect()

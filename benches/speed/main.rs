@@ -1,0 +1,328 @@
+//! How fast, side by side in one run on one kernel: `lvsform`, `ipvsadm`, and a bare pipelined netlink loop that does
+//! nothing but send the same messages.
+//!
+//! `cargo bench --bench speed` runs it in the lab; words after `--` choose: `uml` or `qemu`, and sizes such as `1000`
+//! (services; each has ten servers). It prints a table in Markdown. Nothing is asserted: a machine that is busy is no bug.
+
+mod bare;
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use lvsform::compile::{self, Allocation};
+use lvsform::kernel::linux::Linux;
+use lvsform::kernel::{Kernel, Outcome};
+use lvsform::lab::{self, Lab, harness};
+use lvsform::plan::{Plan, Subject};
+use lvsform::source::{self, Files, Included, Unreadable};
+use lvsform::state::{Observed, Scope};
+use lvsform::topology::{Role, decode};
+
+const SERVERS: usize = 10;
+/// Services of one VIP.
+const PORTS: usize = 100;
+
+type Outcomes<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let kernel = match words.iter().find(|word| matches!(word.as_str(), "uml" | "qemu")).map(String::as_str) {
+        Some("qemu") => Some(lab::Kernel::Qemu { package: None }),
+        _ => None,
+    };
+    let mut sizes: Vec<usize> = words.iter().filter_map(|word| word.parse().ok()).collect();
+    if sizes.is_empty() {
+        sizes = vec![1_000, 10_000];
+    }
+    let lab = Lab { kernel, memory: 6_144, timeout: Duration::from_mins(20), ..Lab::default() };
+    harness::main(lab, || match run(&sizes) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "speed: {error}");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+/// The rows of the table: a name, and one value for each size.
+#[derive(Default)]
+struct Table {
+    rows: Vec<(String, Vec<String>)>,
+}
+
+impl Table {
+    fn add(&mut self, name: &str, value: String) {
+        match self.rows.iter_mut().find(|(row, _)| row == name) {
+            Some((_, values)) => values.push(value),
+            None => self.rows.push((name.to_owned(), vec![value])),
+        }
+    }
+
+    fn time(&mut self, name: &str, time: Duration) {
+        self.add(name, format!("{:.3} s", time.as_secs_f64()));
+    }
+
+    fn ratio(&mut self, name: &str, time: Duration, beside: Duration) {
+        self.add(name, format!("{:.2}", time.as_secs_f64() / beside.as_secs_f64()));
+    }
+
+    fn print(&self, sizes: &[usize]) {
+        let mut text = String::from("\n| |");
+        for size in sizes {
+            let _ = write!(text, " {size} x {SERVERS} |");
+        }
+        let _ = write!(text, "\n|---|{}\n", "---:|".repeat(sizes.len()));
+        for (name, values) in &self.rows {
+            let _ = writeln!(text, "| {name} | {} |", values.join(" | "));
+        }
+        let _ = std::io::stdout().write_all(text.as_bytes());
+    }
+}
+
+fn run(sizes: &[usize]) -> Outcomes<()> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let cpus = std::thread::available_parallelism()?;
+    let mut table = Table::default();
+    for size in sizes {
+        measure(*size, &mut table)?;
+    }
+    let _ = writeln!(std::io::stdout(), "Linux {}, {cpus} CPU(s); each service has {SERVERS} servers.", release.trim());
+    table.print(sizes);
+    Ok(())
+}
+
+fn measure(size: usize, table: &mut Table) -> Outcomes<()> {
+    let text = topology(size);
+    let saved = PathBuf::from(format!("/tmp/speed-{size}.ipvsadm"));
+    let wanted = in_namespace(|| bare::write(size, PORTS, SERVERS))?;
+    let (bare_write, bare_read) = (wanted.write, wanted.read);
+
+    let memory = peak_memory()?;
+    let ours = in_namespace(|| ours(&text, &saved))?;
+    let restored = in_namespace(|| timed(|| ipvsadm(&["-R"], Some(&saved), None)))?;
+
+    table.time("parse", ours.parse);
+    table.time("check (decode, rules)", ours.check);
+    table.time("compile", ours.compile);
+    table.time("read, empty kernel", ours.read_empty);
+    table.time("diff and order", ours.plan);
+    table.time("**write**", ours.write);
+    table.time("verify (read back, compare)", ours.verify);
+    table.time("**apply from empty, all of the above**", ours.apply());
+    table.time("**plan that finds nothing** (parse to diff)", ours.nothing);
+    table.time("change one weight (plan excluded)", ours.one_weight);
+    table.time("bare loop: the same messages", bare_write);
+    table.time("bare loop: dump everything", bare_read);
+    table.time("`ipvsadm -R`", restored);
+    table.time("`ipvsadm -Sn`", ours.ipvsadm_save);
+    table.ratio("write / bare loop (at most 1.5)", ours.write, bare_write);
+    table.ratio("plan that finds nothing / (parse + bare dump) (at most 1.5)", ours.nothing, ours.parse + bare_read);
+    table.ratio("`ipvsadm -R` / write", restored, ours.write);
+    table.ratio("`ipvsadm -R` / apply from empty", restored, ours.apply());
+    let objects = u64::try_from(size * (SERVERS + 1))?;
+    table.add("peak memory of all this", format!("{} MiB", ours.peak / 1024));
+    table.add(
+        "the same less the parse's peak, an object",
+        format!("{} B", ours.peak.saturating_sub(ours.parse_peak.max(memory)) * 1024 / objects),
+    );
+    Ok(())
+}
+
+struct Ours {
+    parse: Duration,
+    check: Duration,
+    compile: Duration,
+    read_empty: Duration,
+    plan: Duration,
+    write: Duration,
+    verify: Duration,
+    nothing: Duration,
+    one_weight: Duration,
+    ipvsadm_save: Duration,
+    /// KiB
+    parse_peak: u64,
+    /// KiB
+    peak: u64,
+}
+
+impl Ours {
+    fn apply(&self) -> Duration {
+        self.parse + self.check + self.compile + self.read_empty + self.plan + self.write + self.verify
+    }
+}
+
+/// Everything that `lvsform apply` does, step by step, as the command does it.
+fn ours(text: &str, saved: &Path) -> Outcomes<Ours> {
+    let files = OneFile(text);
+    let (loaded, parse) = took(|| source::load(Path::new("speed.kdl"), &files));
+    let parse_peak = peak_memory()?;
+    let ((topology, problems), check) = took(|| {
+        let (topology, mut problems) = decode::decode(&loaded.tree);
+        if let Some(topology) = &topology {
+            problems.extend(lvsform::rules::check(topology));
+        }
+        (topology, problems)
+    });
+    let topology = topology.filter(|_| problems.is_empty()).ok_or_else(|| format!("the topology has problems: {problems:?}"))?;
+    drop(loaded.tree);
+    let host = topology.hosts.get("lb1").ok_or("no lb1")?;
+    let ((compiled, _), compile) = took(|| compile::compile(&topology, host, &Allocation::default()));
+    let scope = Scope::of(&compiled.state);
+    let mut kernel = Linux::open(None)?;
+    let (observed, read_empty) = took(|| kernel.read(&scope));
+    let make = |observed: &Observed| {
+        let subject = Subject { host: "lb1".to_owned(), role: Role::Director, topology: "speed".to_owned(), exclusive: false };
+        Plan::make(subject, &compiled.state, &compiled.names, observed, &compiled.left_out)
+    };
+    let observed = observed?;
+    let (plan, planned) = took(|| make(&observed));
+    let (outcomes, write) = took(|| plan.phases.iter().flat_map(|phase| kernel.run(phase)).collect::<Vec<_>>());
+    if outcomes.iter().any(|outcome| *outcome != Outcome::Done) {
+        return Err("the kernel did not do everything".into());
+    }
+    drop(plan);
+    let (left, verify) = took(|| kernel.read(&scope).map(|live| make(&live).changes.len()));
+    if left? != 0 {
+        return Err("the kernel does not hold what was applied".into());
+    }
+    let peak = peak_memory()?;
+
+    let (left, nothing) = took(|| plan_again(text, &mut kernel));
+    if left? != 0 {
+        return Err("a plan that should find nothing found something".into());
+    }
+    let live = kernel.read(&scope)?;
+    let changed = topology_with_weight(text);
+    let one_weight = one_weight(&changed, &live, &mut kernel)?;
+    let ipvsadm_save = timed(|| ipvsadm(&["-Sn"], None, Some(saved)))?;
+    Ok(Ours {
+        parse,
+        check,
+        compile,
+        read_empty,
+        plan: planned,
+        write,
+        verify,
+        nothing,
+        one_weight,
+        ipvsadm_save,
+        parse_peak,
+        peak,
+    })
+}
+
+/// All of `lvsform plan`.
+fn plan_again(text: &str, kernel: &mut Linux) -> Outcomes<usize> {
+    let loaded = source::load(Path::new("speed.kdl"), &OneFile(text));
+    let (topology, _) = decode::decode(&loaded.tree);
+    let topology = topology.ok_or("the topology has problems")?;
+    let _ = lvsform::rules::check(&topology);
+    let host = topology.hosts.get("lb1").ok_or("no lb1")?;
+    let (compiled, _) = compile::compile(&topology, host, &Allocation::default());
+    let observed = kernel.read(&Scope::of(&compiled.state))?;
+    let subject = Subject { host: "lb1".to_owned(), role: Role::Director, topology: "speed".to_owned(), exclusive: false };
+    Ok(Plan::make(subject, &compiled.state, &compiled.names, &observed, &compiled.left_out).changes.len())
+}
+
+fn one_weight(text: &str, live: &Observed, kernel: &mut Linux) -> Outcomes<Duration> {
+    let loaded = source::load(Path::new("speed.kdl"), &OneFile(text));
+    let topology = decode::decode(&loaded.tree).0.ok_or("the topology has problems")?;
+    let host = topology.hosts.get("lb1").ok_or("no lb1")?;
+    let (compiled, _) = compile::compile(&topology, host, &Allocation::default());
+    let subject = Subject { host: "lb1".to_owned(), role: Role::Director, topology: "speed".to_owned(), exclusive: false };
+    let plan = Plan::make(subject, &compiled.state, &compiled.names, live, &compiled.left_out);
+    if plan.phases.len() != 1 || plan.phases.iter().any(|phase| phase.steps.len() != 1) {
+        return Err("one changed weight must be one write".into());
+    }
+    Ok(took(|| plan.phases.iter().for_each(|phase| drop(kernel.run(phase)))).1)
+}
+
+/// The topology of the bench: every service has a port of a VIP and ten servers of its own.
+fn topology(size: usize) -> String {
+    let mut text = String::from("topology \"speed\"\ndirector \"lb1\" {\n    interface \"eth0\" address=\"10.0.0.2/24\"\n}\n");
+    for vip in 0..size.div_ceil(PORTS) {
+        let _ = writeln!(text, "vip \"v{vip}\" address=\"{}\" managed=#false", bare::vip(vip));
+    }
+    for service in 0..size {
+        let _ = writeln!(text, "service \"s{service}\" scheduler=\"wrr\" forward=\"dr\" {{");
+        let _ = writeln!(text, "    listen vip=\"v{}\" port={}", service / PORTS, 1_000 + service % PORTS);
+        for server in 0..SERVERS {
+            let _ = writeln!(text, "    server \"{}\" weight=100", bare::server(server));
+        }
+        text.push_str("}\n");
+    }
+    text
+}
+
+/// The same with another weight for the last server of the last service.
+fn topology_with_weight(text: &str) -> String {
+    match text.rfind("weight=100") {
+        Some(at) => format!("{}weight=101{}", &text[..at], &text[at + "weight=100".len()..]),
+        None => text.to_owned(),
+    }
+}
+
+/// A topology that is one text.
+struct OneFile<'t>(&'t str);
+
+impl Files for OneFile<'_> {
+    fn root(&self, _: &Path) -> Result<String, Unreadable> {
+        Ok(self.0.to_owned())
+    }
+
+    fn included(&self, _: &Path, _: &Path) -> Result<Included, Unreadable> {
+        Err(Unreadable::Missing)
+    }
+
+    fn matching(&self, _: &Path) -> Vec<PathBuf> {
+        Vec::new()
+    }
+}
+
+/// Runs `work` in a network namespace of its own, with `lo` up once: before that the kernel takes no destination.
+fn in_namespace<T: Send>(work: impl FnOnce() -> Outcomes<T> + Send) -> Outcomes<T> {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?;
+            let status = Command::new("ip").args(["link", "set", "lo", "up"]).status()?;
+            if status.success() { work() } else { Err("ip link set lo up failed".into()) }
+        });
+        thread.join().unwrap_or_else(|_| Err("a measurement panicked".into()))
+    })
+}
+
+fn ipvsadm(arguments: &[&str], input: Option<&Path>, output: Option<&Path>) -> Outcomes<()> {
+    let mut command = Command::new("ipvsadm");
+    command.args(arguments);
+    command.stdin(match input {
+        Some(path) => Stdio::from(std::fs::File::open(path)?),
+        None => Stdio::null(),
+    });
+    if let Some(path) = output {
+        command.stdout(std::fs::File::create(path)?);
+    }
+    let status = command.status()?;
+    if status.success() { Ok(()) } else { Err(format!("ipvsadm {arguments:?}: {status}").into()) }
+}
+
+fn took<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    let value = work();
+    (value, start.elapsed())
+}
+
+fn timed(work: impl FnOnce() -> Outcomes<()>) -> Outcomes<Duration> {
+    let (result, time) = took(work);
+    result.map(|()| time)
+}
+
+/// The most memory that this process has had, in KiB (`VmHWM`).
+fn peak_memory() -> Outcomes<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    Ok(line.split_whitespace().next().ok_or("no VmHWM")?.parse()?)
+}

@@ -1,0 +1,246 @@
+//! The real kernel: one network namespace, read and changed over netlink and `/proc/sys`.
+//!
+//! Reading opens nothing for writing and never loads a module: families are listed, never asked for by name.
+
+mod run;
+
+use std::collections::HashMap;
+use std::marker::PhantomData;
+
+use nix::errno::Errno;
+
+use super::ipvs::{self, DestinationEntry, Request, ServiceEntry, decode};
+use super::netlink::wire::{Malformed, Message};
+use super::netlink::{Dump, Failure, Limits, Protocol, Socket, family};
+use super::{Kernel, Outcome, ReadError, Refusal, fou, module, netns, rtnl, sysctl};
+use crate::plan::Phase;
+use crate::state::{
+    Connections, DestinationKey, KernelFacts, Key, LinkKind, Observed, Order, Resource, Scope, ServiceKey, State, order_matters,
+};
+
+/// How often a reading is repeated until two in a row are alike.
+const TRIES: u32 = 10;
+
+/// A network namespace of this machine.
+///
+/// `/proc/sys/net` shows the namespace of the thread that looks, so a `Linux` stays on the thread that opened it.
+#[derive(Debug)]
+pub struct Linux {
+    route: Socket,
+    generic: Socket,
+    release: String,
+    initial_namespace: bool,
+    stays_on_its_thread: PhantomData<*const ()>,
+}
+
+impl Linux {
+    /// Opens the namespace that the calling thread is in, or, with a name, the one that `ip netns` calls so; the calling
+    /// thread then stays in it.
+    pub fn open(netns: Option<&str>) -> Result<Linux, ReadError> {
+        if let Some(name) = netns {
+            netns::enter(name)?;
+        }
+        let socket = |protocol, what: &str| Socket::open(protocol, Limits::default()).map_err(|error| failed(what, error.into()));
+        Ok(Linux {
+            route: socket(Protocol::Route, "the route netlink socket")?,
+            generic: socket(Protocol::Generic, "the generic netlink socket")?,
+            release: release()?,
+            initial_namespace: netns::is_initial(),
+            stays_on_its_thread: PhantomData,
+        })
+    }
+}
+
+impl Kernel for Linux {
+    fn read(&mut self, scope: &Scope) -> Result<Observed, ReadError> {
+        let families = family::all(&mut self.generic).map_err(|failure| failed("the netlink families", failure))?;
+        let number = |name: &str| families.iter().find(|(found, _)| found == name).map(|(_, number)| *number);
+        let mut observed = Observed {
+            kernel: KernelFacts {
+                release: self.release.clone(),
+                ipvs: number(ipvs::wire::FAMILY).is_some(),
+                initial_namespace: self.initial_namespace,
+            },
+            ..Observed::default()
+        };
+        let mut objects = Vec::new();
+        for name in &scope.modules {
+            // What counts of these two is whether they answer.
+            let there = match name.as_str() {
+                "ip_vs" => number(ipvs::wire::FAMILY).is_some(),
+                "fou" => number(fou::FAMILY).is_some(),
+                name => module::is_loaded(name, &self.release),
+            };
+            if there {
+                objects.push((Key::Module(name.clone()), Resource::Module));
+            }
+        }
+        for key in &scope.sysctls {
+            match sysctl::read(key, self.initial_namespace)? {
+                Ok(value) => objects.push((Key::Sysctl(key.clone()), Resource::Sysctl(value))),
+                Err(absence) => drop(observed.absent.insert(Key::Sysctl(key.clone()), absence)),
+            }
+        }
+        if let Some(family) = number(fou::FAMILY).filter(|_| scope.fou) {
+            self.read_fou(family, &mut objects)?;
+        }
+        self.read_devices(&mut objects)?;
+        if let Some(family) = number(ipvs::wire::FAMILY) {
+            self.read_ipvs(family, &mut objects, &mut observed)?;
+        }
+        observed.state = State { objects: objects.into_iter().collect() };
+        Ok(observed)
+    }
+
+    fn run(&mut self, phase: &Phase) -> Vec<Outcome> {
+        run::run(self, phase)
+    }
+}
+
+type Objects = Vec<(Key, Resource)>;
+
+impl Linux {
+    fn read_fou(&mut self, family: u16, objects: &mut Objects) -> Result<(), ReadError> {
+        let write = |writer: &mut _| fou::Request::Get.write(family, writer);
+        let each = |message: Message<'_>| {
+            let (key, port) = fou::decode(&message).ok_or(Malformed)?;
+            objects.push((Key::Fou(key), Resource::Fou(port)));
+            Ok(())
+        };
+        self.generic.dump(write, each).map(drop).map_err(|failure| failed("the FOU ports", failure))
+    }
+
+    /// Devices and their addresses; what of the two does not fit together was read around somebody's change, and is read
+    /// again.
+    fn read_devices(&mut self, objects: &mut Objects) -> Result<(), ReadError> {
+        const WHAT: &str = "the network devices";
+        for _ in 0..TRIES {
+            let devices = steady(WHAT, || rtnl::devices(&mut self.route), |device| (device.index, device.name.clone()))?;
+            let addresses =
+                steady("the addresses", || rtnl::addresses(&mut self.route), |(device, key, _)| (*device, key.clone()))?;
+            let names: HashMap<u32, String> = devices.iter().map(|device| (device.index, device.name.clone())).collect();
+            if !addresses.iter().all(|(device, ..)| names.contains_key(device)) {
+                continue;
+            }
+            for mut device in devices {
+                if let LinkKind::Tunnel(tunnel) = &mut device.link.device {
+                    // A device that lives in another namespace has no name here.
+                    tunnel.device =
+                        device.bound_to.map(|index| names.get(&index).cloned().unwrap_or_else(|| format!("if{index}")));
+                }
+                objects.push((Key::Link(device.name), Resource::Link(Box::new(device.link))));
+            }
+            for (device, mut key, address) in addresses {
+                key.interface = names.get(&device).cloned().unwrap_or_default();
+                objects.push((Key::Address(key), Resource::Address(address)));
+            }
+            return Ok(());
+        }
+        Err(ReadError::Unsteady { what: WHAT, tries: TRIES })
+    }
+
+    fn read_ipvs(&mut self, family: u16, objects: &mut Objects, observed: &mut Observed) -> Result<(), ReadError> {
+        let services = steady("the services", || services(&mut self.generic, family), |entry| entry.key)?;
+        for ServiceEntry { key, service, stats: _ } in services {
+            let destinations = steady("the destinations", || destinations(&mut self.generic, family, key), |entry| entry.id)?;
+            if order_matters(&service.scheduler) {
+                // The kernel lists the newest first.
+                let order = Order { servers: destinations.iter().rev().map(|entry| entry.id).collect() };
+                objects.push((Key::Order(key), Resource::Order(order)));
+            }
+            objects.push((Key::Service(key), Resource::Service(service)));
+            for DestinationEntry { id, destination, connections, stats: _ } in destinations {
+                let key = Key::Destination(DestinationKey::new(key, id));
+                if connections != Connections::default() {
+                    observed.traffic.insert(key.clone(), connections);
+                }
+                objects.push((key, Resource::Destination(destination)));
+            }
+        }
+        let mut timeouts = None;
+        let write = |writer: &mut _| Request::GetTimeouts.write(family, writer);
+        let each = |message: Message<'_>| {
+            timeouts = Some(decode::timeouts(&message).ok_or(Malformed)?);
+            Ok(())
+        };
+        self.generic.request(write, each).map_err(|failure| ipvs_failed("the timeouts", failure))?;
+        objects.extend(timeouts.map(|timeouts| (Key::Timeouts, Resource::Timeouts(timeouts))));
+        let write = |writer: &mut _| Request::GetDaemons.write(family, writer);
+        let each = |message: Message<'_>| {
+            let (role, daemon) = decode::daemon(&message).ok_or(Malformed)?;
+            objects.push((Key::Sync(role), Resource::Sync(daemon)));
+            Ok(())
+        };
+        self.generic.dump(write, each).map(drop).map_err(|failure| ipvs_failed("the sync daemons", failure))
+    }
+}
+
+fn services(socket: &mut Socket, family: u16) -> Result<(Vec<ServiceEntry>, Dump), Failure> {
+    let mut services = Vec::new();
+    let write = |writer: &mut _| Request::GetServices.write(family, writer);
+    let dump = socket.dump(write, |message| {
+        services.push(decode::service(&message).ok_or(Malformed)?);
+        Ok(())
+    })?;
+    Ok((services, dump))
+}
+
+fn destinations(socket: &mut Socket, family: u16, service: ServiceKey) -> Result<(Vec<DestinationEntry>, Dump), Failure> {
+    let mut destinations = Vec::new();
+    let write = |writer: &mut _| Request::GetDestinations(service).write(family, writer);
+    let dump = socket.dump(write, |message| {
+        destinations.push(decode::destination(&message, service.family()).ok_or(Malformed)?);
+        Ok(())
+    })?;
+    Ok((destinations, dump))
+}
+
+/// Repeats a dump of several parts until two in a row have the same keys in the same order: between two parts a writer may
+/// have moved entries past the reader or behind it, and IPVS never says so.
+fn steady<T, K: PartialEq>(
+    what: &'static str,
+    mut dump: impl FnMut() -> Result<(Vec<T>, Dump), Failure>,
+    key: impl Fn(&T) -> K,
+) -> Result<Vec<T>, ReadError> {
+    let mut last: Option<Vec<K>> = None;
+    for _ in 0..TRIES {
+        let (entries, dump) = match dump() {
+            Ok(dumped) => dumped,
+            // Route netlink says with this errno, too, that a writer came in between.
+            Err(Failure::Refused(Refusal { errno, .. })) if errno == Errno::EINTR as i32 => continue,
+            Err(failure) => return Err(ipvs_failed(what, failure)),
+        };
+        if dump.parts <= 1 && !dump.interrupted {
+            return Ok(entries);
+        }
+        let keys: Vec<K> = entries.iter().map(&key).collect();
+        if !dump.interrupted && last.as_ref() == Some(&keys) {
+            return Ok(entries);
+        }
+        last = Some(keys).filter(|_| !dump.interrupted);
+    }
+    Err(ReadError::Unsteady { what, tries: TRIES })
+}
+
+fn failed(what: &str, failure: Failure) -> ReadError {
+    match failure {
+        Failure::Refused(Refusal { errno, text }) => ReadError::Failed { what: what.to_owned(), errno, text },
+        Failure::Malformed => ReadError::Malformed { what: what.to_owned() },
+    }
+}
+
+/// IPVS shows nothing without the capability.
+fn ipvs_failed(what: &str, failure: Failure) -> ReadError {
+    match failure {
+        Failure::Refused(Refusal { errno, .. }) if errno == Errno::EPERM as i32 => ReadError::Capability("CAP_NET_ADMIN"),
+        failure => failed(what, failure),
+    }
+}
+
+/// What `uname -r` says.
+#[expect(clippy::disallowed_methods, reason = "kernel/ is where files are opened")]
+fn release() -> Result<String, ReadError> {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease")
+        .map(|text| text.trim().to_owned())
+        .map_err(|error| failed("the kernel's release", error.into()))
+}

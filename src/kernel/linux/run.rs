@@ -1,0 +1,162 @@
+//! Carrying out one phase.
+//!
+//! Steps are taken in runs of one kind, in the order of the phase. What a run can send together, it sends together.
+
+use nix::errno::Errno;
+
+use super::Linux;
+use crate::kernel::ipvs::{self, Request};
+use crate::kernel::netlink::wire::Writer;
+use crate::kernel::netlink::{Failure, Socket, family};
+use crate::kernel::{Outcome, Refusal, fou, module, rtnl, sysctl};
+use crate::plan::Phase;
+use crate::state::{Action, Change, Key, Resource};
+
+/// Which part of the kernel a step is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Module,
+    Sysctl,
+    Fou,
+    Link,
+    Address,
+    Ipvs,
+}
+
+fn part(key: &Key) -> Part {
+    match key {
+        Key::Module(_) => Part::Module,
+        Key::Sysctl(_) => Part::Sysctl,
+        Key::Fou(_) => Part::Fou,
+        Key::Link(_) => Part::Link,
+        Key::Address(_) => Part::Address,
+        Key::Timeouts | Key::Service(_) | Key::Destination(_) | Key::Order(_) | Key::Sync(_) => Part::Ipvs,
+    }
+}
+
+pub(super) fn run(linux: &mut Linux, phase: &Phase) -> Vec<Outcome> {
+    let mut outcomes = Vec::with_capacity(phase.steps.len());
+    for steps in phase.steps.chunk_by(|one, next| part(&one.key) == part(&next.key)) {
+        let Some(first) = steps.first() else { continue };
+        outcomes.extend(match part(&first.key) {
+            Part::Module => steps.iter().map(|step| load(&mut linux.generic, step)).collect(),
+            Part::Sysctl => steps.iter().map(write_sysctl).collect(),
+            Part::Fou => pipeline(&mut linux.generic, fou::FAMILY, steps, fou_request, |request, family, writer| {
+                request.write(family, writer);
+            }),
+            Part::Link => rtnl::change_links(&mut linux.route, steps),
+            Part::Address => rtnl::change_addresses(&mut linux.route, steps),
+            Part::Ipvs => pipeline(&mut linux.generic, ipvs::wire::FAMILY, steps, ipvs_request, Request::write),
+        });
+    }
+    outcomes
+}
+
+fn refused(errno: Errno, text: &str) -> Refusal {
+    Refusal { errno: errno as i32, text: Some(text.to_owned()) }
+}
+
+fn malformed() -> Refusal {
+    refused(Errno::EINVAL, "the step's key and value are of different kinds")
+}
+
+fn irreplaceable() -> Refusal {
+    refused(Errno::EINVAL, "the kernel cannot change this in place: it takes a delete and an add")
+}
+
+/// `ip_vs` comes with its netlink family; others by modprobe. Nothing is ever unloaded.
+fn load(socket: &mut Socket, step: &Change) -> Outcome {
+    match (&step.key, &step.after) {
+        (Key::Module(_), None) => Outcome::Done,
+        (Key::Module(name), Some(Resource::Module)) if name == "ip_vs" => match family::load(socket, ipvs::wire::FAMILY) {
+            Ok(_) => Outcome::Done,
+            Err(_) => module::load(name),
+        },
+        (Key::Module(name), Some(Resource::Module)) => module::load(name),
+        _ => Outcome::Refused(malformed()),
+    }
+}
+
+/// A value that nobody wants any more stays as it is: only a value can be written.
+fn write_sysctl(step: &Change) -> Outcome {
+    match (&step.key, &step.after) {
+        (Key::Sysctl(_), None) => Outcome::Done,
+        (Key::Sysctl(key), Some(Resource::Sysctl(value))) => sysctl::write(key, value),
+        _ => Outcome::Refused(malformed()),
+    }
+}
+
+/// Sends the request of each step; `None` is a step without one, and done.
+fn pipeline<'a, R>(
+    socket: &mut Socket,
+    family: &str,
+    steps: &'a [Change],
+    request: impl Fn(&'a Change) -> Result<Option<R>, Refusal>,
+    write: impl Fn(&R, u16, &mut Writer),
+) -> Vec<Outcome> {
+    let number = match family::load(socket, family) {
+        Ok(number) => number,
+        Err(failure) => {
+            let refusal = match failure {
+                Failure::Refused(refusal) => refusal,
+                Failure::Malformed => Refusal { errno: Errno::EPROTO as i32, text: None },
+            };
+            let text = refusal.text.unwrap_or_else(|| format!("the kernel has no netlink family {family}"));
+            let refusal = Refusal { errno: refusal.errno, text: Some(text) };
+            return vec![Outcome::Refused(refusal); steps.len()];
+        }
+    };
+    let mut outcomes = Vec::with_capacity(steps.len());
+    let mut requests = Vec::with_capacity(steps.len());
+    for step in steps {
+        match request(step) {
+            Ok(Some(request)) => {
+                requests.push((outcomes.len(), request));
+                outcomes.push(Outcome::Unknown);
+            }
+            Ok(None) => outcomes.push(Outcome::Done),
+            Err(refusal) => outcomes.push(Outcome::Refused(refusal)),
+        }
+    }
+    let answers = socket.transact(&requests, |writer, (_, request)| write(request, number, writer));
+    for ((slot, _), answer) in requests.iter().zip(answers) {
+        if let Some(outcome) = outcomes.get_mut(*slot) {
+            *outcome = answer;
+        }
+    }
+    outcomes
+}
+
+fn fou_request(step: &Change) -> Result<Option<fou::Request>, Refusal> {
+    match (&step.key, &step.before, &step.after) {
+        (Key::Fou(key), None, Some(Resource::Fou(port))) => fou::Request::add(*key, *port).map(Some),
+        (Key::Fou(key), Some(_), None) => Ok(Some(fou::Request::Delete(*key))),
+        (Key::Fou(_), None, None) => Ok(None),
+        (Key::Fou(_), Some(_), Some(Resource::Fou(_))) => Err(irreplaceable()),
+        _ => Err(malformed()),
+    }
+}
+
+fn ipvs_request(step: &Change) -> Result<Option<Request<'_>>, Refusal> {
+    let Change { key, before, after } = step;
+    if before.is_some() && after.is_some() && step.action() == Action::Replace {
+        return Err(irreplaceable());
+    }
+    Ok(Some(match (key, before, after) {
+        // There are always timeouts; a change that has none leaves them.
+        (_, None, None) | (Key::Timeouts, _, None) => return Ok(None),
+        (Key::Timeouts, _, Some(Resource::Timeouts(timeouts))) => Request::SetTimeouts(*timeouts),
+        (Key::Service(key), None, Some(Resource::Service(service))) => Request::NewService(*key, service),
+        (Key::Service(key), Some(_), Some(Resource::Service(service))) => Request::SetService(*key, service),
+        (Key::Service(key), Some(_), None) => Request::DeleteService(*key),
+        (Key::Destination(key), None, Some(Resource::Destination(destination))) => Request::NewDestination(*key, destination),
+        (Key::Destination(key), Some(_), Some(Resource::Destination(destination))) => Request::SetDestination(*key, destination),
+        (Key::Destination(key), Some(_), None) => Request::DeleteDestination(*key),
+        (Key::Sync(role), None, Some(Resource::Sync(daemon))) => Request::NewDaemon(*role, daemon),
+        (Key::Sync(role), Some(_), None) => Request::DeleteDaemon(*role),
+        (Key::Order(_), ..) => {
+            return Err(refused(Errno::EINVAL, "an order of servers is changed by its servers, not by a step of its own"));
+        }
+        _ => return Err(malformed()),
+    }))
+}

@@ -1,0 +1,14 @@
+//! Network devices and their addresses, over route netlink.
+//!
+//! Requests are built with rtnetlink's typed messages, whose types stay below this module. Answers are read by hand: one
+//! device of somebody else's that a typed parser does not understand must not make the whole host unreadable.
+
+mod read;
+mod write;
+
+pub use read::{Addresses, Device, addresses, devices};
+pub use write::{change_addresses, change_links};
+
+/// The protocol number with which we mark addresses (`IFA_PROTO`, kernel 5.18 and later) and one day routes and rules:
+/// `L`. The kernel's own are 1 to 3; iproute2's `rt_protos` has nothing between 42 and 84.
+pub const OUR_PROTOCOL: u8 = 76;

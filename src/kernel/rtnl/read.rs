@@ -1,0 +1,215 @@
+//! Dumps of devices and addresses.
+
+use std::net::IpAddr;
+
+use crate::kernel::netlink::wire::{Attributes, Malformed, Message, Writer, address, be16, string, u8, u16, u32};
+use crate::kernel::netlink::{Dump, Failure, Socket};
+use crate::state::{Address, AddressKey, Checksum, Family, GueEncap, Inner, Link, LinkKind, Tunnel, TunnelKind};
+
+const NEW_LINK: u16 = 16;
+const GET_LINK: u16 = 18;
+const NEW_ADDRESS: u16 = 20;
+const GET_ADDRESS: u16 = 22;
+
+const UP: u32 = 1; // IFF_UP
+
+/// `IFLA_*`
+mod link {
+    pub const NAME: usize = 3;
+    pub const MTU: usize = 4;
+    pub const INFO: usize = 18;
+    pub const ALIAS: usize = 20;
+    pub const EXT_MASK: u16 = 29;
+    pub const SKIP_STATS: u32 = 8;
+    pub const INFO_KIND: usize = 1;
+    pub const INFO_DATA: usize = 2;
+}
+
+/// Where the settings of a tunnel stand in its `IFLA_INFO_DATA`: `IFLA_IPTUN_*` or `IFLA_GRE_*`.
+struct Places {
+    device: usize,
+    local: usize,
+    remote: usize,
+    ttl: usize,
+    encap_type: usize,
+    encap_flags: usize,
+    encap_port: usize,
+}
+
+const IPTUN: Places = Places { device: 1, local: 2, remote: 3, ttl: 4, encap_type: 15, encap_flags: 16, encap_port: 18 };
+const IPTUN_PROTO: usize = 9;
+const GRE: Places = Places { device: 1, local: 6, remote: 7, ttl: 8, encap_type: 14, encap_flags: 15, encap_port: 17 };
+const GRE_IFLAGS: usize = 2;
+const GRE_IKEY: usize = 4;
+
+/// One device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// The kernel's number of it.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// What it is. The device that a tunnel is bound to is not in there yet: see `bound_to`.
+    pub link: Link,
+    /// The number of the device that a tunnel is bound to.
+    pub bound_to: Option<u32>,
+}
+
+/// Dumps all devices.
+pub fn devices(socket: &mut Socket) -> Result<(Vec<Device>, Dump), Failure> {
+    let mut devices = Vec::new();
+    let write = |writer: &mut Writer| {
+        writer.begin(GET_LINK, 0);
+        writer.raw(&[0; 16]); // struct ifinfomsg
+        writer.u32(link::EXT_MASK, link::SKIP_STATS);
+    };
+    let dump = socket.dump(write, |message| decode_device(&message).map(|device| devices.push(device)).ok_or(Malformed))?;
+    Ok((devices, dump))
+}
+
+fn decode_device(message: &Message<'_>) -> Option<Device> {
+    if message.kind != NEW_LINK {
+        return None;
+    }
+    let index = u32(message.payload.get(4..8)?)?;
+    let flags = u32(message.payload.get(8..12)?)?;
+    let table = Attributes(message.payload.get(16..)?).table::<{ link::ALIAS + 1 }>()?;
+    let info = match table[link::INFO] {
+        Some(info) => Attributes(info).table::<{ link::INFO_DATA + 1 }>()?,
+        None => [None; link::INFO_DATA + 1],
+    };
+    let kind = info[link::INFO_KIND].map(string).unwrap_or_default();
+    let data = info[link::INFO_DATA].unwrap_or_default();
+    let (device, bound_to) = match kind.as_str() {
+        "dummy" => (LinkKind::Dummy, None),
+        "ipip" => tunnel(TunnelKind::Ipip, data)?,
+        "sit" => tunnel(TunnelKind::Sit, data)?,
+        "ip6tnl" => tunnel(TunnelKind::Ip6tnl, data)?,
+        "gre" => tunnel(TunnelKind::Gre, data)?,
+        "ip6gre" => tunnel(TunnelKind::Ip6gre, data)?,
+        _ => (LinkKind::Other(kind), None),
+    };
+    let link = Link {
+        device,
+        up: flags & UP != 0,
+        mtu: match table[link::MTU] {
+            Some(mtu) => Some(u32(mtu)?),
+            None => None,
+        },
+        alias: table[link::ALIAS].map(string).filter(|alias| !alias.is_empty()),
+    };
+    Some(Device { index, name: string(table[link::NAME]?), link, bound_to })
+}
+
+fn tunnel(kind: TunnelKind, data: &[u8]) -> Option<(LinkKind, Option<u32>)> {
+    let table = Attributes(data).table::<21>()?;
+    let is_gre = matches!(kind, TunnelKind::Gre | TunnelKind::Ip6gre);
+    let Places { device, local, remote, ttl, encap_type, encap_flags, encap_port } = if is_gre { GRE } else { IPTUN };
+    let family = if kind.outer_is_ipv6() { Family::Ipv6 } else { Family::Ipv4 };
+    // The kernel's word for "any" is the unspecified address.
+    let endpoint = |at: usize| -> Option<Option<IpAddr>> {
+        match table[at] {
+            Some(value) => Some(Some(address(family, value)?).filter(|address| !address.is_unspecified())),
+            None => Some(None),
+        }
+    };
+    let number16 = |at: usize| table[at].map_or(Some(0), u16);
+    let flags = if is_gre { table[GRE_IFLAGS].map_or(Some(0), be16)? } else { 0 };
+    let gue = if number16(encap_type)? == 2 {
+        Some(GueEncap {
+            port: table[encap_port].map_or(Some(0), be16)?,
+            checksum: encap_checksum(family, number16(encap_flags)?),
+        })
+    } else {
+        None
+    };
+    let bound_to = table[device].map_or(Some(0), u32)?;
+    let tunnel = Tunnel {
+        kind,
+        local: endpoint(local)?,
+        remote: endpoint(remote)?,
+        device: None,
+        ttl: table[ttl].map_or(Some(0), u8)?,
+        inner: match kind {
+            TunnelKind::Ip6tnl => Some(match table[IPTUN_PROTO].map_or(Some(0), u8)? {
+                4 => Inner::Ipip6,
+                41 => Inner::Ip6ip6,
+                _ => Inner::Any,
+            }),
+            _ => None,
+        },
+        key: if flags & GRE_KEY == 0 { None } else { Some(u32::from_be_bytes(table[GRE_IKEY]?.try_into().ok()?)) },
+        checksum: flags & GRE_CSUM != 0,
+        gue,
+    };
+    Some((LinkKind::Tunnel(tunnel), Some(bound_to).filter(|index| *index != 0)))
+}
+
+const GRE_CSUM: u16 = 0x8000;
+const GRE_KEY: u16 = 0x2000;
+
+/// `TUNNEL_ENCAP_FLAG_*`: CSUM counts for IPv4 outside, CSUM6 for IPv6.
+fn encap_checksum(family: Family, flags: u16) -> Checksum {
+    const REMCSUM: u16 = 4;
+    let csum = match family {
+        Family::Ipv4 => 1,
+        Family::Ipv6 => 2,
+    };
+    match flags & (csum | REMCSUM) {
+        0 => Checksum::None,
+        REMCSUM => Checksum::Remcsum,
+        flag if flag == csum => Checksum::Csum,
+        _ => Checksum::Other(flags),
+    }
+}
+
+/// Addresses, each with the number of its device and, for now, without the device's name.
+pub type Addresses = Vec<(u32, AddressKey, Address)>;
+
+/// Dumps the addresses of all devices.
+pub fn addresses(socket: &mut Socket) -> Result<(Addresses, Dump), Failure> {
+    let mut addresses = Vec::new();
+    let write = |writer: &mut Writer| {
+        writer.begin(GET_ADDRESS, 0);
+        writer.raw(&[0; 8]); // struct ifaddrmsg
+    };
+    let dump = socket.dump(write, |message| {
+        // Another family's addresses do not concern us.
+        if matches!(message.payload.first(), Some(2 | 10)) {
+            addresses.push(decode_address(&message).ok_or(Malformed)?);
+        }
+        Ok(())
+    })?;
+    Ok((addresses, dump))
+}
+
+fn decode_address(message: &Message<'_>) -> Option<(u32, AddressKey, Address)> {
+    const ADDRESS: usize = 1;
+    const LOCAL: usize = 2;
+    const CACHE_INFO: usize = 6;
+    const FLAGS: usize = 8;
+    const NODAD: u32 = 2; // IFA_F_NODAD
+    if message.kind != NEW_ADDRESS {
+        return None;
+    }
+    let [family, prefix, flags, _scope, i0, i1, i2, i3] = *message.payload.first_chunk()?;
+    let family = match family {
+        2 => Family::Ipv4,
+        10 => Family::Ipv6,
+        _ => return None,
+    };
+    let table = Attributes(message.payload.get(8..)?).table::<{ FLAGS + 1 }>()?;
+    // LOCAL is ours and ADDRESS the other end where the two differ; IPv6 has LOCAL only then.
+    let own = address(family, table[LOCAL].or(table[ADDRESS])?)?;
+    let value = match family {
+        Family::Ipv4 => Address { deprecated: false, nodad: false },
+        Family::Ipv6 => {
+            let flags = table[FLAGS].map_or(Some(u32::from(flags)), u32)?;
+            // struct ifa_cacheinfo begins with the preferred lifetime
+            let preferred = table[CACHE_INFO].map_or(Some(u32::MAX), |info| u32(info.get(..4)?))?;
+            Address { deprecated: preferred == 0, nodad: flags & NODAD != 0 }
+        }
+    };
+    let key = AddressKey { address: own, prefix, interface: String::new() };
+    Some((u32::from_ne_bytes([i0, i1, i2, i3]), key, value))
+}

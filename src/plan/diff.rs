@@ -1,0 +1,108 @@
+//! What changes: wanted against live, by key.
+//!
+//! The walk goes over both states once, side by side, and makes nothing for objects that are equal. What is not wanted is
+//! left alone. This module decides nothing about when a change happens.
+
+use std::collections::BTreeMap;
+
+use crate::state::effects::effects;
+use crate::state::{Absence, Change, Key, Observed, Order, Resource, State, order_matters};
+
+/// Every change that leads from `observed` to `wanted`, sorted by key.
+///
+/// What a wanted object leaves open is filled in from the live one, so `after` says everything that the kernel will be told.
+/// `exclusive`: services and destinations that are not wanted are deleted; otherwise they are left alone.
+///
+/// A change of [`Order`] names our servers alone: those that are wanted, and with `exclusive` all. Foreign servers keep
+/// their seats, and where they sit between ours is no difference.
+///
+/// A wanted object that is there already, but that another change of the result takes along or moves
+/// ([`effects`]), is in the result with `before` equal to `after` ([`Restore`](crate::state::Action::Restore)).
+pub fn diff(wanted: &State, observed: &Observed, exclusive: bool) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let mut wanted_objects = wanted.objects.iter().peekable();
+    let mut live_objects = observed.state.objects.iter().peekable();
+    loop {
+        match (wanted_objects.peek(), live_objects.peek()) {
+            (None, None) => break,
+            (Some((key, _)), Some((live_key, _))) if key == live_key => {
+                if let (Some((key, after)), Some((_, before))) = (wanted_objects.next(), live_objects.next()) {
+                    changes.extend(changed(key, before, after, exclusive));
+                }
+            }
+            (Some((key, _)), live) if live.is_none_or(|(live_key, _)| key < live_key) => {
+                if let Some((key, after)) = wanted_objects.next() {
+                    changes.extend(added(key, after, observed));
+                }
+            }
+            _ => {
+                if let Some((key, before)) = live_objects.next() {
+                    changes.extend(unwanted(key, before, wanted, observed, exclusive));
+                }
+            }
+        }
+    }
+    put_back(wanted, observed, &mut changes);
+    changes
+}
+
+fn changed(key: &Key, before: &Resource, after: &Resource, exclusive: bool) -> Option<Change> {
+    if before == after {
+        return None;
+    }
+    if let (Resource::Order(before), Resource::Order(after)) = (before, after) {
+        let ours = if exclusive { before.clone() } else { before.among(&after.servers) };
+        return (ours != *after).then(|| change(key, Some(Resource::Order(ours)), Some(Resource::Order(after.clone()))));
+    }
+    let after = after.clone().over(before);
+    (!before.differences(&after).is_empty()).then(|| change(key, Some(before.clone()), Some(after)))
+}
+
+fn added(key: &Key, after: &Resource, observed: &Observed) -> Option<Change> {
+    match after {
+        Resource::Sysctl(_) if observed.absent.get(key) == Some(&Absence::HostOnly) => None,
+        Resource::Order(Order { servers }) if servers.len() < 2 => None, // nothing that could be out of order
+        after => Some(change(key, None, Some(after.clone()))),
+    }
+}
+
+/// A change for what is there and not wanted: none, unless all of IPVS is ours. That an order no longer matters is
+/// recorded beside the change of its scheduler, so that taking both back restores it.
+fn unwanted(key: &Key, before: &Resource, wanted: &State, observed: &Observed, exclusive: bool) -> Option<Change> {
+    let goes = match key {
+        Key::Service(_) | Key::Destination(_) => exclusive,
+        Key::Order(service) => {
+            scheduler(observed.state.objects.get(&Key::Service(*service))).is_some_and(order_matters)
+                && scheduler(wanted.objects.get(&Key::Service(*service))).map_or(exclusive, |wanted| !order_matters(wanted))
+        }
+        _ => false,
+    };
+    goes.then(|| change(key, Some(before.clone()), None))
+}
+
+fn scheduler(service: Option<&Resource>) -> Option<&str> {
+    match service {
+        Some(Resource::Service(service)) => Some(&service.scheduler),
+        _ => None,
+    }
+}
+
+fn change(key: &Key, before: Option<Resource>, after: Option<Resource>) -> Change {
+    Change { key: key.clone(), before, after }
+}
+
+/// Adds what is wanted as it is and would not stay so.
+fn put_back(wanted: &State, observed: &Observed, changes: &mut Vec<Change>) {
+    let moved: BTreeMap<Key, Resource> = changes
+        .iter()
+        .filter(|change| !matches!(change.key, Key::Service(_))) // nothing that goes with a service outlives it
+        .flat_map(|change| effects(change, observed))
+        .filter(|effect| wanted.objects.contains_key(&effect.key))
+        .filter(|effect| changes.binary_search_by(|change| change.key.cmp(&effect.key)).is_err())
+        .filter_map(|effect| Some((effect.key, effect.before?)))
+        .collect();
+    if !moved.is_empty() {
+        changes.extend(moved.into_iter().map(|(key, value)| change(&key, Some(value.clone()), Some(value))));
+        changes.sort_by(|a, b| a.key.cmp(&b.key));
+    }
+}

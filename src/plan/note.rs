@@ -1,0 +1,123 @@
+//! What a person must know beside the changes of a plan: as data, and the words for it.
+
+use std::fmt;
+
+use super::{Phase, Rank};
+use crate::state::{Absence, Action, Change, DestinationKey, Key, Observed, ServiceKey, State, SysctlKey};
+
+/// Something to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The kernel has no IPVS yet.
+    NoIpvs,
+    /// A wanted sysctl exists only for the whole host.
+    HostOnly(SysctlKey),
+    /// A wanted sysctl is not there, and nothing in the plan would bring it.
+    NoSuchSysctl(SysctlKey),
+    /// Services that are not in the file, sorted; left alone.
+    ForeignServices(Vec<ServiceKey>),
+    /// Servers in services of the file that are not in the file, sorted; left alone.
+    ForeignServers(Vec<DestinationKey>),
+    /// While servers are taken away, `expire_nodest_conn` is 0.
+    ConnectionsKept,
+}
+
+/// How many foreign objects a note names.
+const NAMED: usize = 3;
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Note::NoIpvs => f.write_str("The kernel has no IPVS yet: planned as an empty table; apply loads it."),
+            Note::HostOnly(key) => {
+                write!(f, "Skipped: {key} exists only for the whole host, and this is a network namespace inside it.")
+            }
+            Note::NoSuchSysctl(key) => {
+                write!(f, "This kernel does not have {key}, and nothing in this plan brings it: apply will be refused.")
+            }
+            Note::ForeignServices(services) => {
+                let word = if services.len() == 1 { "service" } else { "services" };
+                write!(f, "Left alone: {} {word} not in the file: {}.", services.len(), Few(services))
+            }
+            Note::ForeignServers(servers) => {
+                let word = if servers.len() == 1 { "server" } else { "servers" };
+                let names: Vec<String> = servers.iter().map(|key| format!("{} in {}", key.id(), key.service)).collect();
+                write!(f, "Left alone: {} {word} not in the file: {}.", servers.len(), Few(&names))
+            }
+            Note::ConnectionsKept => f.write_str(
+                "net.ipv4.vs.expire_nodest_conn is 0 while servers are taken away, so that an undo finds their connections alive.",
+            ),
+        }
+    }
+}
+
+/// The first of a list, and how many more.
+struct Few<'a, T>(&'a [T]);
+
+impl<T: fmt::Display> fmt::Display for Few<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, name) in self.0.iter().take(NAMED).enumerate() {
+            write!(f, "{}{name}", if at == 0 { "" } else { ", " })?;
+        }
+        match self.0.len().saturating_sub(NAMED) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+pub(super) fn notes(wanted: &State, observed: &Observed, exclusive: bool, changes: &[Change], phases: &[Phase]) -> Vec<Note> {
+    let mut notes = Vec::new();
+    let wants_ipvs = wanted.objects.range(Key::Timeouts..).next().is_some();
+    if wants_ipvs && !observed.kernel.ipvs {
+        notes.push(Note::NoIpvs);
+    }
+    notes.extend(wanted.objects.range(..Key::Timeouts).filter_map(|(key, _)| match (key, observed.absent.get(key)) {
+        (Key::Sysctl(sysctl), Some(Absence::HostOnly)) => Some(Note::HostOnly(sysctl.clone())),
+        (Key::Sysctl(sysctl), Some(Absence::Missing)) if !is_brought(sysctl, changes, wants_ipvs && !observed.kernel.ipvs) => {
+            Some(Note::NoSuchSysctl(sysctl.clone()))
+        }
+        _ => None,
+    }));
+    if !exclusive {
+        notes.extend(foreign(wanted, observed));
+    }
+    if phases.iter().any(|phase| phase.rank == Rank::ConnectionsKept) {
+        notes.push(Note::ConnectionsKept);
+    }
+    notes
+}
+
+/// Whether a change of the plan may make a sysctl appear: a module, a device, the first use of IPVS.
+fn is_brought(key: &SysctlKey, changes: &[Change], brings_ipvs: bool) -> bool {
+    brings_ipvs && key.path().starts_with("net/ipv4/vs/")
+        || changes.iter().take_while(|change| change.key < Key::Timeouts).any(|change| match &change.key {
+            Key::Module(_) => key.device().is_none(),
+            Key::Link(name) => change.action() == Action::Add && key.device() == Some(name),
+            _ => false,
+        })
+}
+
+fn foreign(wanted: &State, observed: &Observed) -> Vec<Note> {
+    let mut services = Vec::new();
+    let mut servers = Vec::new();
+    for key in observed.state.objects.range(Key::Timeouts..).map(|(key, _)| key) {
+        match key {
+            Key::Service(service) if !wanted.objects.contains_key(key) => services.push(*service),
+            Key::Destination(server) if wanted.objects.contains_key(&Key::Service(server.service)) => {
+                if !wanted.objects.contains_key(key) {
+                    servers.push(*server);
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut notes = Vec::new();
+    if !services.is_empty() {
+        notes.push(Note::ForeignServices(services));
+    }
+    if !servers.is_empty() {
+        notes.push(Note::ForeignServers(servers));
+    }
+    notes
+}

@@ -1,0 +1,58 @@
+//! What people and machines read of a plan.
+//!
+//! Each format escapes by its own rules. Nothing here prints: every function returns what is to be printed.
+
+pub mod captured;
+pub mod failure;
+pub mod json;
+pub mod text;
+
+use anstyle::{AnsiColor, Style as Ansi};
+
+use crate::plan::Planned;
+use crate::provenance::Provenance;
+use crate::source::printable;
+use crate::source::{Origin, Sources, Span};
+use crate::state::Key;
+
+/// Where an object of a plan comes from, in words: `flash-sale.kdl:31`.
+fn place(provenance: Option<&Provenance>, sources: &Sources) -> String {
+    match provenance.map(|provenance| provenance.origin) {
+        None => "not in the file".to_owned(),
+        Some(Origin::Default) => "by default".to_owned(),
+        Some(Origin::Text(span)) => line(span, sources),
+        Some(Origin::Implied(reason, span)) => format!("{}: {reason}", line(span, sources)),
+    }
+}
+
+/// `flash-sale.kdl:31`
+fn line(span: Span, sources: &Sources) -> String {
+    format!("{}:{}", sources.path(span).display(), sources.position(span).line)
+}
+
+/// The kind of an object and its identity within the kind, in the spelling of [`Key`].
+fn kind_and_identity(key: &Key) -> (String, String) {
+    let text = key.to_string();
+    text.split_once(' ').map_or_else(|| (text.clone(), String::new()), |(kind, rest)| (kind.to_owned(), rest.to_owned()))
+}
+
+/// The user's words for an object that has any: `shop web3`.
+fn name(planned: &Planned) -> Option<&str> {
+    planned.provenance.as_ref().map(|provenance| &*provenance.name)
+}
+
+const RED: Ansi = AnsiColor::Red.on_default().bold();
+const CYAN: Ansi = AnsiColor::Cyan.on_default();
+
+/// A message about a command: what went wrong, what is known of it, and what to do.
+pub fn error(message: &str, details: &[String], help: Option<&str>, style: text::Style) -> String {
+    let painted = |ansi: Ansi, word: &str| if style.colour { format!("{ansi}{word}{ansi:#}") } else { word.to_owned() };
+    let mut text = format!("{}: {}\n", painted(RED, "error"), printable(message));
+    for detail in details {
+        text.push_str(&format!("  {}\n", printable(detail)));
+    }
+    if let Some(help) = help {
+        text.push_str(&format!("  {}: {}\n", painted(CYAN, "help"), printable(help)));
+    }
+    text
+}

@@ -1,0 +1,224 @@
+//! A plan as a program reads it: one versioned document, and its JSON Schema.
+//!
+//! Fields may be added within a version; none is renamed, removed or given another meaning.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::kind_and_identity;
+use crate::plan::{Impact, Plan, Planned, Rank, Summary};
+use crate::source::{Origin, Sources, Span};
+use crate::state::{Action, FieldChange, Resource};
+
+/// The name and version of the format.
+pub const FORMAT: &str = "lvsform-plan/1";
+
+/// A plan for one host.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(title = "A plan of lvsform")]
+pub struct Document {
+    /// `lvsform-plan/1`
+    pub format: &'static str,
+    /// The topology's name.
+    pub topology: String,
+    /// The root file as the user named it.
+    pub file: String,
+    /// Whom the plan is for.
+    pub host: Host,
+    /// What the kernel is.
+    pub kernel: Kernel,
+    /// Sorted by key: kind first, then identity.
+    pub changes: Vec<Change>,
+    /// What is sent to the kernel, in this order.
+    pub phases: Vec<Phase>,
+    /// What else a person must know, in sentences.
+    pub notes: Vec<String>,
+    /// What the topology says and this version does not carry out.
+    pub left_out: Vec<LeftOut>,
+    /// How much it is.
+    pub summary: Summary,
+}
+
+/// Whom a plan is for.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Host {
+    /// The host's name in the file.
+    pub name: String,
+    /// `director` or `real-server`
+    pub role: String,
+}
+
+/// What a kernel is.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Kernel {
+    /// `uname -r`
+    pub release: String,
+    /// Whether IPVS is there.
+    pub ipvs: bool,
+    /// Whether this is the host's first network namespace.
+    pub initial_namespace: bool,
+}
+
+/// What becomes of one object.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Change {
+    /// The kernel's identity: `server tcp 10.0.0.100:443 10.0.0.13:443`.
+    pub key: String,
+    /// The first word of the key.
+    pub kind: String,
+    /// What the change does with the object.
+    pub action: Action,
+    /// The user's words for the object; null: the file does not have it.
+    pub name: Option<String>,
+    /// Where the file asks for it; null: it does not, or by default.
+    pub place: Option<Place>,
+    /// What was there; null: nothing.
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
+    pub before: Option<Resource>,
+    /// What is to be there; null: nothing.
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
+    pub after: Option<Resource>,
+    /// The fields that differ; empty unless the object is there before and after.
+    pub fields: Vec<FieldChange>,
+    /// What it does to live connections.
+    pub impact: Vec<ImpactOfChange>,
+    /// true: it follows from other changes, and nothing is done for it; not counted in the summary.
+    pub incidental: bool,
+}
+
+/// A place in a file.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Place {
+    /// The file's path.
+    pub file: String,
+    /// from 1
+    pub line: usize,
+    /// from 1, in characters
+    pub column: usize,
+    /// Why the object is needed, where nobody wrote it down as such.
+    pub implied_by: Option<&'static str>,
+}
+
+/// One thing that a change does to live connections.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ImpactOfChange {
+    /// The field that does it; null: the change as a whole.
+    pub field: Option<&'static str>,
+    /// In words.
+    pub text: String,
+    /// The kernel's counts of the connections concerned; null where they mean nothing.
+    pub connections: Option<Counts>,
+    /// How many live connections end.
+    pub cut: u64,
+}
+
+/// The kernel's counts of a destination's connections.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Counts {
+    /// established tcp and sctp connections
+    pub active: u32,
+    /// all others; udp counts here
+    pub inactive: u32,
+    /// persistence templates
+    pub persistent: u32,
+}
+
+/// Steps that are sent together.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Phase {
+    /// Which part of the plan it is.
+    pub rank: Rank,
+    /// In the order in which they are sent.
+    pub steps: Vec<Step>,
+}
+
+/// One request to the kernel.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Step {
+    /// What it does: `add`, `change` or `delete`.
+    pub action: Action,
+    /// With which object.
+    pub key: String,
+}
+
+/// What the topology says and this version does not carry out.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct LeftOut {
+    /// What.
+    pub text: String,
+    /// Where it says so.
+    pub place: Option<Place>,
+}
+
+/// The document of a plan.
+pub fn plan(plan: &Plan, sources: &Sources) -> Document {
+    Document {
+        format: FORMAT,
+        topology: plan.target.topology.clone(),
+        file: plan.target.file.clone(),
+        host: Host { name: plan.target.host.clone(), role: plan.target.role.clone() },
+        kernel: Kernel {
+            release: plan.kernel.release.clone(),
+            ipvs: plan.kernel.ipvs,
+            initial_namespace: plan.kernel.initial_namespace,
+        },
+        changes: plan.changes.iter().map(|planned| change(planned, sources)).collect(),
+        phases: plan
+            .phases
+            .iter()
+            .map(|phase| Phase {
+                rank: phase.rank,
+                steps: phase.steps.iter().map(|step| Step { action: step.action(), key: step.key.to_string() }).collect(),
+            })
+            .collect(),
+        notes: plan.notes.iter().map(ToString::to_string).collect(),
+        left_out: plan
+            .left_out
+            .iter()
+            .map(|left_out| LeftOut { text: left_out.text.clone(), place: left_out.span.map(|span| place(span, None, sources)) })
+            .collect(),
+        summary: plan.summary,
+    }
+}
+
+/// The JSON Schema (draft 2020-12) of [`Document`].
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Document).to_value()
+}
+
+fn change(planned: &Planned, sources: &Sources) -> Change {
+    Change {
+        key: planned.change.key.to_string(),
+        kind: kind_and_identity(&planned.change.key).0,
+        action: planned.action,
+        name: planned.provenance.as_ref().map(|provenance| provenance.name.to_string()),
+        place: planned.provenance.as_ref().and_then(|provenance| match provenance.origin {
+            Origin::Text(span) => Some(place(span, None, sources)),
+            Origin::Implied(reason, span) => Some(place(span, Some(reason), sources)),
+            Origin::Default => None,
+        }),
+        before: planned.change.before.clone(),
+        after: planned.change.after.clone(),
+        fields: planned.fields.clone(),
+        impact: planned.impacts.iter().map(impact).collect(),
+        incidental: planned.incidental,
+    }
+}
+
+fn impact(impact: &Impact) -> ImpactOfChange {
+    ImpactOfChange {
+        field: impact.field(),
+        text: impact.to_string(),
+        connections: impact.connections().map(|counts| Counts {
+            active: counts.active,
+            inactive: counts.inactive,
+            persistent: counts.persistent,
+        }),
+        cut: impact.cut(),
+    }
+}
+
+fn place(span: Span, implied_by: Option<&'static str>, sources: &Sources) -> Place {
+    let position = sources.position(span);
+    Place { file: sources.path(span).display().to_string(), line: position.line, column: position.column, implied_by }
+}

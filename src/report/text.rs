@@ -1,0 +1,435 @@
+//! A plan as a person reads it.
+//!
+//! Every line names an object in the user's words, then in the kernel's, then says where it comes from; below it what
+//! changes, and what that does to live connections. Colour says nothing that the text does not say.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style as Ansi};
+
+use super::{kind_and_identity, line, name, place, printable};
+use crate::plan::{Impact, Plan, Planned, Summary};
+use crate::source::Sources;
+use crate::state::{
+    Action, Address, Destination, FieldChange, FouPort, Key, Link, LinkKind, Resource, Service, ServiceKey, SyncDaemon, Timeouts,
+    Tunnel,
+};
+
+/// How a text is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// With colours of a terminal.
+    pub colour: bool,
+    /// Columns; longer lines are broken where that is possible.
+    pub width: usize,
+    /// Every change, however many are alike.
+    pub verbose: bool,
+}
+
+/// So many changes of one kind are shown; the others are counted.
+const SHOWN: usize = 10;
+
+/// Longest cells that still push the column to their right.
+const WIDEST: [usize; 2] = [34, 58];
+
+/// The whole plan.
+pub fn plan(plan: &Plan, sources: &Sources, style: Style) -> String {
+    let mut out = Out { text: String::new(), style };
+    let target = &plan.target;
+    let (host, file) = (printable(&target.host), printable(&target.file));
+    let release = if plan.kernel.release.is_empty() { "of unknown release".into() } else { printable(&plan.kernel.release) };
+    out.line(0, &out.painted(BOLD, &format!("{host} · {} · kernel {release}", printable(&target.role))));
+    out.text.push('\n');
+    if plan.is_empty() {
+        out.line(0, &format!("Nothing to do: {host} holds what {file} says."));
+    } else {
+        changes(&mut out, plan, sources);
+        out.text.push('\n');
+        let cut = &plan.summary;
+        out.line(0, &summary(cut, &out));
+    }
+    for note in &plan.notes {
+        out.wrapped(0, &note.to_string());
+    }
+    for left_out in &plan.left_out {
+        let place = left_out.span.map(|span| format!(" ({})", line(span, sources))).unwrap_or_default();
+        out.wrapped(0, &format!("Not carried out by this version: {}{place}.", left_out.text));
+    }
+    if !plan.is_empty() {
+        let command = format!("lvsform apply {} --host {}", argument(&target.file), argument(&target.host));
+        out.line(0, &format!("Apply:  {}", printable(&command)));
+    }
+    out.text
+}
+
+/// What is said of a plan that was carried out.
+pub fn applied(plan: &Plan) -> String {
+    let (host, file) = (printable(&plan.target.host), printable(&plan.target.file));
+    let Summary { add, change, replace, restore, delete, connections_cut: _ } = plan.summary;
+    let counts = [(add, "added"), (change, "changed"), (replace, "replaced"), (restore, "put back"), (delete, "deleted")];
+    let done: Vec<String> =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    format!("Applied: {}. The kernel was read back: {host} holds what {file} says.\n", done.join(", "))
+}
+
+/// A word of a command line that can be pasted into a shell.
+fn argument(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/+,:@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+fn summary(summary: &Summary, out: &Out) -> String {
+    let Summary { add, change, replace, restore, delete, connections_cut } = *summary;
+    let mut words = format!("{add} to add, {change} to change, ");
+    for (count, word) in [(replace, "replace"), (restore, "put back")] {
+        if count > 0 {
+            _ = write!(words, "{count} to {word}, ");
+        }
+    }
+    let cut = if connections_cut == 0 { "none".to_owned() } else { out.painted(RED, &connections_cut.to_string()) };
+    format!("{words}{delete} to delete. Established connections cut: {cut}.")
+}
+
+/// What is written, and how.
+struct Out {
+    text: String,
+    style: Style,
+}
+
+const BOLD: Ansi = Ansi::new().bold();
+const DIM: Ansi = Ansi::new().dimmed();
+const RED: Ansi = AnsiColor::Red.on_default();
+
+impl Out {
+    fn painted(&self, ansi: Ansi, text: &str) -> String {
+        if self.style.colour && !text.is_empty() { format!("{ansi}{text}{ansi:#}") } else { text.to_owned() }
+    }
+
+    fn line(&mut self, indent: usize, text: &str) {
+        _ = writeln!(self.text, "{:indent$}{text}", "");
+    }
+
+    /// A sentence, broken between words.
+    fn wrapped(&mut self, indent: usize, text: &str) {
+        let text = printable(text);
+        let mut row = String::new();
+        let mut hanging = indent;
+        for word in text.split(' ') {
+            if !row.is_empty() && hanging + row.chars().count() + 1 + word.chars().count() > self.style.width {
+                self.line(hanging, &row);
+                row.clear();
+                hanging = indent + 2;
+            }
+            if !row.is_empty() {
+                row.push(' ');
+            }
+            row.push_str(word);
+        }
+        self.line(hanging, &row);
+    }
+}
+
+/// Changes that belong together: one object, or a service with its servers.
+type Block<'a> = Vec<&'a Planned>;
+
+fn changes(out: &mut Out, plan: &Plan, sources: &Sources) {
+    let blocks = blocks(plan);
+    let mut shown: Vec<Part> = Vec::new();
+    let mut alike = 0;
+    let mut hidden: Vec<&Block> = Vec::new();
+    for (at, block) in blocks.iter().enumerate() {
+        let follows = at.checked_sub(1).and_then(|before| blocks.get(before)).is_some_and(|before| look(before) == look(block));
+        if !follows {
+            more_blocks(&mut shown, &mut hidden);
+            alike = 0;
+        }
+        alike += 1;
+        if out.style.verbose || alike <= SHOWN {
+            parts(&mut shown, block, out.style);
+        } else {
+            hidden.push(block);
+        }
+    }
+    more_blocks(&mut shown, &mut hidden);
+    write_parts(out, &shown, sources);
+}
+
+/// The objects of a plan in the order in which people read: each service followed by its servers.
+fn blocks(plan: &Plan) -> Vec<Block<'_>> {
+    let mut before: Vec<Block> = Vec::new();
+    let mut services: BTreeMap<ServiceKey, Block> = BTreeMap::new();
+    let mut after: Vec<Block> = Vec::new();
+    for planned in plan.changes.iter().filter(|planned| !planned.incidental) {
+        match &planned.change.key {
+            Key::Service(service) => services.entry(*service).or_default().insert(0, planned),
+            Key::Destination(server) => services.entry(server.service).or_default().push(planned),
+            Key::Order(service) => {
+                // Below the line of the service, where there is one.
+                let block = services.entry(*service).or_default();
+                let at = block.iter().take_while(|planned| matches!(planned.change.key, Key::Service(_))).count();
+                block.insert(at, planned);
+            }
+            Key::Sync(_) => after.push(vec![planned]),
+            _ => before.push(vec![planned]),
+        }
+    }
+    before.into_iter().chain(services.into_values()).chain(after).collect()
+}
+
+/// What makes two blocks alike.
+fn look(block: &Block) -> Option<(String, Action)> {
+    block.first().map(|planned| (kind_and_identity(&planned.change.key).0, planned.action))
+}
+
+enum Part<'a> {
+    Change { planned: &'a Planned, below_its_service: bool },
+    More(String),
+}
+
+fn parts<'a>(shown: &mut Vec<Part<'a>>, block: &Block<'a>, style: Style) {
+    let below_its_service = block.first().is_some_and(|planned| matches!(planned.change.key, Key::Service(_)));
+    let mut rest = block.as_slice();
+    while let Some(first) = rest.first() {
+        let alike = rest.iter().take_while(|planned| is_server(planned) && planned.action == first.action).count().max(1);
+        let (group, others) = rest.split_at(alike);
+        let count = if style.verbose || alike <= SHOWN + 1 { alike } else { SHOWN };
+        let (visible, hidden) = group.split_at(count);
+        shown.extend(visible.iter().map(|planned| Part::Change { planned, below_its_service }));
+        if !hidden.is_empty() {
+            shown.push(Part::More(format!("… and {} more servers {}", hidden.len(), todo(hidden))));
+        }
+        rest = others;
+    }
+}
+
+fn is_server(planned: &Planned) -> bool {
+    matches!(planned.change.key, Key::Destination(_))
+}
+
+fn more_blocks<'a>(shown: &mut Vec<Part<'a>>, hidden: &mut Vec<&Block<'a>>) {
+    if let Some((kind, _)) = hidden.first().and_then(|block| look(block)) {
+        let all: Vec<&Planned> = hidden.iter().flat_map(|block| block.iter().copied()).collect();
+        let plural = match kind.as_str() {
+            "service" | "server" | "order" => "services",
+            "address" => "addresses",
+            "vip" => "VIPs",
+            "sysctl" => "sysctls",
+            "link" => "links",
+            "module" => "modules",
+            _ => "objects",
+        };
+        shown.push(Part::More(format!("… and {} more {plural} {}", hidden.len(), todo(&all))));
+    }
+    hidden.clear();
+}
+
+/// `(190 to add, 12 connections cut)`
+fn todo(hidden: &[&Planned]) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for (action, word) in [
+        (Action::Add, "to add"),
+        (Action::Change, "to change"),
+        (Action::Replace, "to replace"),
+        (Action::Restore, "to put back"),
+        (Action::Delete, "to delete"),
+    ] {
+        let count = hidden.iter().filter(|planned| planned.action == action).count();
+        if count > 0 {
+            words.push(format!("{count} {word}"));
+        }
+    }
+    let cut: u64 = hidden.iter().flat_map(|planned| &planned.impacts).map(Impact::cut).sum();
+    if cut > 0 {
+        words.push(format!("{cut} connections cut"));
+    }
+    format!("({})", words.join(", "))
+}
+
+/// The three cells of a change's line.
+struct Row {
+    what: String,
+    identity: String,
+    place: String,
+}
+
+fn write_parts(out: &mut Out, parts: &[Part], sources: &Sources) {
+    let rows: Vec<Option<Row>> = parts
+        .iter()
+        .map(|part| match part {
+            Part::Change { planned, below_its_service } => Some(row(planned, *below_its_service, sources)),
+            Part::More(_) => None,
+        })
+        .collect();
+    let widest = |cell: fn(&Row) -> &str, cap| {
+        let lengths = rows.iter().flatten().map(|row| cell(row).chars().count());
+        lengths.filter(|length| *length <= cap).max().unwrap_or_default()
+    };
+    let [what_width, identity_width] = [widest(|row| &row.what, WIDEST[0]), widest(|row| &row.identity, WIDEST[1])];
+    for (part, row) in parts.iter().zip(&rows) {
+        match (part, row) {
+            (Part::Change { planned, .. }, Some(Row { what, identity, place })) => {
+                let (symbol, ansi) = symbol(planned.action);
+                let place = out.painted(DIM, place);
+                let text = format!("{} {what:what_width$}  {identity:identity_width$}  {place}", out.painted(ansi, symbol));
+                out.line(2, text.trim_end());
+                details(out, planned, what_width);
+            }
+            (Part::More(text), _) => out.line(4, text),
+            (Part::Change { .. }, None) => {}
+        }
+    }
+}
+
+fn symbol(action: Action) -> (&'static str, Ansi) {
+    match action {
+        Action::Add => ("+", AnsiColor::Green.on_default()),
+        Action::Change => ("~", AnsiColor::Yellow.on_default()),
+        Action::Replace | Action::Restore => ("±", AnsiColor::Magenta.on_default()),
+        Action::Delete => ("-", RED),
+    }
+}
+
+fn row(planned: &Planned, below_its_service: bool, sources: &Sources) -> Row {
+    let key = &planned.change.key;
+    let (kind, identity) = kind_and_identity(key);
+    let mut what = kind;
+    if let Some(name) = name(planned) {
+        what = format!("{what} {name}");
+    }
+    let mut identity = match key {
+        Key::Destination(server) if below_its_service => server.id().to_string(),
+        Key::Destination(server) => format!("{} in {}", server.id(), server.service),
+        _ => identity,
+    };
+    let value = match (&planned.change.before, &planned.change.after) {
+        (None, Some(after)) => describe(after),
+        (Some(Resource::Sysctl(before)), Some(Resource::Sysctl(after))) if before != after => {
+            format!("{} → {}", before.value, after.value)
+        }
+        (Some(_), Some(after)) if planned.action == Action::Restore => format!("{} (put back)", describe(after)),
+        _ => String::new(),
+    };
+    if !value.is_empty() {
+        identity = format!("{identity} {}", value.trim_start());
+    }
+    Row {
+        what: printable(&what).into_owned(),
+        identity: printable(identity.trim_start()).into_owned(),
+        place: printable(&place(planned.provenance.as_ref(), sources)).into_owned(),
+    }
+}
+
+/// The fields that differ, what each does to live connections beside it, and what the change as a whole does below.
+fn details(out: &mut Out, planned: &Planned, what_width: usize) {
+    let fields: &[FieldChange] = match planned.change.key {
+        Key::Sysctl(_) | Key::Order(_) => &[], // said in the line itself, or better by the impact
+        _ => &planned.fields,
+    };
+    let name_width = fields.iter().map(|field| field.field.chars().count()).max().unwrap_or_default().max(11);
+    let told = |field: &FieldChange| planned.impacts.iter().find(|impact| impact.field() == Some(field.field));
+    for field in fields {
+        let none = || "none".to_owned();
+        let (before, after) = (field.before.clone().unwrap_or_else(none), field.after.clone().unwrap_or_else(none));
+        let text = format!("{:name_width$} {before} → {after}", field.field);
+        let text = printable(&text).into_owned();
+        let Some(impact) = told(field).map(ToString::to_string) else {
+            out.line(6, &text);
+            continue;
+        };
+        // The impact stands below the column of identities' end, or on a line of its own where that is too far.
+        let column = (what_width + 20).max(text.chars().count() + 2);
+        if 6 + column + impact.chars().count() <= out.style.width {
+            out.line(6, &format!("{text:column$}{impact}"));
+        } else {
+            out.line(6, &text);
+            out.wrapped(8 + name_width - 1, &impact);
+        }
+    }
+    for impact in planned.impacts.iter().filter(|impact| !fields.iter().any(|field| impact.field() == Some(field.field))) {
+        out.wrapped(6, &impact.to_string());
+    }
+}
+
+/// What is to be made, in a few words.
+fn describe(resource: &Resource) -> String {
+    match resource {
+        Resource::Module => String::new(),
+        Resource::Sysctl(value) => format!("= {}", value.value),
+        Resource::Link(link) => link_words(link),
+        Resource::Fou(FouPort { gue }) => if *gue { "gue" } else { "fou" }.to_owned(),
+        Resource::Address(Address { deprecated, nodad }) => {
+            words(&[(*nodad, "nodad".to_owned()), (*deprecated, "preferred_lft 0".to_owned())])
+        }
+        Resource::Timeouts(timeouts) => {
+            let Timeouts { tcp, tcp_fin, udp } = timeouts;
+            let set = [("tcp", tcp), ("tcp-fin", tcp_fin), ("udp", udp)];
+            let set =
+                set.into_iter().filter_map(|(name, seconds)| seconds.map(|seconds| format!("{name} {}", duration(seconds))));
+            set.collect::<Vec<_>>().join(" ")
+        }
+        Resource::Service(service) => {
+            let Service { scheduler: _, flags, persistence, engine } = service;
+            let persistence = persistence.map(|one| format!("persistence {} {}", duration(one.timeout), one.clients));
+            words(&[
+                (true, service.scheduler_text()),
+                (flags.one_packet, "one-packet".to_owned()),
+                (persistence.is_some(), persistence.unwrap_or_default()),
+                (engine.is_some(), format!("engine {}", engine.as_deref().unwrap_or_default())),
+            ])
+        }
+        Resource::Destination(destination) => {
+            let Destination { forward, weight, max_connections, min_connections } = destination;
+            words(&[
+                (true, format!("{forward} weight {weight}")),
+                (*max_connections > 0, format!("max-connections {max_connections}")),
+                (*min_connections > 0, format!("min-connections {min_connections}")),
+            ])
+        }
+        Resource::Order(_) => String::new(),
+        Resource::Sync(daemon) => {
+            let SyncDaemon { interface, id, group, port, ttl, max_length } = daemon;
+            words(&[
+                (true, format!("{interface} id {id} group {group} port {port} ttl {ttl}")),
+                (max_length.is_some(), format!("max-length {}", max_length.unwrap_or_default())),
+            ])
+        }
+    }
+}
+
+fn link_words(link: &Link) -> String {
+    let Link { device, up, mtu, alias: _ } = link;
+    let mut said = device.name().to_owned();
+    if let LinkKind::Tunnel(Tunnel { kind: _, local, remote, device, ttl, inner, key, checksum, gue }) = device {
+        let optional = [
+            ("local", local.map(|one| one.to_string())),
+            ("remote", remote.map(|one| one.to_string())),
+            ("device", device.clone()),
+            ("ttl", (*ttl != 0).then(|| ttl.to_string())),
+            ("mode", inner.map(|one| one.to_string())),
+            ("key", key.map(|one| one.to_string())),
+            ("encap", gue.map(|one| one.to_string())),
+        ];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                _ = write!(said, " {name} {value}");
+            }
+        }
+        if *checksum {
+            said.push_str(" checksum");
+        }
+    }
+    if let Some(mtu) = mtu {
+        _ = write!(said, " mtu {mtu}");
+    }
+    said.push_str(if *up { " up" } else { " down" });
+    said
+}
+
+fn words(parts: &[(bool, String)]) -> String {
+    parts.iter().filter(|(said, _)| *said).map(|(_, word)| word.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+fn duration(seconds: u32) -> String {
+    humantime::format_duration(std::time::Duration::from_secs(seconds.into())).to_string().replace(' ', "")
+}

@@ -1,0 +1,182 @@
+//! What a topology must satisfy beyond each token and block: what holds between several things of the file.
+//!
+//! One small function for each rule. Rules look and report, nothing more; what needs a host's compiled addresses is said by
+//! `compile`. They run on what could be decoded, so they say nothing about things that are not there: decoding has.
+
+mod host;
+mod listen;
+mod server;
+mod service;
+mod sync;
+mod tunnel;
+mod vip;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use crate::source::{At, FileId, Loaded, Problem, Severity, Span, problem};
+use crate::state::Family;
+use crate::topology::fault::conflict::Conflict;
+use crate::topology::{Forward, Host, Listen, ListenOn, Role, Server, Service, Topology, Vip, decode};
+
+/// Every mistake and doubt, sorted by place.
+pub fn check(topology: &Topology) -> Vec<Problem> {
+    let view = View::new(topology);
+    let mut report = Report::default();
+    for rule in RULES {
+        rule(&view, &mut report);
+    }
+    problem::sort(&mut report.0);
+    report.0
+}
+
+/// What was read, as far as it was understood, and every problem of every step: the files' and the texts', decoding's, the
+/// rules'. A topology beside an error is for nobody to compile.
+pub fn examine(loaded: &Loaded) -> (Option<Topology>, Vec<Problem>) {
+    let mut problems = loaded.problems.clone();
+    let torn = problems.iter().any(|problem| problem.severity == Severity::Error);
+    if loaded.sources.files().is_empty() || (torn && loaded.tree.nodes.is_empty()) {
+        return (None, problems);
+    }
+    let (topology, found) = decode(&loaded.tree);
+    // In a piece that could not be read there may be what seems to be missing.
+    problems.extend(found.into_iter().filter(|found| !torn || !matches!(found.code, "unknown-name" | "no-topology")));
+    if let Some(topology) = &topology {
+        problems.extend(check(topology));
+    }
+    problem::sort(&mut problems);
+    (topology, problems)
+}
+
+type Rule = fn(&View, &mut Report);
+
+const RULES: &[Rule] = &[
+    host::masquerade_is_a_directors,
+    host::tunings_of_one_host_agree,
+    host::named_interfaces_are_known,
+    vip::somebody_carries_it,
+    vip::holder_carries_it,
+    vip::one_host_answers_for_it,
+    vip::an_address_is_one_vips,
+    listen::server_port_is_nats,
+    listen::every_port_needs_persistence,
+    listen::one_packet_is_udps,
+    listen::the_vip_has_the_family,
+    listen::a_mark_belongs_to_one_service,
+    listen::a_kernel_service_is_listened_once,
+    service::scheduler_has_its_options,
+    service::sip_listens_on_udp,
+    service::return_path_leads_back,
+    server::some_are_there,
+    server::thresholds_ascend,
+    server::a_port_of_its_own_is_nats,
+    server::each_is_there_once,
+    server::a_director_serves_what_no_other_carries,
+    server::sync_daemons_need_one_family,
+    sync::one_daemon_of_each_role,
+    tunnel::fields_fit_the_kind,
+    tunnel::ends_fit_the_kind,
+    tunnel::the_kernel_tells_them_apart,
+];
+
+/// What the rules have found.
+#[derive(Default)]
+struct Report(Vec<Problem>);
+
+impl Report {
+    fn add(&mut self, conflict: &Conflict, span: Span) {
+        self.0.push(conflict.at(span));
+    }
+}
+
+/// A topology with what several rules look up.
+struct View<'t> {
+    topology: &'t Topology,
+    directors: Vec<&'t Host>,
+    carriers: HashMap<&'t str, Vec<&'t Host>>,
+}
+
+impl<'t> View<'t> {
+    fn new(topology: &'t Topology) -> View<'t> {
+        let directors: Vec<&Host> = topology.hosts.values().filter(|host| host.role == Role::Director).collect();
+        let carriers = topology.vips.values().map(|vip| {
+            let named = || vip.directors.iter().filter_map(|name| topology.hosts.get(&name.value)).collect();
+            (vip.name.value.as_str(), if vip.directors.is_empty() { directors.clone() } else { named() })
+        });
+        let carriers = carriers.collect();
+        View { topology, directors, carriers }
+    }
+
+    /// The directors that carry a VIP's services.
+    fn carriers(&self, vip: &Vip) -> &[&'t Host] {
+        self.carriers.get(vip.name.value.as_str()).map_or(&[], Vec::as_slice)
+    }
+
+    /// The VIPs that a listen takes packets for, with the tokens that name them.
+    fn vips(&self, listen: &'t Listen) -> Vec<(&'t Vip, Span)> {
+        let names: Vec<&At<String>> = match &listen.what {
+            ListenOn::Vip { vip, .. } => vec![vip],
+            ListenOn::Mark { matches, vip, .. } => matches.iter().map(|one| &one.vip).chain(vip).collect(),
+        };
+        names.into_iter().filter_map(|name| Some((self.topology.vips.get(&name.value)?, place(name)))).collect()
+    }
+
+    /// The servers of a service: its pools' and its own.
+    fn servers(&self, service: &'t Service) -> impl Iterator<Item = &'t Server> {
+        let pools = service.pools.iter().filter_map(|name| self.topology.pools.get(&name.value));
+        pools.flat_map(|pool| &pool.servers).chain(&service.servers)
+    }
+
+    fn services(&self) -> impl Iterator<Item = &'t Service> {
+        self.topology.services.values()
+    }
+
+    /// Every listen with its service.
+    fn listens(&self) -> impl Iterator<Item = (&'t Service, &'t Listen)> {
+        self.services().flat_map(|service| service.listens.iter().map(move |listen| (service, listen)))
+    }
+
+    /// Every server of the file once.
+    fn all_servers(&self) -> impl Iterator<Item = &'t Server> {
+        let pools = self.topology.pools.values().flat_map(|pool| &pool.servers);
+        pools.chain(self.services().flat_map(|service| &service.servers))
+    }
+}
+
+/// The token of a value. What nobody wrote has none: then the beginning of the root file.
+fn place<T>(at: &At<T>) -> Span {
+    at.origin.span().unwrap_or(Span { file: FileId(0), start: 0, end: 0 })
+}
+
+/// How a server of a service gets its packets.
+fn forward<'t>(service: &'t Service, server: &'t Server) -> &'t At<Forward> {
+    server.forward.as_ref().unwrap_or(&service.forward)
+}
+
+/// Whether an address lies in a subnet of one of the host's interfaces.
+fn in_a_subnet(host: &Host, address: IpAddr) -> bool {
+    let mut networks = host.interfaces.values().flat_map(|interface| &interface.addresses);
+    networks.any(|network| network.value.contains(&address))
+}
+
+/// The families of a listen: those of its VIPs, or the one it says.
+fn families(view: &View, listen: &Listen) -> Vec<Family> {
+    [Family::Ipv4, Family::Ipv6]
+        .into_iter()
+        .filter(|family| listen.family.as_ref().is_none_or(|only| only.value == *family))
+        .filter(|family| {
+            view.vips(listen).iter().any(|(vip, _)| vip.addresses.iter().any(|address| Family::of(address.value) == *family))
+        })
+        .collect()
+}
+
+/// Notes `span` under a key; the span that was there already, where there was one.
+fn first<K: Ord>(seen: &mut BTreeMap<K, Span>, key: K, span: Span) -> Option<Span> {
+    match seen.entry(key) {
+        std::collections::btree_map::Entry::Occupied(entry) => Some(*entry.get()),
+        std::collections::btree_map::Entry::Vacant(entry) => {
+            entry.insert(span);
+            None
+        }
+    }
+}

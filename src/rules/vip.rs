@@ -1,0 +1,79 @@
+//! VIPs: who carries them and who answers for them.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::{Conflict, Report, View, in_a_subnet, place};
+use crate::source::Span;
+use crate::topology::Vip;
+
+pub fn somebody_carries_it(view: &View, report: &mut Report) {
+    if !view.directors.is_empty() {
+        return;
+    }
+    // A director that is misspelled is said once, by its name.
+    for vip in view.topology.vips.values().filter(|vip| vip.directors.is_empty()) {
+        report.add(&Conflict::NoDirector { vip: &vip.name.value }, place(&vip.name));
+    }
+}
+
+pub fn holder_carries_it(view: &View, report: &mut Report) {
+    for vip in view.topology.vips.values() {
+        let Some(holder) = &vip.holder else { continue };
+        let known = view.directors.iter().any(|host| host.name.value == holder.value);
+        if known && view.carriers(vip).iter().all(|host| host.name.value != holder.value) {
+            let directors = vip.directors.iter().map(|name| name.value.as_str()).collect();
+            let listed = vip.directors.first().map(place);
+            report.add(&Conflict::HolderElsewhere { holder: &holder.value, directors, listed }, place(holder));
+        }
+    }
+}
+
+/// Two hosts with one address in one subnet: IPv4 goes to one of them at random, IPv6 fails its duplicate address detection.
+pub fn one_host_answers_for_it(view: &View, report: &mut Report) {
+    for vip in view.topology.vips.values() {
+        let carriers = view.carriers(vip);
+        if carriers.len() < 2 || vip.holder.is_some() || !vip.managed.value {
+            continue;
+        }
+        let count = carriers.len();
+        if let Some(interface) = vip.interface.as_ref().filter(|interface| interface.value != "lo") {
+            report.add(&Conflict::NoHolderOn { vip: &vip.name.value, count, interface: &interface.value }, place(interface));
+            continue;
+        }
+        let local = vip.addresses.iter().find(|address| carriers.iter().any(|host| in_a_subnet(host, address.value)));
+        if let (Some(address), None) = (local, &vip.interface) {
+            report.add(&Conflict::NoHolder { vip: &vip.name.value, count, address: address.value }, place(address));
+        }
+    }
+}
+
+/// One address is placed once on a host. Two VIPs may share one where no director carries both.
+pub fn an_address_is_one_vips(view: &View, report: &mut Report) {
+    let mut seen: BTreeMap<IpAddr, Vec<(&Vip, Span)>> = BTreeMap::new();
+    for vip in view.topology.vips.values() {
+        for address in &vip.addresses {
+            let others = seen.entry(address.value).or_default();
+            let span = place(address);
+            let clash = others.iter().find(|(other, _)| {
+                other.name.value == vip.name.value
+                    || view
+                        .carriers(other)
+                        .iter()
+                        .any(|host| view.carriers(vip).iter().any(|own| own.name.value == host.name.value))
+            });
+            match clash {
+                Some((other, first)) => {
+                    let conflict = Conflict::AddressOfTwoVips {
+                        address: address.value,
+                        one: &other.name.value,
+                        two: &vip.name.value,
+                        first: *first,
+                    };
+                    report.add(&conflict, span);
+                }
+                None => others.push((vip, span)),
+            }
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! From the tree to the topology: the top level, and the names that lead from one thing to another.
+//!
+//! Decoding never fails early. What is wrong is said at its token and left out or left at its default; what is right is
+//! there. A topology that comes with an error is for finding more errors, never for compiling.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use super::block::{self, Block, Context};
+use super::fault::{Fault, Spelling};
+use super::kinds::ROOT;
+use super::shape::{Form, Target};
+use super::{Host, Ownership, Policy, Role, Server, Topology, cluster, host, server, service, tuning, vip};
+use crate::source::problem::nearest;
+use crate::source::{At, FileId, Origin, Problem, Span, Tree};
+
+/// Reads a tree. `None` where it is empty; otherwise a topology, as far as it was understood.
+pub fn decode(tree: &Tree) -> (Option<Topology>, Vec<Problem>) {
+    let mut cx = Context::default();
+    let begin = Span { file: FileId(0), start: 0, end: 0 };
+    if tree.nodes.is_empty() {
+        cx.report(&Fault::NoTopology, begin);
+        return (None, cx.problems);
+    }
+    let mut topology = empty();
+    let mut names = Names::default();
+    let mut once: HashMap<&'static str, Span> = HashMap::new();
+    for node in &tree.nodes {
+        cx.spelling = if node.form.is_toml() { Spelling::Toml } else { Spelling::Kdl };
+        if &*node.key == "include" {
+            continue; // followed already, when the files were read
+        }
+        let Some(child) = ROOT.child(&node.key) else {
+            block::unknown(&mut cx, &ROOT, node);
+            continue;
+        };
+        let kind = child.kind;
+        if kind.word == "topology" && node.span.file != FileId(0) {
+            cx.report(&Fault::TopologyOutsideRoot, node.span);
+            continue;
+        }
+        if matches!(kind.form, Form::Once | Form::Main { .. }) {
+            if let Some(first) = once.get(kind.word) {
+                cx.report(&Fault::Twice { what: kind.word.into(), first: *first }, node.span);
+                continue;
+            }
+            once.insert(kind.word, node.span);
+        }
+        for block in block::read(&mut cx, kind, node) {
+            place(&mut cx, &mut topology, &mut names, &block);
+        }
+    }
+    if !once.contains_key("topology") {
+        cx.report(&Fault::NoTopology, begin);
+    }
+    link(&mut cx, &mut topology, &names);
+    (Some(topology), cx.problems)
+}
+
+fn empty() -> Topology {
+    Topology {
+        name: At::default(String::new()),
+        was: None,
+        hosts: BTreeMap::new(),
+        vips: BTreeMap::new(),
+        pools: BTreeMap::new(),
+        services: BTreeMap::new(),
+        timeouts: None,
+        syncs: Vec::new(),
+        tuning_director: Vec::new(),
+        tuning_real_server: Vec::new(),
+        ownership: At::default(Ownership::Declared),
+        policy: Policy::default(),
+    }
+}
+
+/// Every name that the files give, also of things that could not be understood: a mistake in a VIP does not make each
+/// `listen` that names it another one.
+#[derive(Default)]
+struct Names {
+    hosts: BTreeMap<String, (Role, Span)>,
+    hostnames: HashMap<String, Span>,
+    others: BTreeMap<(&'static str, String), Span>,
+}
+
+impl Names {
+    /// Notes a name; says so where somebody else has it.
+    fn claim(&mut self, cx: &mut Context, block: &Block) -> bool {
+        let Some(label) = block.label() else { return false };
+        let word = block.kind.word;
+        match self.others.get(&(word, label.value.clone())) {
+            Some(first) => {
+                cx.report(&Fault::Twice { what: format!("{word} {}", label.value).into(), first: *first }, block.span);
+                false
+            }
+            None => {
+                self.others.insert((word, label.value), block.span);
+                true
+            }
+        }
+    }
+
+    fn of(&self, word: &'static str) -> impl Iterator<Item = &str> {
+        self.others.keys().filter(move |(kind, _)| *kind == word).map(|(_, name)| name.as_str())
+    }
+
+    fn has(&self, target: Target, name: &str) -> bool {
+        match target {
+            Target::Director => matches!(self.hosts.get(name), Some((Role::Director, _))),
+            Target::RealServer => matches!(self.hosts.get(name), Some((Role::RealServer, _))),
+            Target::Host => self.hosts.contains_key(name),
+            Target::Vip | Target::Pool | Target::Service => self.others.contains_key(&(target.word(), name.to_owned())),
+            Target::Tunnel => true, // looked up in its host
+        }
+    }
+
+    fn nearest(&self, target: Target, name: &str, budget: &mut usize) -> Option<String> {
+        let role = |wanted| move |(name, (role, _)): (&'_ String, &'_ (Role, Span))| (*role == wanted).then(|| name.clone());
+        let known: Vec<String> = match target {
+            Target::Director => self.hosts.iter().filter_map(role(Role::Director)).collect(),
+            Target::RealServer => self.hosts.iter().filter_map(role(Role::RealServer)).collect(),
+            Target::Host | Target::Tunnel => self.hosts.keys().cloned().collect(),
+            Target::Vip | Target::Pool | Target::Service => self.of(target.word()).map(str::to_owned).collect(),
+        };
+        *budget = budget.checked_sub(known.len())?;
+        nearest(name, known.iter().map(String::as_str)).map(str::to_owned)
+    }
+}
+
+fn place(cx: &mut Context, topology: &mut Topology, names: &mut Names, block: &Block) {
+    match block.kind.word {
+        "topology" => {
+            if let Some(name) = block.label() {
+                topology.name = name;
+            }
+            topology.was = block.names("was").map(|At { value, origin }| At { value: value.at(0), origin });
+        }
+        "director" => add_hosts(cx, topology, names, block, Role::Director),
+        "real-server" => add_hosts(cx, topology, names, block, Role::RealServer),
+        "vip" => {
+            let vip = vip::vip(cx, block);
+            if let (true, Some(vip)) = (names.claim(cx, block), vip) {
+                topology.vips.insert(vip.name.value.clone(), vip);
+            }
+        }
+        "pool" => {
+            let pool = server::pool(cx, block);
+            if let (true, Some(pool)) = (names.claim(cx, block), pool) {
+                topology.pools.insert(pool.name.value.clone(), pool);
+            }
+        }
+        "service" => {
+            let service = service::service(cx, block);
+            if let (true, Some(service)) = (names.claim(cx, block), service) {
+                topology.services.insert(service.name.value.clone(), service);
+            }
+        }
+        "timeouts" => topology.timeouts = Some(cluster::timeouts(block)),
+        "sync" => topology.syncs.extend(cluster::sync(block)),
+        "tuning" => {
+            let sysctls = tuning::sysctls(cx, block);
+            let Some(role) = block.main_word() else { return };
+            let word = ("tuning", role.value.to_owned());
+            if let Some(first) = names.others.get(&word) {
+                cx.report(&Fault::Twice { what: format!("tuning {}", role.value).into(), first: *first }, block.span);
+                return;
+            }
+            names.others.insert(word, block.span);
+            if role.value == "director" {
+                topology.tuning_director = sysctls;
+            } else {
+                topology.tuning_real_server = sysctls;
+            }
+        }
+        "ownership" => topology.ownership = cluster::ownership(block),
+        "policy" => topology.policy = cluster::policy(block),
+        _ => {}
+    }
+}
+
+fn add_hosts(cx: &mut Context, topology: &mut Topology, names: &mut Names, block: &Block, role: Role) {
+    // A range that meets another one meets it many times; once is enough.
+    let (mut name_twice, mut hostname_twice) = (false, false);
+    for host in host::hosts(cx, block, role) {
+        if let Some((_, first)) = names.hosts.get(&host.name.value) {
+            if !name_twice {
+                cx.report(&Fault::HostTwice { name: host.name.value.clone(), first: *first }, block.span);
+            }
+            name_twice = true;
+            continue;
+        }
+        let at = host.hostname.origin.span().unwrap_or(block.span);
+        if let Some(first) = names.hostnames.insert(host.hostname.value.clone(), at) {
+            if !hostname_twice {
+                cx.report(&Fault::HostnameTwice { hostname: host.hostname.value.clone(), first }, at);
+            }
+            hostname_twice = true;
+        }
+        names.hosts.insert(host.name.value.clone(), (role, block.span));
+        topology.hosts.insert(host.name.value.clone(), host);
+    }
+}
+
+/// So many known names are compared at most: with more that lead nowhere, the nearest of each helps nobody.
+const COMPARED: usize = 50_000;
+
+/// Looks up every name, and finds the host of each server.
+fn link(cx: &mut Context, topology: &mut Topology, names: &Names) {
+    let mut budget = COMPARED;
+    let mut near = |target: Target, name: &str| names.nearest(target, name, &mut budget);
+    for (target, name, span) in std::mem::take(&mut cx.references) {
+        if !names.has(target, &name) {
+            let elsewhere = [Target::Director, Target::RealServer, Target::Vip, Target::Pool, Target::Service]
+                .into_iter()
+                .find(|other| *other != target && names.has(*other, &name));
+            let fault = match elsewhere {
+                Some(is) => Fault::NamesAnother { target, is, name },
+                None => Fault::Unresolved { target, nearest: near(target, &name), name },
+            };
+            cx.report(&fault, span);
+        }
+    }
+    let owners = owners(cx, &topology.hosts);
+    let hosts = &topology.hosts;
+    let pools = topology.pools.values_mut().flat_map(|pool| &mut pool.servers);
+    let own = topology.services.values_mut().flat_map(|service| &mut service.servers);
+    let mut last_unknown = None;
+    for server in pools.chain(own) {
+        let span = server.label.origin.span();
+        match find_host(server, hosts, &owners) {
+            Ok(Some(host)) => server.host = Some(host),
+            Ok(None) => {}
+            // One range, one mistake.
+            Err(_) if span.is_some() && last_unknown == span => {}
+            Err(Lost { name, origin, address }) => {
+                last_unknown = span;
+                let Some(at) = origin.span() else { continue };
+                let fault = match address {
+                    Some(address) => Fault::NotItsAddress { host: name, address },
+                    None => Fault::UnknownServer { nearest: near(Target::Host, &name), name },
+                };
+                cx.report(&fault, at);
+            }
+        }
+    }
+}
+
+/// A server that is no host, or an address that is not its host's.
+struct Lost {
+    name: String,
+    origin: Origin,
+    address: Option<IpAddr>,
+}
+
+fn find_host(
+    server: &Server,
+    hosts: &BTreeMap<String, Host>,
+    owners: &HashMap<IpAddr, &str>,
+) -> Result<Option<At<String>>, Lost> {
+    match (&server.host, &server.address) {
+        (Some(At { value: name, origin }), address) => {
+            let Some(host) = hosts.get(name) else { return Err(Lost { name: name.clone(), origin: *origin, address: None }) };
+            match address {
+                Some(At { value: address, origin }) if has_addresses(host) && !has_address(host, *address) => {
+                    Err(Lost { name: name.clone(), origin: *origin, address: Some(*address) })
+                }
+                _ => Ok(server.host.clone()),
+            }
+        }
+        (None, Some(At { value: address, origin })) => {
+            Ok(owners.get(address).map(|owner| At { value: (*owner).to_owned(), origin: *origin }))
+        }
+        (None, None) if hosts.contains_key(&server.label.value) => Ok(Some(server.label.clone())),
+        (None, None) => Err(Lost { name: server.label.value.clone(), origin: server.label.origin, address: None }),
+    }
+}
+
+fn has_addresses(host: &Host) -> bool {
+    host.interfaces.values().any(|interface| !interface.addresses.is_empty())
+}
+
+fn has_address(host: &Host, address: IpAddr) -> bool {
+    let interfaces = host.interfaces.values().flat_map(|interface| &interface.addresses);
+    let tunnels = host.tunnels.iter().flat_map(|tunnel| &tunnel.addresses);
+    interfaces.chain(tunnels).any(|known| known.value.addr() == address)
+}
+
+/// Which host has an address. Two hosts with one address are a mistake; loopback and link-local addresses are everybody's.
+fn owners<'t>(cx: &mut Context, hosts: &'t BTreeMap<String, Host>) -> HashMap<IpAddr, &'t str> {
+    let mut owners: HashMap<IpAddr, (&str, Option<Span>)> = HashMap::new();
+    for (name, host) in hosts {
+        for known in host.interfaces.values().flat_map(|interface| &interface.addresses) {
+            let address = known.value.addr();
+            let everybodys = address.is_loopback()
+                || match address {
+                    IpAddr::V4(address) => address.is_link_local(),
+                    IpAddr::V6(address) => address.is_unicast_link_local(),
+                };
+            if everybodys {
+                continue;
+            }
+            let span = known.origin.span();
+            if let Some((other, first)) = owners.insert(address, (name, span)) {
+                if let (Some(span), Some(first)) = (span, first) {
+                    let fault = Fault::AddressOfTwoHosts { address, one: other.to_owned(), two: name.clone(), first };
+                    cx.report(&fault, span);
+                }
+            }
+        }
+    }
+    owners.into_iter().map(|(address, (name, _))| (address, name)).collect()
+}
