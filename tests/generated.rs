@@ -95,10 +95,11 @@ fn the_schema_refuses_what_the_language_refuses() {
 /// The guide's examples follow each other; put together they are a whole cluster.
 #[test]
 fn the_guide_is_one_topology_in_both_spellings() {
-    let guide = read("docs/language.md");
+    let page = read("docs/language.md");
+    let (guide, _) = page.split_once("<!-- reference -->").expect("the page has a place for the reference");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let [kdl, toml] = ["kdl", "toml"].map(|spelling| {
-        let text = blocks(&guide, spelling).concat();
+        let text = blocks(guide, spelling).concat();
         let path = folder.join(format!("guide.{spelling}"));
         fs::write(&path, &text).expect("the target folder can be written");
         if spelling == "toml" {
@@ -157,7 +158,7 @@ fn both_spellings() -> impl Iterator<Item = String> {
 
 /// Reads a topology about which there is nothing to say.
 fn clean(path: &Path) -> Topology {
-    let loaded = source::load(path, &cli::DiskFiles);
+    let loaded = source::load(path, &cli::files::DiskFiles);
     let (topology, problems) = rules::examine(&loaded);
     let said: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
     assert!(said.is_empty(), "{}: {said:?}", path.display());
