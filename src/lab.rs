@@ -90,13 +90,13 @@ pub fn run_to(lab: &Lab, argv: &[OsString], out: &mut (dyn Write + Send), err: &
     let user = fence::User::of_the_guest();
     let cwd = std::env::current_dir().map_err(host("read the current directory"))?;
     let command = program::resolve(argv, &cwd)?;
+    let mut work = work::Work::new(user, lab.memory)?;
     let machine = match lab.kernel() {
-        Kernel::Uml => uml::machine(lab)?,
-        Kernel::Qemu { package } => qemu::machine(lab, package.as_deref(), err)?,
+        Kernel::Uml => uml::machine(lab, &work)?,
+        Kernel::Qemu { package } => qemu::machine(lab, package.as_deref(), &work, err)?,
     };
     let needed: Vec<&Path> = [&cwd, &command].into_iter().chain(&machine.needs).map(PathBuf::as_path).collect();
     let hidden = fence::hidden(&needed, &user, &lab.share)?;
-    let mut work = work::Work::new(&user, lab.memory)?;
     work.write_guest(&machine, argv, &cwd)?;
     let ending = watch::watch(&machine, &work, &user, &hidden, lab.timeout, out, err)?;
     let status = work.exit_status();
@@ -111,10 +111,10 @@ pub fn run_to(lab: &Lab, argv: &[OsString], out: &mut (dyn Write + Send), err: &
 
 /// A guest, ready to be started.
 struct Machine {
-    /// The program and its arguments, given the working folder.
-    command: Box<dyn Fn(&work::Work) -> Vec<OsString> + Send + Sync>,
-    /// How the guest mounts its results folder: the arguments of `mount`, given that folder.
-    results: Box<dyn Fn(&Path) -> Vec<OsString>>,
+    /// The program and its arguments.
+    command: Vec<OsString>,
+    /// How the guest mounts its results folder: the arguments of `mount`, without the place.
+    results: Vec<OsString>,
     /// The folder on the host that holds a folder of modules for each kernel release.
     modules: PathBuf,
     /// The first stage: a name in the working folder, and what the file holds.

@@ -11,7 +11,7 @@ mod sync;
 mod tunnel;
 mod vip;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use crate::source::{At, FileId, Loaded, Problem, Severity, Span, problem};
@@ -38,14 +38,40 @@ pub fn examine(loaded: &Loaded) -> (Option<Topology>, Vec<Problem>) {
     if loaded.sources.files().is_empty() || (torn && loaded.tree.nodes.is_empty()) {
         return (None, problems);
     }
-    let (topology, found) = decode(&loaded.tree);
-    // In a piece that could not be read there may be what seems to be missing.
-    problems.extend(found.into_iter().filter(|found| !torn || !matches!(found.code, "unknown-name" | "no-topology")));
+    let (topology, mut found) = decode(&loaded.tree);
+    // In what could not be understood there may be what seems to be missing.
+    let broken = torn || found.iter().any(|problem| problem.severity == Severity::Error);
+    found.retain(|problem| !torn || !FROM_ABSENCE.contains(&problem.code));
     if let Some(topology) = &topology {
-        problems.extend(check(topology));
+        found.extend(check(topology).into_iter().filter(|problem| !broken || !FROM_ABSENCE.contains(&problem.code)));
     }
+    // A token of which the text's reader has said something holds no longer what was written.
+    let said: BTreeSet<(FileId, u32)> = tokens(&problems).map(|span| (span.file, span.end)).collect();
+    let spoilt = |span: Span| {
+        said.range((span.file, span.start + 1)..).next().is_some_and(|(file, end)| *file == span.file && *end <= span.end)
+    };
+    found.retain(|problem| !problem.labels.first().is_some_and(|label| spoilt(label.span)));
+    problems.extend(found);
     problem::sort(&mut problems);
     (topology, problems)
+}
+
+/// What is said because something is not there.
+const FROM_ABSENCE: &[&str] = &[
+    "unknown-name",
+    "no-topology",
+    "missing",
+    "missing-value",
+    "missing-name",
+    "no-director",
+    "no-servers",
+    "empty-pool",
+    "all-quiesced",
+];
+
+/// The culprits.
+fn tokens(problems: &[Problem]) -> impl Iterator<Item = Span> {
+    problems.iter().filter_map(|problem| problem.labels.first()).map(|label| label.span)
 }
 
 type Rule = fn(&View, &mut Report);

@@ -10,8 +10,9 @@ pub(crate) mod fault;
 mod host;
 mod kinds;
 mod range;
+mod reference;
 mod same;
-pub mod schema;
+mod schema;
 mod server;
 mod service;
 pub mod shape;
@@ -29,7 +30,9 @@ use crate::state::{Checksum, Encapsulation, Family, Inner, Protocol, SysctlKey, 
 use ipnet::IpNet;
 
 pub use decode::decode;
+pub use reference::reference;
 pub use same::same;
+pub use schema::schema;
 
 /// One topology. Every map is by name, and names are unique over all files.
 #[derive(Clone, Debug)]

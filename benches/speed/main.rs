@@ -4,6 +4,8 @@
 //! `cargo bench --bench speed` runs it in the lab; words after `--` choose: `uml` or `qemu`, and sizes such as `1000`
 //! (services; each has ten servers). It prints a table in Markdown. Nothing is asserted: a machine that is busy is no bug.
 
+#![expect(clippy::disallowed_methods, reason = "a bench has a clock, files and programs of its own")]
+
 mod bare;
 
 use std::error::Error;
@@ -17,10 +19,10 @@ use lvsform::compile::{self, Allocation};
 use lvsform::kernel::linux::Linux;
 use lvsform::kernel::{Kernel, Outcome};
 use lvsform::lab::{self, Lab, harness};
-use lvsform::plan::{Plan, Subject};
+use lvsform::plan::{Plan, Target};
 use lvsform::source::{self, Files, Included, Unreadable};
 use lvsform::state::{Observed, Scope};
-use lvsform::topology::{Role, decode};
+use lvsform::topology::decode;
 
 const SERVERS: usize = 10;
 /// Services of one VIP.
@@ -160,24 +162,15 @@ fn ours(text: &str, saved: &Path) -> Outcomes<Ours> {
     let files = OneFile(text);
     let (loaded, parse) = took(|| source::load(Path::new("speed.kdl"), &files));
     let parse_peak = peak_memory()?;
-    let ((topology, problems), check) = took(|| {
-        let (topology, mut problems) = decode::decode(&loaded.tree);
-        if let Some(topology) = &topology {
-            problems.extend(lvsform::rules::check(topology));
-        }
-        (topology, problems)
-    });
+    let ((topology, problems), check) = took(|| lvsform::rules::examine(&loaded));
     let topology = topology.filter(|_| problems.is_empty()).ok_or_else(|| format!("the topology has problems: {problems:?}"))?;
-    drop(loaded.tree);
     let host = topology.hosts.get("lb1").ok_or("no lb1")?;
     let ((compiled, _), compile) = took(|| compile::compile(&topology, host, &Allocation::default()));
     let scope = Scope::of(&compiled.state);
     let mut kernel = Linux::open(None)?;
     let (observed, read_empty) = took(|| kernel.read(&scope));
-    let make = |observed: &Observed| {
-        let subject = Subject { host: "lb1".to_owned(), role: Role::Director, topology: "speed".to_owned(), exclusive: false };
-        Plan::make(subject, &compiled.state, &compiled.names, observed, &compiled.left_out)
-    };
+    let make =
+        |observed: &Observed| Plan::make(target(), &compiled.state, &compiled.names, observed, false, compiled.left_out.clone());
     let observed = observed?;
     let (plan, planned) = took(|| make(&observed));
     let (outcomes, write) = took(|| plan.phases.iter().flat_map(|phase| kernel.run(phase)).collect::<Vec<_>>());
@@ -218,27 +211,29 @@ fn ours(text: &str, saved: &Path) -> Outcomes<Ours> {
 /// All of `lvsform plan`.
 fn plan_again(text: &str, kernel: &mut Linux) -> Outcomes<usize> {
     let loaded = source::load(Path::new("speed.kdl"), &OneFile(text));
-    let (topology, _) = decode::decode(&loaded.tree);
-    let topology = topology.ok_or("the topology has problems")?;
-    let _ = lvsform::rules::check(&topology);
+    let topology = lvsform::rules::examine(&loaded).0.ok_or("the topology has problems")?;
     let host = topology.hosts.get("lb1").ok_or("no lb1")?;
     let (compiled, _) = compile::compile(&topology, host, &Allocation::default());
     let observed = kernel.read(&Scope::of(&compiled.state))?;
-    let subject = Subject { host: "lb1".to_owned(), role: Role::Director, topology: "speed".to_owned(), exclusive: false };
-    Ok(Plan::make(subject, &compiled.state, &compiled.names, &observed, &compiled.left_out).changes.len())
+    Ok(Plan::make(target(), &compiled.state, &compiled.names, &observed, false, compiled.left_out).changes.len())
 }
 
 fn one_weight(text: &str, live: &Observed, kernel: &mut Linux) -> Outcomes<Duration> {
     let loaded = source::load(Path::new("speed.kdl"), &OneFile(text));
-    let topology = decode::decode(&loaded.tree).0.ok_or("the topology has problems")?;
+    let topology = decode(&loaded.tree).0.ok_or("the topology has problems")?;
     let host = topology.hosts.get("lb1").ok_or("no lb1")?;
     let (compiled, _) = compile::compile(&topology, host, &Allocation::default());
-    let subject = Subject { host: "lb1".to_owned(), role: Role::Director, topology: "speed".to_owned(), exclusive: false };
-    let plan = Plan::make(subject, &compiled.state, &compiled.names, live, &compiled.left_out);
+    let plan = Plan::make(target(), &compiled.state, &compiled.names, live, false, compiled.left_out);
     if plan.phases.len() != 1 || plan.phases.iter().any(|phase| phase.steps.len() != 1) {
         return Err("one changed weight must be one write".into());
     }
     Ok(took(|| plan.phases.iter().for_each(|phase| drop(kernel.run(phase)))).1)
+}
+
+fn target() -> Target {
+    let words = ["speed", "speed.kdl", "lb1", "director"].map(str::to_owned);
+    let [topology, file, host, role] = words;
+    Target { topology, file, host, role }
 }
 
 /// The topology of the bench: every service has a port of a VIP and ten servers of its own.

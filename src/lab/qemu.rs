@@ -2,7 +2,7 @@
 //!
 //! Takes hardware virtualisation where the guest's user may use it, else software emulation.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -16,35 +16,28 @@ const INIT: &str = include_str!("guest/qemu.sh");
 /// What the first stage needs of the kernel; in order, each with what it depends on.
 const MODULES: [&str; 4] = ["virtio_pci", "9pnet_virtio", "9p", "overlay"];
 
-pub(super) fn machine(lab: &Lab, package: Option<&str>, progress: &mut dyn Write) -> Result<Machine, LabError> {
+pub(super) fn machine(lab: &Lab, package: Option<&str>, work: &Work, progress: &mut dyn Write) -> Result<Machine, LabError> {
     let wanted = [("qemu-system-x86_64", "qemu-system-x86"), ("busybox", "busybox-static"), ("modprobe", "kmod")];
     let [qemu, busybox, _] = program::find_all(wanted)?;
     let package = package::kernel(package, progress)?;
     let initramfs = initramfs(&package, &busybox).map_err(host("build the guest's first root"))?;
-    let (memory, cpus, kernel, modules) = (lab.memory, lab.cpus, package.image.clone(), package.modules.clone());
-    let command = move |work: &Work| {
-        let mut words = vec![qemu.clone().into_os_string()];
-        words.extend(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"].map(Into::into));
-        words.extend(["-accel", "kvm", "-accel", "tcg", "-cpu", "max", "-nic", "none"].map(Into::into));
-        words.extend(["-m".into(), memory.to_string().into(), "-smp".into(), cpus.to_string().into()]);
-        words.extend(["-kernel".into(), kernel.clone().into(), "-initrd".into(), work.folder.join("initramfs").into()]);
-        let share = ",security_model=none,multidevs=remap";
-        words.extend(["-virtfs".into(), format!("local,path=/,mount_tag=host,readonly=on{share}").into()]);
-        words.extend([
-            "-virtfs".into(),
-            format!("local,path={},mount_tag=results{share}", work.results.display()).into(),
-            "-append".into(),
-            format!("console=ttyS0 quiet loglevel=3 panic=-1 lvsform.work={}", work.folder.display()).into(),
-        ]);
-        words
-    };
+    let mut command = vec![qemu.into_os_string()];
+    let mut add = |words: &[&dyn AsRef<OsStr>]| command.extend(words.iter().map(|word| OsString::from(word.as_ref())));
+    add(&[&"-nodefaults", &"-no-user-config", &"-no-reboot", &"-display", &"none", &"-serial", &"stdio", &"-nic", &"none"]);
+    add(&[&"-accel", &"kvm", &"-accel", &"tcg", &"-cpu", &"max"]);
+    add(&[&"-m", &lab.memory.to_string(), &"-smp", &lab.cpus.to_string()]);
+    add(&[&"-kernel", &package.image, &"-initrd", &work.folder.join("initramfs")]);
+    let local = |path: &Path, rest| format!("local,path={},security_model=none,multidevs=remap,{rest}", path.display());
+    add(&[&"-virtfs", &local(Path::new("/"), "mount_tag=host,readonly=on")]);
+    add(&[&"-virtfs", &local(&work.results, "mount_tag=results")]);
+    add(&[&"-append", &format!("console=ttyS0 quiet loglevel=3 panic=-1 lvsform.work={}", work.folder.display())]);
     let results = ["-t", "9p", "-o", "trans=virtio,version=9p2000.L,msize=512000,cache=none", "results"];
     Ok(Machine {
-        command: Box::new(command),
-        results: Box::new(move |_: &Path| results.map(OsString::from).to_vec()),
+        command,
+        results: results.map(OsString::from).into(),
         guest: ("initramfs", initramfs),
-        needs: vec![package.image, modules.clone()],
-        modules,
+        needs: vec![package.image, package.modules.clone()],
+        modules: package.modules,
         busybox,
     })
 }

@@ -1,6 +1,7 @@
 //! User-Mode Linux: a kernel that is a program. Needs no root.
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::PathBuf;
 
 use super::work::Work;
 use super::{Lab, LabError, Machine, program};
@@ -14,28 +15,23 @@ const MODULES: &str = "/usr/lib/uml/modules";
 /// The first stage: the kernel's first process, on the host's files.
 const INIT: &str = include_str!("guest/uml.sh");
 
-pub(super) fn machine(lab: &Lab) -> Result<Machine, LabError> {
+pub(super) fn machine(lab: &Lab, work: &Work) -> Result<Machine, LabError> {
     let wanted = [(PROGRAM, "user-mode-linux"), ("busybox", "busybox-static"), ("modprobe", "kmod")];
     let [linux, busybox, _] = program::find_all(wanted)?;
     if lab.cpus != 1 {
         return Err(LabError::Usage("User-Mode Linux has one CPU; take `--kernel qemu` for more".into()));
     }
-    let memory = lab.memory;
+    let mut command = vec![linux.into_os_string()];
+    // Of the consoles only the kernel's own leads anywhere: to our log.
+    let fixed = ["root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "quiet", "con=null", "con0=null,fd:1", "ssl=null"];
+    command.extend(fixed.map(OsString::from));
+    command.push(format!("mem={}M", lab.memory).into());
+    command.push(format!("init={}/guest", work.folder.display()).into());
+    command.push(format!("uml_dir={}/", work.memory.display()).into());
     let init = format!("#!{} sh\nbusybox={}\n{INIT}", busybox.display(), busybox.display());
     Ok(Machine {
-        command: Box::new(move |work: &Work| {
-            let mut words = vec![linux.clone().into_os_string()];
-            // The consoles: the kernel's messages go to our log, nothing else has one.
-            words.extend(
-                ["root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "quiet", "con=null", "con0=null,fd:1", "ssl=null"]
-                    .map(Into::into),
-            );
-            words.push(format!("mem={memory}M").into());
-            words.push(format!("init={}", work.folder.join("guest").display()).into());
-            words.push(format!("uml_dir={}/", work.memory.display()).into());
-            words
-        }),
-        results: Box::new(|folder: &Path| vec!["-t".into(), "hostfs".into(), "-o".into(), folder.into(), "results".into()]),
+        command,
+        results: vec!["-t".into(), "hostfs".into(), "-o".into(), work.results.clone().into(), "results".into()],
         guest: ("guest", init.into_bytes()),
         needs: vec![PathBuf::from(MODULES)],
         modules: PathBuf::from(MODULES),

@@ -45,7 +45,7 @@ pub(super) fn watch(
     let fenced = user.command()?;
     let busybox = machine.busybox.as_path();
     let mut words = fenced.clone();
-    words.extend((machine.command)(work));
+    words.extend(machine.command.iter().cloned());
     let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
     let before = signals.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK).map_err(host("hold signals back"))?;
     set_child_subreaper(true).map_err(host("watch over the guest's processes"))?;
@@ -108,7 +108,11 @@ fn wait(child: &mut Child, signals: &SignalFd, limit: Duration, outputs: &mut [O
         let mut ready = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         match poll(&mut ready, PollTimeout::from(TICK)) {
             Ok(0) | Err(nix::Error::EINTR) => {}
-            Ok(_) => return Ok(Ending::Interrupted),
+            Ok(_) => {
+                // Taken, so that it does not end us when we let signals through again.
+                signals.read_signal()?;
+                return Ok(Ending::Interrupted);
+            }
             Err(cause) => return Err(cause.into()),
         }
         outputs.iter_mut().for_each(Output::pass_on);

@@ -32,10 +32,10 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub fn new(user: &User, memory: u32) -> Result<Self, LabError> {
+    pub fn new(user: User, memory: u32) -> Result<Self, LabError> {
         let failed = "make a working folder in /tmp";
         let folder = nix::unistd::mkdtemp("/tmp/lvsform-lab-XXXXXX").map_err(host(failed))?;
-        let made = Self::fill(folder.clone(), *user, memory).map_err(host(failed));
+        let made = Self::fill(folder.clone(), user, memory).map_err(host(failed));
         if made.is_err() {
             let _ = fs::remove_dir_all(folder);
         }
@@ -62,10 +62,14 @@ impl Work {
         if words.len() > LONGEST_COMMAND {
             return Err(LabError::Usage(format!("the command is longer than {LONGEST_COMMAND} bytes, its environment included")));
         }
-        let mut settings = format!("modules={}\nbusybox={}\n", quoted(&machine.modules), quoted(&machine.busybox));
-        let results: Vec<String> = (machine.results)(&self.results).iter().map(|word| quoted(word)).collect();
-        settings += &format!("mount_results() {{ $busybox mount {} \"$1\"; }}\n", results.join(" "));
-        let start = format!("#!{} sh\n{settings}{START}", machine.busybox.display());
+        let results: Vec<String> = machine.results.iter().map(quoted).collect();
+        let start = format!(
+            "#!{} sh\nmodules={}\nbusybox={}\nmount_results() {{ $busybox mount {} \"$1\"; }}\n{START}",
+            machine.busybox.display(),
+            quoted(&machine.modules),
+            quoted(&machine.busybox),
+            results.join(" ")
+        );
         let doing = "write the working folder";
         let (name, guest) = &machine.guest;
         self.add(name, guest, 0o555).map_err(host(doing))?;

@@ -21,7 +21,7 @@ pub fn some_are_there(view: &View, report: &mut Report) {
         let mut servers = view.servers(service).peekable();
         if servers.peek().is_none() {
             // A pool that could not be understood is said already.
-            let empty = service.pools.iter().find(|pool| view.topology.pools.get(&pool.value).is_some());
+            let empty = service.pools.iter().find(|pool| view.topology.pools.contains_key(&pool.value));
             if let Some(pool) = empty {
                 report.add(&Conflict::EmptyPool { service: name, pool: &pool.value }, place(pool));
             }
@@ -57,23 +57,16 @@ pub fn a_port_of_its_own_is_nats(view: &View, report: &mut Report) {
             let Some(port) = &server.port else { continue };
             let span = place(port);
             let forward = forward(service, server);
-            if forward.value != Forward::Nat {
-                if said.insert(span) {
-                    let conflict =
-                        Conflict::PortKept { service: &service.name.value, method: forward.value, forward: place(forward) };
-                    report.add(&conflict, span);
-                }
+            let conflict = if forward.value != Forward::Nat {
+                Conflict::PortKept { service: &service.name.value, method: forward.value, forward: place(forward) }
             } else if let [one, other, ..] = ports.as_slice() {
-                if said.insert(span) {
-                    let conflict = Conflict::PortOfSeveral {
-                        service: &service.name.value,
-                        one: one.0,
-                        two: other.0,
-                        first: one.1,
-                        second: other.1,
-                    };
-                    report.add(&conflict, span);
-                }
+                let (first, second) = (one.1, other.1);
+                Conflict::PortOfSeveral { service: &service.name.value, one: one.0, two: other.0, first, second }
+            } else {
+                continue;
+            };
+            if said.insert(span) {
+                report.add(&conflict, span);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Foreign text made safe for a terminal.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 /// The text with every character that would act on a terminal or hide itself made visible: controls as `\x1b`, marks of
 /// direction, of width zero and foreign line breaks as `\u{202e}`. Line breaks and tabs are controls: what stays is one line.
@@ -21,8 +22,11 @@ pub(super) fn push(shown: &mut String, char: char) {
         '\r' => shown.push_str("\\r"),
         '\t' => shown.push_str("\\t"),
         _ if !hidden(char) => shown.push(char),
-        _ if (char as u32) < 0x100 => shown.push_str(&format!("\\x{:02x}", char as u32)),
-        _ => shown.push_str(&format!("\\u{{{:x}}}", char as u32)),
+        _ => {
+            let code = u32::from(char);
+            // Writing to a string cannot fail.
+            let _ = if code < 0x100 { write!(shown, "\\x{code:02x}") } else { write!(shown, "\\u{{{code:x}}}") };
+        }
     }
 }
 

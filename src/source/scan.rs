@@ -487,7 +487,9 @@ impl Scanner<'_> {
                 .filter(|(_, char)| word::forbidden(*char))
                 .map(|(at, char)| start + at..start + at + char.len_utf8())
                 .collect();
-            others.into_iter().for_each(|range| self.blank(range));
+            for range in others {
+                self.blank(range);
+            }
         }
         self.value(start);
     }

@@ -1,5 +1,7 @@
 //! What reading a topology promises, in both spellings.
 
+use std::fmt::Write;
+
 use super::memory::{InMemory, load_text};
 use super::problem::{Style, json, render};
 use super::*;
@@ -11,11 +13,11 @@ fn outline(nodes: &[Node]) -> String {
             out.push_str(&"  ".repeat(depth));
             out.push_str(&node.key);
             for arg in &node.args {
-                out.push_str(&match &arg.value {
-                    Scalar::Text(text) => format!(" {text:?}"),
-                    Scalar::Integer(number) => format!(" {number}"),
-                    Scalar::Boolean(value) => format!(" #{value}"),
-                });
+                let _ = match &arg.value {
+                    Scalar::Text(text) => write!(out, " {text:?}"),
+                    Scalar::Integer(number) => write!(out, " {number}"),
+                    Scalar::Boolean(value) => write!(out, " #{value}"),
+                };
             }
             out.push('\n');
             lines(&node.children, depth + 1, out);

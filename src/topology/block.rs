@@ -94,13 +94,13 @@ fn read_kdl(cx: &mut Context, kind: &'static Kind, node: &Node) -> Vec<Block> {
             }
             node.args.iter().map(|arg| named(cx, kind, label, arg, &[])).collect()
         }
-        Form::Named { label, .. } => match node.args.first() {
-            Some(arg) => vec![named(cx, kind, label, arg, &node.children)],
-            None => {
-                cx.report(&Fault::NoName { word }, node.span);
-                vec![block(cx, kind, node.span, &node.children)]
+        Form::Named { label, .. } => {
+            if let Some(arg) = node.args.first() {
+                return vec![named(cx, kind, label, arg, &node.children)];
             }
-        },
+            cx.report(&Fault::NoName { word }, node.span);
+            vec![block(cx, kind, node.span, &node.children)]
+        }
         Form::Main { key, value } => {
             let mut found = block(cx, kind, node.span, &node.children);
             match node.args.first() {
@@ -251,12 +251,13 @@ fn head(cx: &mut Context, block: &mut Block, wanted: Type, word: &'static str, a
 fn value(cx: &mut Context, wanted: Type, what: &'static str, arg: &Arg) -> Option<At<Value>> {
     match value::read(wanted, what, arg) {
         Ok(value) => {
-            match (&wanted, &value) {
-                (Type::Reference(target), Value::Text(name)) => cx.references.push((*target, name.clone(), arg.span)),
-                (Type::Via, Value::Text(name)) => cx.references.push((Target::Vip, name.clone(), arg.span)),
-                (Type::Object, Value::Object(target, name)) => cx.references.push((*target, name.clone(), arg.span)),
-                _ => {}
-            }
+            let reference = match (wanted, &value) {
+                (Type::Reference(target), Value::Text(name)) => Some((target, name)),
+                (Type::Via, Value::Text(name)) => Some((Target::Vip, name)),
+                (_, Value::Object(target, name)) => Some((*target, name)),
+                _ => None,
+            };
+            cx.references.extend(reference.map(|(target, name)| (target, name.clone(), arg.span)));
             Some(At::new(value, arg.span))
         }
         Err(fault) => {
@@ -270,41 +271,43 @@ fn value(cx: &mut Context, wanted: Type, what: &'static str, arg: &Arg) -> Optio
 fn block(cx: &mut Context, kind: &'static Kind, span: Span, children: &[Node]) -> Block {
     let mut found = Block { kind, span, head: Vec::new(), whole: false, blocks: Vec::new(), slots: Vec::new() };
     let mut once: Vec<(&'static str, Span)> = Vec::new();
+    // Words that a misspelled one probably is: not missing as well.
+    let mut meant: Vec<String> = Vec::new();
     for node in children {
         if let Some(field) = kind.field(&node.key) {
             if let Some(slot) = found.slots.iter().find(|slot| slot.word == field.word) {
                 cx.report(&Fault::Twice { what: field.word.into(), first: slot.span }, node.span);
                 continue;
             }
-            let values = read_field(cx, field, node);
+            let values = read_field(cx, kind, field, node);
             found.slots.push(Slot { word: field.word, span: node.span, values });
         } else if let Some(child) = kind.child(&node.key) {
-            if matches!(child.kind.form, Form::Once | Form::Main { .. }) {
-                if let Some((_, first)) = once.iter().find(|(word, _)| *word == child.kind.word) {
-                    cx.report(&Fault::Twice { what: child.kind.word.into(), first: *first }, node.span);
-                    continue;
-                }
+            let single = matches!(child.kind.form, Form::Once | Form::Main { .. });
+            if let Some((_, first)) = once.iter().find(|(word, _)| single && *word == child.kind.word) {
+                cx.report(&Fault::Twice { what: child.kind.word.into(), first: *first }, node.span);
+                continue;
             }
             once.push((child.kind.word, node.span));
             found.blocks.extend(read(cx, child.kind, node));
         } else {
-            unknown(cx, kind, node);
+            meant.extend(unknown(cx, kind, node));
         }
     }
+    let missing = |word: &str| meant.iter().all(|meant| meant != word);
     for field in kind.fields {
-        if matches!(field.need, Need::Required) && found.given(field.word).is_none() {
+        if matches!(field.need, Need::Required) && found.given(field.word).is_none() && missing(field.word) {
             cx.report(&Fault::Missing { kind: kind.word, word: field.word }, span);
         }
     }
     for Child { kind: child, required } in kind.kinds {
-        if *required && once.iter().all(|(word, _)| *word != child.word) {
+        if *required && once.iter().all(|(word, _)| *word != child.word) && missing(child.word) {
             cx.report(&Fault::Missing { kind: kind.word, word: child.word }, span);
         }
     }
     found
 }
 
-fn read_field(cx: &mut Context, field: &'static Field, node: &Node) -> Vec<At<Value>> {
+fn read_field(cx: &mut Context, kind: &'static Kind, field: &'static Field, node: &Node) -> Vec<At<Value>> {
     let word = field.word;
     if matches!(node.form, Written::TomlTable | Written::TomlTableOfArray) {
         cx.report(&Fault::FieldIsTable { word, wanted: field.value }, node.span);
@@ -319,26 +322,29 @@ fn read_field(cx: &mut Context, field: &'static Field, node: &Node) -> Vec<At<Va
     }
     if !field.list {
         if let Some(extra) = node.args.get(1) {
-            cx.report(&Fault::OneValue { word }, extra.span);
+            let each = (kind.form == Form::Repeated).then_some(kind.word);
+            cx.report(&Fault::OneValue { word, each }, extra.span);
         } else if node.form == Written::TomlArray {
-            cx.report(&Fault::OneValue { word }, node.span);
+            cx.report(&Fault::OneValue { word, each: None }, node.span);
         }
         return node.args.iter().take(1).filter_map(|arg| value(cx, field.value, word, arg)).collect();
     }
-    let values: Vec<_> = node.args.iter().filter_map(|arg| value(cx, field.value, word, arg)).collect();
+    let mut values: Vec<_> = node.args.iter().filter_map(|arg| value(cx, field.value, word, arg)).collect();
     if values.len() > 1 {
         let mut seen = BTreeSet::new();
-        for item in &values {
-            if let (false, Some(span)) = (seen.insert(format!("{:?}", item.value)), item.origin.span()) {
+        values.retain(|item| {
+            let new = seen.insert(format!("{:?}", item.value));
+            if let (false, Some(span)) = (new, item.origin.span()) {
                 cx.report(&Fault::ListedTwice { word }, span);
             }
-        }
+            new
+        });
     }
     values
 }
 
-/// Says that nothing of this word may stand in a block of `kind`.
-pub fn unknown(cx: &mut Context, kind: &'static Kind, node: &Node) {
+/// Says that nothing of this word may stand in a block of `kind`; gives the word that it probably is.
+pub fn unknown(cx: &mut Context, kind: &'static Kind, node: &Node) -> Option<String> {
     let word = &*node.key;
     let main = match kind.form {
         Form::Main { key, .. } => Some(key),
@@ -350,8 +356,9 @@ pub fn unknown(cx: &mut Context, kind: &'static Kind, node: &Node) {
         if !toml {
             cx.report(&Fault::MainValueByKey { kind: kind.word, key: main.unwrap_or_default() }, node.span);
         }
-        return;
+        return None;
     }
+    let mut meant = None;
     let fault = if matches!(word, "topology" | "include") && toml && !kind.word.is_empty() {
         Fault::AfterHeader { word: node.key.clone(), kind: kind.word }
     } else if KEPT_FOR_LATER.contains(&word) {
@@ -359,9 +366,11 @@ pub fn unknown(cx: &mut Context, kind: &'static Kind, node: &Node) {
     } else {
         let known: Vec<&'static str> = kind.words().chain(main.filter(|_| toml)).collect();
         let near = nearest(word, known.iter().copied()).map(str::to_owned);
+        meant.clone_from(&near);
         Fault::Unknown { kind: kind.word, word: node.key.clone(), nearest: near, homes: Kind::homes(word), known }
     };
     cx.report(&fault, node.span);
+    meant
 }
 
 impl Block {

@@ -51,7 +51,8 @@ pub fn decode(tree: &Tree) -> (Option<Topology>, Vec<Problem>) {
         }
     }
     if !once.contains_key("topology") {
-        cx.report(&Fault::NoTopology, begin);
+        let first = tree.nodes.iter().find(|node| node.span.file == FileId(0));
+        cx.report(&Fault::NoTopology, first.map_or(begin, |node| node.span));
     }
     link(&mut cx, &mut topology, &names);
     (Some(topology), cx.problems)
@@ -88,16 +89,12 @@ impl Names {
     fn claim(&mut self, cx: &mut Context, block: &Block) -> bool {
         let Some(label) = block.label() else { return false };
         let word = block.kind.word;
-        match self.others.get(&(word, label.value.clone())) {
-            Some(first) => {
-                cx.report(&Fault::Twice { what: format!("{word} {}", label.value).into(), first: *first }, block.span);
-                false
-            }
-            None => {
-                self.others.insert((word, label.value), block.span);
-                true
-            }
+        if let Some(first) = self.others.get(&(word, label.value.clone())) {
+            cx.report(&Fault::Twice { what: format!("{word} {}", label.value).into(), first: *first }, block.span);
+            return false;
         }
+        self.others.insert((word, label.value), block.span);
+        true
     }
 
     fn of(&self, word: &'static str) -> impl Iterator<Item = &str> {
@@ -114,7 +111,8 @@ impl Names {
         }
     }
 
-    fn nearest(&self, target: Target, name: &str, budget: &mut usize) -> Option<String> {
+    /// The nearest known name, and all of them where they are few.
+    fn nearest(&self, target: Target, name: &str, budget: &mut usize) -> (Option<String>, Vec<String>) {
         let role = |wanted| move |(name, (role, _)): (&'_ String, &'_ (Role, Span))| (*role == wanted).then(|| name.clone());
         let known: Vec<String> = match target {
             Target::Director => self.hosts.iter().filter_map(role(Role::Director)).collect(),
@@ -122,8 +120,10 @@ impl Names {
             Target::Host | Target::Tunnel => self.hosts.keys().cloned().collect(),
             Target::Vip | Target::Pool | Target::Service => self.of(target.word()).map(str::to_owned).collect(),
         };
-        *budget = budget.checked_sub(known.len())?;
-        nearest(name, known.iter().map(String::as_str)).map(str::to_owned)
+        let Some(left) = budget.checked_sub(known.len()) else { return (None, Vec::new()) };
+        *budget = left;
+        let near = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
+        (near, if known.len() <= FEW { known } else { Vec::new() })
     }
 }
 
@@ -204,6 +204,9 @@ fn add_hosts(cx: &mut Context, topology: &mut Topology, names: &mut Names, block
 /// So many known names are compared at most: with more that lead nowhere, the nearest of each helps nobody.
 const COMPARED: usize = 50_000;
 
+/// So many names are listed where none is near.
+const FEW: usize = 8;
+
 /// Looks up every name, and finds the host of each server.
 fn link(cx: &mut Context, topology: &mut Topology, names: &Names) {
     let mut budget = COMPARED;
@@ -213,9 +216,11 @@ fn link(cx: &mut Context, topology: &mut Topology, names: &Names) {
             let elsewhere = [Target::Director, Target::RealServer, Target::Vip, Target::Pool, Target::Service]
                 .into_iter()
                 .find(|other| *other != target && names.has(*other, &name));
-            let fault = match elsewhere {
-                Some(is) => Fault::NamesAnother { target, is, name },
-                None => Fault::Unresolved { target, nearest: near(target, &name), name },
+            let fault = if let Some(is) = elsewhere {
+                Fault::NamesAnother { target, is, name }
+            } else {
+                let (nearest, known) = near(target, &name);
+                Fault::Unresolved { target, nearest, known, name }
             };
             cx.report(&fault, span);
         }
@@ -237,7 +242,7 @@ fn link(cx: &mut Context, topology: &mut Topology, names: &Names) {
                 let Some(at) = origin.span() else { continue };
                 let fault = match address {
                     Some(address) => Fault::NotItsAddress { host: name, address },
-                    None => Fault::UnknownServer { nearest: near(Target::Host, &name), name },
+                    None => Fault::UnknownServer { nearest: near(Target::Host, &name).0, name },
                 };
                 cx.report(&fault, at);
             }
@@ -300,11 +305,9 @@ fn owners<'t>(cx: &mut Context, hosts: &'t BTreeMap<String, Host>) -> HashMap<Ip
                 continue;
             }
             let span = known.origin.span();
-            if let Some((other, first)) = owners.insert(address, (name, span)) {
-                if let (Some(span), Some(first)) = (span, first) {
-                    let fault = Fault::AddressOfTwoHosts { address, one: other.to_owned(), two: name.clone(), first };
-                    cx.report(&fault, span);
-                }
+            if let (Some((other, Some(first))), Some(span)) = (owners.insert(address, (name, span)), span) {
+                let fault = Fault::AddressOfTwoHosts { address, one: other.to_owned(), two: name.clone(), first };
+                cx.report(&fault, span);
             }
         }
     }

@@ -100,7 +100,7 @@ pub enum Fault {
     NoName { word: &'static str },
     NoValue { word: &'static str, wanted: Type },
     NoFields { word: &'static str, found: Box<str> },
-    OneValue { word: &'static str },
+    OneValue { word: &'static str, each: Option<&'static str> },
     TooManyValues { word: &'static str, form: Form },
     FieldsOfSeveral { word: &'static str },
     ListedTwice { word: &'static str },
@@ -126,7 +126,7 @@ pub enum Fault {
     HostnameTwice { hostname: String, first: Span },
     AddressOfTwoHosts { address: IpAddr, one: String, two: String, first: Span },
     TooMany { most: u64 },
-    Unresolved { target: Target, name: Box<str>, nearest: Option<String> },
+    Unresolved { target: Target, name: Box<str>, nearest: Option<String>, known: Vec<String> },
     NamesAnother { target: Target, is: Target, name: Box<str> },
     UnknownServer { name: String, nearest: Option<String> },
     NotItsAddress { host: String, address: IpAddr },
@@ -188,8 +188,10 @@ impl Fault {
             Fault::NoFields { word, found } => {
                 said("unknown-field", format!("`{word}` is a value and has no fields, found {}", shown(found)))
             }
-            Fault::OneValue { word } => said("one-value", format!("`{word}` takes one value, found more"))
-                .maybe(toml.then(|| "write it without brackets".to_owned())),
+            Fault::OneValue { word, each } => said("one-value", format!("`{word}` takes one value, found more")).maybe(match each {
+                Some(kind) => Some(format!("write one `{kind}` for each")),
+                None => toml.then(|| "write it without brackets".to_owned()),
+            }),
             Fault::TooManyValues { word, form } => match form {
                 Form::Once | Form::Repeated => said("one-value", format!("nothing stands behind `{word}` but its fields"))
                     .help("write each value as a field: `FIELD=VALUE`"),
@@ -208,11 +210,11 @@ impl Fault {
             Fault::ListedTwice { word } => said("twice", format!("this is in the list of `{word}` already")).help("remove it"),
             Fault::FieldIsTable { word, wanted } => said("wrong-type", format!("`{word}` expects {wanted}, found a table")),
             Fault::NotATable { word, form } => not_a_table(word, *form),
-            Fault::NameExpected { word, found } => said(
-                "missing-name",
-                format!("here stands the name of a `{word}`, and behind it its table; found the value {}", shown(found)),
-            )
-            .help(format!("write `[{word}.NAME]`, with the fields below it")),
+            Fault::NameExpected { word, found } => {
+                let dots = if super::kinds::ROOT.child(word).is_some() { "" } else { "…." };
+                said("missing-name", format!("{} stands where the name of a `{word}` is expected", shown(found)))
+                    .help(format!("write `[{dots}{word}.NAME]`, with {} below it", shown(found)))
+            }
             Fault::UnquotedKey { key } => said("unquoted-key", "the dots of an unquoted TOML key make a table of each part")
                 .help(format!("quote it: `\"{}\"`", plain(key))),
             Fault::OnlyTun { word, method } => {
@@ -285,9 +287,11 @@ impl Fault {
                 said("too-many", format!("ranges up to here make more than {most} hosts, addresses and servers"))
                     .help("use shorter ranges, or several topologies")
             }
-            Fault::Unresolved { target, name, nearest } => {
+            Fault::Unresolved { target, name, nearest, known } => {
+                let known: Vec<String> = known.iter().map(|name| shown(name)).collect();
+                let only = (!known.is_empty()).then(|| format!("known here: {}", list(&known, "and")));
                 said("unknown-name", format!("there is no {} named {}", target.word(), shown(name)))
-                    .maybe(did_you_mean(nearest.as_deref()))
+                    .maybe(did_you_mean(nearest.as_deref()).or(only))
             }
             Fault::NamesAnother { target, is, name } => {
                 said("unknown-name", format!("{} is a {}, and a {} is expected here", shown(name), is.word(), target.word()))
@@ -307,7 +311,12 @@ impl Fault {
 }
 
 fn value(what: &str, wanted: Type, found: &Scalar, hint: &Hint, spelling: Spelling) -> Problem {
-    let message = format!("`{what}` expects {wanted}, found {}", scalar(found, wanted));
+    let message = match wanted {
+        Type::Word(words) if words.len() > FEW_WORDS => {
+            format!("`{what}` expects one of {} words, found {}", words.len(), scalar(found, wanted))
+        }
+        _ => format!("`{what}` expects {wanted}, found {}", scalar(found, wanted)),
+    };
     let same_type = matches!(
         (wanted, found),
         (Type::Integer { .. }, Scalar::Integer(_)) | (Type::Boolean, Scalar::Boolean(_)) | (_, Scalar::Text(_))
@@ -316,6 +325,7 @@ fn value(what: &str, wanted: Type, found: &Scalar, hint: &Hint, spelling: Spelli
         (Hint::Prefix(..), _) => "prefix-length",
         (Hint::Port(..), _) => "address-with-port",
         _ if !same_type => "wrong-type",
+        (Hint::Units, _) | (Hint::None, Type::Amount) => "bad-value",
         (_, Type::Integer { .. } | Type::Duration { .. } | Type::Amount) => "out-of-range",
         (_, Type::Word(_)) => "unknown-value",
         _ => "bad-value",
@@ -323,9 +333,10 @@ fn value(what: &str, wanted: Type, found: &Scalar, hint: &Hint, spelling: Spelli
     let truth = |truth: bool| if spelling == Spelling::Kdl { format!("#{truth}") } else { truth.to_string() };
     let help = match hint {
         Hint::None => match (wanted, found) {
-            (Type::Address { .. } | Type::Network | Type::Subnet | Type::Multicast, _) => None,
+            (Type::Word(words), _) if words.len() > FEW_WORDS => Some(format!("these are {}", choices(words))),
             (Type::Boolean, _) => Some(format!("write `{}` or `{}`", truth(true), truth(false))),
-            (Type::Duration { .. } | Type::Integer { .. } | Type::Amount | Type::Word(_), _) => None,
+            (Type::Duration { .. } | Type::Integer { .. } | Type::Amount | Type::Word(_), _)
+            | (Type::Address { .. } | Type::Network | Type::Subnet | Type::Multicast, _) => None,
             (_, Scalar::Integer(_) | Scalar::Boolean(_)) => Some("put it in quotes".to_owned()),
             _ => None,
         },
@@ -359,6 +370,9 @@ fn value(what: &str, wanted: Type, found: &Scalar, hint: &Hint, spelling: Spelli
     };
     said(code, message).maybe(help)
 }
+
+/// Longer lists of words stand in the help, and only where no word is near.
+const FEW_WORDS: usize = 6;
 
 /// What was found, with its type where that is what is wrong.
 fn scalar(found: &Scalar, wanted: Type) -> String {
@@ -440,7 +454,7 @@ fn unknown(kind: &str, word: &str, nearest: Option<&str>, homes: &[&str], known:
     let code = if kind.is_empty() { "unknown-kind" } else { "unknown-field" };
     let home = (!homes.is_empty()).then(|| {
         let homes: Vec<String> = homes.iter().map(|home| format!("`{home}`")).collect();
-        format!("`{word}` belongs into {}", list(&homes, "or"))
+        format!("`{word}` belongs in {}", list(&homes, "or"))
     });
     let help = home.or_else(|| did_you_mean(nearest)).unwrap_or_else(|| {
         let known: Vec<String> = known.iter().map(|word| format!("`{word}`")).collect();

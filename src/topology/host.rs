@@ -142,8 +142,9 @@ fn routes(cx: &mut Context, block: &Block, tunnels: &[TunnelDevice]) -> Vec<Rout
             continue;
         }
         if tunnels.iter().all(|known| known.name.value != tunnel.value) {
-            let near = nearest(&tunnel.value, tunnels.iter().map(|known| known.name.value.as_str())).map(str::to_owned);
-            let fault = Fault::Unresolved { target: Target::Tunnel, name: tunnel.value.as_str().into(), nearest: near };
+            let known: Vec<String> = tunnels.iter().map(|known| known.name.value.clone()).collect();
+            let nearest = nearest(&tunnel.value, known.iter().map(String::as_str)).map(str::to_owned);
+            let fault = Fault::Unresolved { target: Target::Tunnel, name: tunnel.value.as_str().into(), nearest, known };
             cx.report(&fault, tunnel.origin.span().unwrap_or(block.span));
         }
         routes.push(Route { destination, tunnel });

@@ -1,4 +1,198 @@
-//! placeholder until the topology branch lands
-pub fn schema() -> serde_json::Value {
-    serde_json::Value::Null
+//! The JSON Schema of the TOML spelling, for editors: completion, documentation, and the mistakes of one token or block.
+//!
+//! It comes from the table of kinds. What holds between several things is beyond a schema; `check` says it.
+
+use serde_json::{Map, Value, json};
+
+use super::kinds::ROOT;
+use super::shape::{Constant, Field, Form, Kind, Need, Type};
+
+/// The schema (draft 2020-12) of a topology in TOML.
+pub fn schema() -> Value {
+    let mut definitions = Map::new();
+    for kind in Kind::all() {
+        definitions.insert(kind.word.to_owned(), definition(kind));
+    }
+    let mut root = block(&ROOT, None);
+    let include = json!({
+        "description": "Other files of the topology, relative to this one; `*` and `?` match.",
+        "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }],
+    });
+    root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    root["title"] = json!("lvsform topology");
+    root["description"] = json!("What an LVS cluster is: its directors, real servers, virtual addresses and services.");
+    root["properties"]["include"] = include;
+    // Only the root file says `topology`, and an editor does not know which file that is.
+    if let Some(root) = root.as_object_mut() {
+        root.remove("required");
+    }
+    root["$defs"] = Value::Object(definitions);
+    root
+}
+
+/// What may stand behind a kind's word.
+fn definition(kind: &'static Kind) -> Value {
+    let mut schema = match kind.form {
+        Form::Once => block(kind, None),
+        Form::Repeated => {
+            let one = block(kind, None);
+            json!({ "anyOf": [one.clone(), { "type": "array", "items": one }] })
+        }
+        Form::Named { label, several } => {
+            let mut table = json!({ "type": "object", "additionalProperties": block(kind, None) });
+            if let Some(names) = names(label) {
+                table["propertyNames"] = names;
+            }
+            if several {
+                json!({ "anyOf": [table, { "type": "string" }, { "type": "array", "items": { "type": "string" } }] })
+            } else {
+                table
+            }
+        }
+        Form::Main { key, value } => json!({ "anyOf": [scalar(value), block(kind, Some((key, value)))] }),
+        Form::Keyed => {
+            let value = scalar(Type::SysctlValue);
+            json!({
+                "type": "object",
+                "propertyNames": { "pattern": "^net[./]" },
+                "additionalProperties": { "anyOf": [value, block(kind, Some(("value", Type::SysctlValue)))] },
+            })
+        }
+    };
+    schema["description"] = json!(kind.doc);
+    schema
+}
+
+/// A table of a kind's fields, with the key of its main value where it has one.
+fn block(kind: &'static Kind, main: Option<(&str, Type)>) -> Value {
+    let mut properties = Map::new();
+    let mut required: Vec<&str> = Vec::new();
+    if let Some((key, value)) = main {
+        properties.insert(key.to_owned(), scalar(value));
+        required.push(key);
+    }
+    for field in kind.fields {
+        properties.insert(field.word.to_owned(), property(field));
+        if matches!(field.need, Need::Required) {
+            required.push(field.word);
+        }
+    }
+    for child in kind.kinds {
+        properties.insert(child.kind.word.to_owned(), json!({ "$ref": format!("#/$defs/{}", child.kind.word) }));
+        if child.required {
+            required.push(child.kind.word);
+        }
+    }
+    let mut table = json!({ "type": "object", "properties": properties, "additionalProperties": false });
+    if !required.is_empty() {
+        table["required"] = json!(required);
+    }
+    table
+}
+
+fn property(field: &Field) -> Value {
+    let one = scalar(field.value);
+    let mut schema =
+        if field.list { json!({ "anyOf": [one.clone(), { "type": "array", "items": one, "minItems": 1 }] }) } else { one };
+    schema["description"] = json!(field.doc);
+    if let Need::Default(default) = field.need {
+        schema["default"] = match default {
+            Constant::Integer(number) => json!(number),
+            Constant::Boolean(truth) => json!(truth),
+            Constant::Seconds(_) | Constant::Word(_) | Constant::Address(_) => json!(default.to_string()),
+        };
+    }
+    schema
+}
+
+fn scalar(wanted: Type) -> Value {
+    match wanted {
+        Type::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Type::Duration { .. } => json!({ "type": "string", "pattern": r"^(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+s)?$" }),
+        Type::Amount => json!({ "anyOf": [
+            { "type": "integer", "minimum": 0, "maximum": u32::MAX },
+            { "type": "string", "pattern": "^(100|[0-9]{1,2})%$" },
+        ] }),
+        Type::Boolean => json!({ "type": "boolean" }),
+        Type::Word(words) => json!({ "enum": words }),
+        Type::SysctlValue => json!({ "type": ["integer", "string"] }),
+        Type::Name { .. } | Type::Interface => {
+            let mut schema = json!({ "type": "string" });
+            if let (Some(schema), Some(Value::Object(names))) = (schema.as_object_mut(), names(wanted)) {
+                schema.extend(names);
+            }
+            schema
+        }
+        Type::Address { ranges: false, .. } | Type::Multicast => json!({ "type": "string", "pattern": "^[0-9A-Fa-f.:]+$" }),
+        Type::Address { ranges: true, .. } => json!({ "type": "string", "pattern": r"^[0-9A-Fa-f.:\[\]-]+$" }),
+        Type::Network | Type::Subnet => json!({ "type": "string", "pattern": r"^[0-9A-Fa-f.:\[\]-]+/[0-9]{1,3}$" }),
+        Type::Object => json!({ "type": "string", "pattern": r"^(service|vip|pool|director|real-server)\..+$" }),
+        Type::Hostname | Type::Reference(_) | Type::Via | Type::Server => json!({ "type": "string", "minLength": 1 }),
+    }
+}
+
+/// What the names of a table may be.
+fn names(label: Type) -> Option<Value> {
+    match label {
+        Type::Name { ranges: false } => Some(json!({ "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$" })),
+        Type::Name { ranges: true } => Some(json!({ "pattern": r"^[A-Za-z0-9\[][A-Za-z0-9._\[\]-]*$" })),
+        Type::Interface => Some(json!({ "pattern": r"^[^/:\s]{1,15}$" })),
+        Type::Word(words) => Some(json!({ "enum": words })),
+        Type::Subnet => Some(json!({ "pattern": "/[0-9]{1,3}$" })),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    fn valid(text: &str) -> bool {
+        let schema = super::schema();
+        let instance: Value = toml::from_str(text).unwrap();
+        jsonschema::validator_for(&schema).unwrap().is_valid(&instance)
+    }
+
+    #[test]
+    fn it_is_a_schema_of_its_draft() {
+        assert!(jsonschema::meta::is_valid(&super::schema()));
+    }
+
+    #[test]
+    fn what_decodes_is_valid() {
+        for text in [
+            include_str!("tests/whole.toml"),
+            "topology = \"t\"\ninclude = [\"a.toml\", \"sites/*.kdl\"]\n",
+            "topology = { name = \"t\", was = \"u\" }\n[pool.p]\nserver = [\"web1\", \"10.0.0.[2-9]\"]\n",
+            "[vip.v]\naddress = \"2001:db8::[a-1f]\"\n[service.s]\nforward = \"dr\"\nserver = \"a\"\nlisten = { vip = \"v\", port = 80 }\n",
+        ] {
+            assert!(valid(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_decode_for_one_token_is_not_valid() {
+        for text in [
+            "vip = \"v\"",
+            "[vip.v]\nadress = \"10.0.0.1\"",
+            "[vip.v]\naddress = \"10.0.0.1/32\"",
+            "[vip.v]\naddress = []",
+            "[vip.v]\nmanaged = false",
+            "[pool.p.server.a]\nweight = -1",
+            "[pool.p.server.a]\nport = 70000",
+            "[service.s]\nforward = \"masq\"\nlisten = { vip = \"v\", port = 80 }",
+            "[service.s]\nforward = \"dr\"",
+            "[timeouts]\ntcp = 900",
+            "[timeouts]\ntcp = \"5 m\"",
+            "[policy]\nmax-deletes = \"200%\"",
+            "[director.\"a b\"]\n",
+            "[director.lb1.sysctl]\n\"kernel.core_pattern\" = 1",
+            "[director.lb1]\nquiesce = \"no\"",
+            "[[sync]]\nid = 256\ninterface = \"eth0\"",
+            "[tuning.switch]",
+            "[surprise]",
+        ] {
+            assert!(!valid(text), "{text}");
+        }
+    }
 }

@@ -106,15 +106,12 @@ pub fn forward(cx: &mut Context, block: &Block) -> Option<At<Forward>> {
     let encapsulation = match encap.value {
         "ipip" => Encapsulation::Ipip,
         "gre" => Encapsulation::Gre { checksum },
-        _ => match block.integer("port") {
-            Some(At { value: port, .. }) => Encapsulation::Gue { port, checksum },
-            None => {
-                if block.given("port").is_none() {
-                    cx.report(&Fault::GueWithoutPort, at);
-                }
-                return None;
+        _ => {
+            if block.given("port").is_none() {
+                cx.report(&Fault::GueWithoutPort, at);
             }
-        },
+            Encapsulation::Gue { port: block.integer("port")?.value, checksum }
+        }
     };
     Some(At { value: Forward::Tun(encapsulation), origin: method.origin })
 }

@@ -274,7 +274,7 @@ impl fmt::Display for Type {
             Type::Integer { min, max } if min == max => write!(f, "the number {min}"),
             Type::Integer { min, max } => write!(f, "an integer from {min} to {max}"),
             Type::Duration { min, max } => write!(f, "a duration from {} to {}", duration(*min), duration(*max)),
-            Type::Amount => f.write_str("a number from 0 to 4294967295, or a percentage like \"20%\""),
+            Type::Amount => f.write_str("a number, or a percentage from \"0%\" to \"100%\""),
             Type::Boolean => f.write_str("true or false"),
             Type::Word(words) => f.write_str(&choices(words)),
             Type::Name { ranges: false } => f.write_str("a name"),

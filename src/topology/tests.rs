@@ -1,6 +1,6 @@
 //! What decoding promises, in both spellings.
 
-use super::{Forward, ListenOn, Topology, decode, same};
+use super::{Topology, decode, same};
 use crate::source::memory::load_text;
 use crate::source::{Loaded, Problem};
 

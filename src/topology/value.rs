@@ -47,14 +47,14 @@ impl From<Constant> for Value {
 }
 
 /// Reads the token `arg`, which stands for `what`, as a `wanted`.
-pub fn read(wanted: Type, what: &'static str, arg: &Arg) -> Result<Value, Fault> {
-    let wrong = |hint| Fault::Value { what, wanted, found: arg.value.clone(), hint };
+pub fn read(wanted: Type, what: &'static str, arg: &Arg) -> Result<Value, Box<Fault>> {
+    let wrong = |hint| Box::new(Fault::Value { what, wanted, found: arg.value.clone(), hint });
     if let Scalar::Text(text) = &arg.value {
         if text.contains("${") {
-            return Err(Fault::Variable);
+            return Err(Box::new(Fault::Variable));
         }
         if let Some(character) = text.chars().find(|c| c.is_control() && !(*c == '\t' && matches!(wanted, Type::SysctlValue))) {
-            return Err(Fault::Name { what, text: text.clone(), why: BadName::Control(character) });
+            return Err(Box::new(Fault::Name { what, text: text.clone(), why: BadName::Control(character) }));
         }
     }
     match (wanted, &arg.value) {
@@ -105,14 +105,14 @@ pub fn read(wanted: Type, what: &'static str, arg: &Arg) -> Result<Value, Fault>
 
 /// A fault of its own, or a token of another type with a hint.
 enum Mistake {
-    Fault(Fault),
+    Fault(Box<Fault>),
     Hint(Hint),
 }
 
 /// The types that are always texts.
 fn text(wanted: Type, what: &'static str, text: &str) -> Result<Value, Mistake> {
-    let bad_name = |why| Mistake::Fault(Fault::Name { what, text: text.into(), why });
-    let bad_range = |why| Mistake::Fault(Fault::Range { what, text: text.into(), why });
+    let bad_name = |why| Mistake::Fault(Box::new(Fault::Name { what, text: text.into(), why }));
+    let bad_range = |why| Mistake::Fault(Box::new(Fault::Range { what, text: text.into(), why }));
     match wanted {
         Type::Name { ranges } => {
             let names = if ranges { NameRange::parse(text).map_err(bad_range)? } else { NameRange::one(text) };
@@ -241,7 +241,7 @@ fn address(whose: Whose, ranges: bool, what: &'static str, text: &str) -> Result
         let range = if ranges { AddressRange::parse(text) } else { return Err(Mistake::Hint(Hint::NoRange)) };
         let range = range.map_err(|why| match text.rsplit_once('/') {
             Some((addresses, _)) => Mistake::Hint(Hint::Prefix(addresses.into(), whose)),
-            None => Mistake::Fault(Fault::Range { what, text: text.into(), why }),
+            None => Mistake::Fault(Box::new(Fault::Range { what, text: text.into(), why })),
         })?;
         usable(range.at(0), whose)?;
         usable(range.at(range.count() - 1), whose)?;
@@ -277,7 +277,7 @@ fn network(what: &'static str, text: &str) -> Result<NetworkRange, Mistake> {
     let digits = !prefix.is_empty() && prefix.len() <= 3 && prefix.bytes().all(|byte| byte.is_ascii_digit());
     let prefix: Option<u8> = if digits { prefix.parse().ok() } else { None };
     let range = AddressRange::parse(addresses).map_err(|why| match addresses.contains(['[', ']']) {
-        true => Mistake::Fault(Fault::Range { what, text: text.into(), why }),
+        true => Mistake::Fault(Box::new(Fault::Range { what, text: text.into(), why })),
         false => Mistake::Hint(Hint::None),
     })?;
     usable(range.at(0), Whose::Gateway)?;
@@ -297,7 +297,8 @@ mod tests {
     use crate::topology::shape::{Type, Whose};
 
     fn text(wanted: Type, text: &str) -> Result<Value, Fault> {
-        read(wanted, "x", &Arg { value: Scalar::Text(text.into()), span: Span { file: FileId(0), start: 0, end: 0 } })
+        let span = Span { file: FileId(0), start: 0, end: 0 };
+        read(wanted, "x", &Arg { value: Scalar::Text(text.into()), span }).map_err(|fault| *fault)
     }
 
     fn hint(wanted: Type, given: &str) -> Option<Hint> {

@@ -5,7 +5,7 @@
 
 mod excerpt;
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
 use serde_json::{Value, json};
@@ -41,10 +41,9 @@ pub fn render(problems: &[Problem], sources: &Sources, style: Style) -> String {
         }
         out.push('\n');
     }
-    match problems.len().saturating_sub(CAP) {
-        0 => {}
-        1 => out.push_str("and 1 more\n"),
-        more => out.push_str(&format!("and {more} more\n")),
+    if problems.len() > CAP {
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "and {} more", problems.len() - CAP);
     }
     out
 }

@@ -206,7 +206,8 @@ impl Conflict<'_> {
             .at(*second, "")
             .help("leave `port` out, or give each port a service of its own"),
             Conflict::ServerTwice { service, address, one, two, first } => {
-                let is = address.map(|address| format!(" (it is {address})")).unwrap_or_default();
+                let named = |address: &IpAddr| [*one, *two].contains(&address.to_string().as_str());
+                let is = address.filter(|address| !named(address)).map(|address| format!(": {address}")).unwrap_or_default();
                 let message = if one == two {
                     format!("the service {} has the server {} twice", shown(service), shown(one))
                 } else {

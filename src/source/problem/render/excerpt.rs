@@ -75,25 +75,22 @@ impl Excerpt {
         let source = sources.file(file);
         let Some(bytes) = source.line(number) else { return };
         let whole = source.text.get(bytes.clone()).unwrap_or_default();
+        // The labels of this line, in bytes of the line.
         let here: Vec<(usize, Range<usize>)> = labels
             .iter()
             .enumerate()
             .filter(|(_, label)| label.span.file == file && source.position(label.span.start).line == number)
             .map(|(index, label)| {
-                (
-                    index,
-                    (label.span.start as usize).max(bytes.start)
-                        ..(label.span.end as usize).min(bytes.end).max(label.span.start as usize),
-                )
+                let place = |byte: u32| (byte as usize).clamp(bytes.start, bytes.end) - bytes.start;
+                (index, place(label.span.start)..place(label.span.end).max(place(label.span.start)))
             })
             .collect();
-        let (from, to) = shown(whole, here.first().map(|(_, label)| label.start - bytes.start));
+        let (from, to) = shown(whole, here.first().map(|(_, label)| label.start));
         if from > 0 {
             self.text.push('…');
         }
-        for (index, label) in &here {
-            self.marks[*index] = if label.start < bytes.start + from { self.text.len()..self.text.len() } else { usize::MAX..0 };
-        }
+        let before = self.text.len();
+        let mut marks: Vec<Option<Range<usize>>> = vec![None; here.len()];
         for (at, char) in whole.char_indices().skip_while(|(at, _)| *at < from).take_while(|(at, _)| *at < to) {
             let begin = self.text.len();
             match char {
@@ -101,16 +98,18 @@ impl Excerpt {
                 '\u{feff}' if number == 1 && at == 0 => {}
                 _ => push(&mut self.text, char),
             }
-            for (index, label) in here.iter().filter(|(_, label)| label.contains(&(bytes.start + at))) {
-                let mark = &mut self.marks[*index];
-                *mark = mark.start.min(begin)..self.text.len();
-                debug_assert!(label.start <= bytes.start + at);
+            for ((_, label), mark) in here.iter().zip(&mut marks) {
+                if label.contains(&at) {
+                    *mark = Some(mark.as_ref().map_or(begin, |mark| mark.start)..self.text.len());
+                } else if label.start == at {
+                    *mark = Some(begin..begin);
+                }
             }
         }
-        for (index, _) in &here {
-            if self.marks[*index].start == usize::MAX {
-                self.marks[*index] = self.text.len()..self.text.len();
-            }
+        for ((index, label), mark) in here.iter().zip(marks) {
+            // A label that lies beyond what is shown of a long line is at its edge.
+            let edge = if label.start < from { before } else { self.text.len() };
+            self.marks[*index] = mark.unwrap_or(edge..edge);
         }
         if to < whole.len() {
             self.text.push('…');

@@ -1,0 +1,107 @@
+//! Bad input: each file of `golden/bad` is refused with the messages of the text beside it. `UPDATE_GOLDEN=1` rewrites them.
+//!
+//! What cannot lie in a repository (a FIFO, 50 MB, 10,000 levels, bytes that are no text) is made in a temporary folder.
+#![expect(clippy::disallowed_methods, reason = "a test reads and writes its own files")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use lvsform::cli::files::DiskFiles;
+use lvsform::rules::examine;
+use lvsform::source::problem::{Style, render};
+use lvsform::source::{Severity, load};
+
+fn main() {
+    let mut trials: Vec<Trial> = files(Path::new("golden/bad")).into_iter().map(of_file).collect();
+    trials.extend(SPECIAL.iter().map(|(name, make)| Trial::test(*name, move || special(name, *make))));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+/// The topologies of a folder, sorted.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|spelling| spelling == "kdl" || spelling == "toml")).collect();
+    files.sort();
+    files
+}
+
+fn of_file(path: PathBuf) -> Trial {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Trial::test(name.clone(), move || compare(&Path::new("golden/bad").join(format!("{name}.txt")), &shown(&path)?))
+}
+
+/// What an operator sees; never nothing, and never an error without a place.
+fn shown(path: &Path) -> Result<String, Failed> {
+    let loaded = load(path, &DiskFiles);
+    let (_, problems) = examine(&loaded);
+    let warned = path.to_string_lossy().contains("warning-");
+    let expected = if warned { Severity::Warning } else { Severity::Error };
+    if !problems.iter().any(|problem| problem.severity == expected) {
+        return Err("nothing is refused".into());
+    }
+    if let Some(lost) = problems.iter().find(|problem| problem.labels.is_empty() && !loaded.sources.files().is_empty()) {
+        return Err(format!("no place: {}", lost.message).into());
+    }
+    Ok(render(&problems, &loaded.sources, Style { colour: false, width: 120 }))
+}
+
+fn compare(golden: &Path, shown: &str) -> Result<(), Failed> {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        return Ok(fs::write(golden, shown)?);
+    }
+    let expected = fs::read_to_string(golden).unwrap_or_default();
+    if expected == shown {
+        return Ok(());
+    }
+    let difference = similar::TextDiff::from_lines(expected.as_str(), shown).unified_diff().header("golden", "shown").to_string();
+    Err(format!("{}\n{difference}", golden.display()).into())
+}
+
+type Make = fn(&Path) -> std::io::Result<&'static str>;
+
+/// Makes a topology in an empty folder and gives its name.
+const SPECIAL: &[(&str, Make)] = &[
+    ("empty", |dir| fs::write(dir.join("empty.kdl"), "").map(|()| "empty.kdl")),
+    ("only-comments", |dir| fs::write(dir.join("empty.toml"), "# later\n").map(|()| "empty.toml")),
+    ("not-there", |_| Ok("nothing.kdl")),
+    ("other-extension", |dir| fs::write(dir.join("a.yaml"), "").map(|()| "a.yaml")),
+    ("directory", |dir| fs::create_dir(dir.join("a.kdl")).map(|()| "a.kdl")),
+    ("fifo", |dir| fifo(&dir.join("a.kdl")).map(|()| "a.kdl")),
+    ("include-fifo", |dir| {
+        fifo(&dir.join("b.kdl"))?;
+        fs::write(dir.join("a.kdl"), "topology \"t\"\ninclude \"b.kdl\"\n").map(|()| "a.kdl")
+    }),
+    ("not-utf8", |dir| fs::write(dir.join("a.toml"), b"topology = \"t\"\n# caf\xe9\n").map(|()| "a.toml")),
+    ("large", |dir| fs::write(dir.join("a.kdl"), "// ballast\n".repeat(5_000_000)).map(|()| "a.kdl")),
+    ("deep-kdl", |dir| {
+        fs::write(dir.join("a.kdl"), format!("topology \"t\"\n{}{}", "a {".repeat(10_000), "}".repeat(10_000))).map(|()| "a.kdl")
+    }),
+    ("deep-toml", |dir| {
+        fs::write(dir.join("a.toml"), format!("a = {}{}\n", "[".repeat(10_000), "]".repeat(10_000))).map(|()| "a.toml")
+    }),
+    ("deep-toml-key", |dir| fs::write(dir.join("a.toml"), format!("a{} = 1\n", ".a".repeat(10_000))).map(|()| "a.toml")),
+    ("include-outside-by-link", |dir| {
+        fs::create_dir(dir.join("in"))?;
+        fs::write(dir.join("secret.kdl"), "password \"hunter2\"\n")?;
+        std::os::unix::fs::symlink("../secret.kdl", dir.join("in/b.kdl"))?;
+        fs::write(dir.join("in/a.kdl"), "topology \"t\"\ninclude \"b.kdl\"\n").map(|()| "in/a.kdl")
+    }),
+];
+
+fn fifo(path: &Path) -> std::io::Result<()> {
+    Ok(nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU)?)
+}
+
+fn special(name: &str, make: Make) -> Result<(), Failed> {
+    let dir = std::env::temp_dir().join(format!("lvsform-bad-{}-{name}", std::process::id()));
+    fs::create_dir_all(&dir)?;
+    let shown = make(&dir).map_err(Failed::from).and_then(|file| shown(&dir.join(file)));
+    fs::remove_dir_all(&dir)?;
+    let shown = shown?.replace(&*dir.to_string_lossy(), "DIR");
+    if shown.contains("hunter2") {
+        return Err("a file outside is shown".into());
+    }
+    compare(&Path::new("golden/bad").join(format!("{name}.special.txt")), &shown)
+}

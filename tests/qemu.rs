@@ -1,0 +1,38 @@
+//! What only a kernel under QEMU can show: nftables, FOU, several CPUs. One boot for all of it.
+#![allow(clippy::disallowed_methods, reason = "tests run programs and look at files")]
+
+use std::process::{Command, ExitCode};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use lvsform::lab::{Kernel, Lab, harness};
+
+fn main() -> ExitCode {
+    let lab = Lab { kernel: Some(Kernel::Qemu { package: None }), cpus: 2, ..Lab::default() };
+    harness::main(lab, || {
+        let tests = vec![
+            Trial::test("the_guest_has_two_cpus", the_guest_has_two_cpus),
+            Trial::test("nftables_answers", nftables_answers),
+            Trial::test("a_fou_port_opens", a_fou_port_opens),
+        ];
+        libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
+    })
+}
+
+fn the_guest_has_two_cpus() -> Result<(), Failed> {
+    let cpus = std::thread::available_parallelism()?.get();
+    if cpus == 2 { Ok(()) } else { Err(format!("{cpus} CPUs").into()) }
+}
+
+fn nftables_answers() -> Result<(), Failed> {
+    succeeds("nft", &["list", "tables"])
+}
+
+fn a_fou_port_opens() -> Result<(), Failed> {
+    succeeds("modprobe", &["fou"])?;
+    succeeds("ip", &["fou", "add", "port", "6080", "gue"])
+}
+
+fn succeeds(program: &str, words: &[&str]) -> Result<(), Failed> {
+    let done = Command::new(program).args(words).output()?;
+    if done.status.success() { Ok(()) } else { Err(format!("{program}: {}", String::from_utf8_lossy(&done.stderr)).into()) }
+}
