@@ -1,0 +1,84 @@
+//! The directions in which modules know each other, as ARCHITECTURE.md says them: what is not listed here is not there.
+#![expect(clippy::disallowed_methods, reason = "tests read this package's own files")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each module of the library with those that it may name.
+const MAY_NAME: [(&str, &[&str]); 13] = [
+    ("source", &[]),
+    ("state", &[]),
+    ("topology", &["source", "state"]),
+    ("rules", &["source", "state", "topology"]),
+    ("provenance", &["source", "state"]),
+    ("compile", &["provenance", "source", "state", "topology"]),
+    ("plan", &["provenance", "source", "state"]),
+    ("kernel", &["plan", "state"]),
+    ("txn", &["kernel", "plan", "state"]),
+    ("report", &["kernel", "plan", "provenance", "source", "state", "txn"]),
+    ("lab", &[]),
+    ("cli", &["compile", "kernel", "lab", "plan", "provenance", "report", "rules", "source", "state", "topology", "txn"]),
+    ("lib", &[]),
+];
+
+#[test]
+fn modules_name_only_those_that_they_may() {
+    for (module, text) in modules() {
+        let (_, may) = MAY_NAME.iter().find(|(name, _)| *name == module).unwrap_or_else(|| panic!("{module} is not listed"));
+        let named = text.split("crate::").skip(1).flat_map(|rest| match rest.strip_prefix('{') {
+            Some(list) => list.split('}').next().unwrap_or_default().split(',').map(word).collect(),
+            None => vec![word(rest)],
+        });
+        let beyond: BTreeSet<&str> = named.filter(|name| *name != module && !may.contains(name)).collect();
+        assert_eq!(beyond, BTreeSet::new(), "`{module}` names what it may not");
+    }
+}
+
+#[test]
+fn only_the_kernels_side_knows_netlink() {
+    for (module, text) in modules() {
+        if module != "kernel" {
+            assert!(!text.contains("netlink_") && !text.contains("rtnetlink::"), "{module}");
+        }
+    }
+}
+
+fn word(text: &str) -> &str {
+    text.trim_start().split(|c: char| !c.is_ascii_lowercase() && c != '_').next().unwrap_or_default()
+}
+
+/// Each module of the library with the code of all its files, without comments.
+fn modules() -> Vec<(String, String)> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    for (name, path) in entries(&source) {
+        let Some(module) = name.strip_suffix(".rs").filter(|module| *module != "main") else { continue };
+        let mut text = code(&path);
+        let mut folders = vec![source.join(module)];
+        while let Some(folder) = folders.pop().filter(|folder| folder.is_dir()) {
+            for (name, path) in entries(&folder) {
+                if path.is_dir() {
+                    folders.insert(0, path);
+                } else if name.ends_with(".rs") {
+                    text += &code(&path);
+                }
+            }
+        }
+        found.push((module.to_owned(), text));
+    }
+    found
+}
+
+fn entries(folder: &Path) -> Vec<(String, PathBuf)> {
+    fs::read_dir(folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| entry.expect("a folder's entry can be read"))
+        .map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
+        .collect()
+}
+
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).fold(String::new(), |code, line| code + line + "\n")
+}
