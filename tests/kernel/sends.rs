@@ -121,7 +121,7 @@ pub fn read() -> String {
 fn kinds(world: &mut World) {
     use lvsform::state::{Address, Link, LinkKind, SysctlValue};
     let link = Link { device: LinkKind::Dummy, up: true, mtu: None, alias: None };
-    let sysctl = |value: &str| Resource::Sysctl(SysctlValue { value: value.to_owned() });
+    let sysctl = |value: &str| Resource::Sysctl(SysctlValue { value: value.to_owned(), unless: None });
     let outcomes = world.run(vec![
         change("link d1", None, Some(Resource::Link(Box::new(link)))),
         change("sysctl net/ipv4/conf/d1/rp_filter", None, Some(sysctl("2"))),

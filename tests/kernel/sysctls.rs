@@ -29,7 +29,7 @@ fn scope(keys: &[&str]) -> Scope {
 }
 
 fn value(text: &str) -> Resource {
-    Resource::Sysctl(SysctlValue { value: text.to_owned() })
+    Resource::Sysctl(SysctlValue { value: text.to_owned(), unless: None })
 }
 
 fn write(world: &mut World) {
