@@ -203,7 +203,7 @@ fn add_in_order(plan: &Surroundings, steps: &mut BTreeMap<Rank, Vec<Change>>) {
         })
         .collect();
     if let Some(added) = steps.get_mut(&Rank::DestinationsAdded) {
-        added.sort_by_key(|step| match &step.key {
+        added.sort_by_cached_key(|step| match &step.key {
             Key::Destination(key) => (Some(key.service), seats.get(key).copied()),
             _ => (None, None),
         });

@@ -455,3 +455,55 @@ fn words(parts: &[(bool, String)]) -> String {
 fn duration(seconds: u32) -> String {
     humantime::format_duration(std::time::Duration::from_secs(seconds.into())).to_string().replace(' ', "")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Style, argument, plan};
+    use crate::plan::{Names, Plan, Target};
+    use crate::source::Sources;
+    use crate::state::{Observed, State};
+
+    const PLAIN: Style = Style { colour: false, width: 100, verbose: false };
+
+    fn servers(count: usize) -> Plan {
+        let servers = (1..=count).map(|host| {
+            format!(r#", "server tcp 10.0.0.100:80 10.0.1.{host}:80": {{"kind": "destination", "forward": "dr", "weight": 1}}"#)
+        });
+        let text = format!(
+            r#"{{"service tcp 10.0.0.100:80": {{"kind": "service", "scheduler": "wlc"}}{}}}"#,
+            servers.collect::<String>()
+        );
+        let wanted: State = serde_json::from_str(&text).expect("a state");
+        let target = Target {
+            topology: "shop".to_owned(),
+            file: "shop.kdl".to_owned(),
+            host: "lb1".to_owned(),
+            role: "director".to_owned(),
+        };
+        Plan::make(target, &wanted, &Names::new(), &Observed::default(), false, Vec::new())
+    }
+
+    #[test]
+    fn colour_changes_no_word() {
+        let plain = plan(&servers(2), &Sources::default(), PLAIN);
+        let coloured = plan(&servers(2), &Sources::default(), Style { colour: true, ..PLAIN });
+        assert_ne!(plain, coloured);
+        assert_eq!(plain, anstream::adapter::strip_str(&coloured).to_string());
+    }
+
+    #[test]
+    fn many_servers_are_counted_unless_all_are_asked_for() {
+        let plan_of = servers(200);
+        let text = plan(&plan_of, &Sources::default(), PLAIN);
+        assert!(text.contains("… and more servers: 190 to add"), "{text}");
+        let all = plan(&plan_of, &Sources::default(), Style { verbose: true, ..PLAIN });
+        assert!(all.contains("10.0.1.200:80") && !all.contains('…'), "{all}");
+    }
+
+    #[test]
+    fn the_command_at_the_end_can_be_pasted_into_a_shell() {
+        assert_eq!(argument("sites/shop.kdl"), "sites/shop.kdl");
+        assert_eq!(argument("my shop's.kdl"), r"'my shop'\''s.kdl'");
+        assert_eq!(argument(""), "''");
+    }
+}
