@@ -7,13 +7,15 @@ mod diff;
 mod impact;
 mod note;
 mod order;
+#[cfg(test)]
+mod testing;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::provenance::{LeftOut, Names, Provenance};
-use crate::state::{Action, Change, FieldChange, KernelFacts, Key, Observed, Resource, ServiceKey, State};
+use crate::state::{Action, Change, DestinationKey, FieldChange, KernelFacts, Key, Observed, Resource, ServiceKey, State};
 
 pub use diff::diff;
 pub use impact::{Ending, Impact};
@@ -42,6 +44,8 @@ pub struct Plan {
     pub kernel: KernelFacts,
     /// Sorted by key.
     pub changes: Vec<Planned>,
+    /// The services that stay as they are and whose servers change.
+    pub unchanged: Names,
     /// What is sent to the kernel, and when.
     pub phases: Vec<Phase>,
     /// What else a person must know.
@@ -65,8 +69,8 @@ pub struct Planned {
     pub fields: Vec<FieldChange>,
     /// What it does to live connections.
     pub impacts: Vec<Impact>,
-    /// It follows from other changes of the plan, and nothing is done for it: an order that comes about by itself. Neither
-    /// counted nor shown to people.
+    /// Nothing is done for it: an order that comes about by itself, an object that only the undoing of the plan would have to
+    /// put back. Neither counted nor shown to people.
     pub incidental: bool,
 }
 
@@ -103,22 +107,30 @@ impl Plan {
         let phases = order(&changes, observed);
         let notes = note::notes(wanted, observed, exclusive, &changes, &phases);
         let impacts = impact::Impacts::new(&changes, observed, reseated(&phases));
+        let unchanged = unchanged(&changes, names);
         let changes: Vec<Planned> = changes
             .into_iter()
             .map(|change| {
                 let impacts = impacts.of(&change);
+                let action = match change.key {
+                    Key::Order(_) => Action::Change, // whatever was known of it before
+                    _ => change.action(),
+                };
                 Planned {
-                    action: change.action(),
+                    action,
                     provenance: names.get(&change.key).or_else(|| named_by_service(&change.key, names)).cloned(),
                     fields: change.fields(),
-                    incidental: matches!(change.key, Key::Order(_)) && impacts.is_empty(),
+                    incidental: match change.key {
+                        Key::Order(_) => impacts.is_empty(),
+                        _ => action == Action::Restore && !is_sent(&change.key, &phases),
+                    },
                     impacts,
                     change,
                 }
             })
             .collect();
         let summary = Summary::of(&changes);
-        Plan { target, kernel: observed.kernel.clone(), changes, phases, notes, left_out, summary }
+        Plan { target, kernel: observed.kernel.clone(), changes, unchanged, phases, notes, left_out, summary }
     }
 
     /// Whether the kernel holds everything already.
@@ -127,12 +139,33 @@ impl Plan {
     }
 }
 
+/// The services of changed servers that do not change themselves.
+fn unchanged(changes: &[Change], names: &Names) -> Names {
+    let mut services = Names::new();
+    let mut last = None;
+    for change in changes {
+        let Key::Destination(DestinationKey { service, .. }) = change.key else { continue };
+        let key = Key::Service(service);
+        if last.replace(service) != Some(service)
+            && changes.binary_search_by(|change| change.key.cmp(&key)).is_err()
+            && let Some(provenance) = names.get(&key)
+        {
+            services.insert(key, provenance.clone());
+        }
+    }
+    services
+}
+
 /// An order is its service's.
 fn named_by_service<'a>(key: &Key, names: &'a Names) -> Option<&'a Provenance> {
     match key {
         Key::Order(service) => names.get(&Key::Service(*service)),
         _ => None,
     }
+}
+
+fn is_sent(key: &Key, phases: &[Phase]) -> bool {
+    phases.iter().flat_map(|phase| &phase.steps).any(|step| step.key == *key)
 }
 
 /// How many servers of each service are taken out and put back.

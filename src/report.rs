@@ -9,7 +9,6 @@ pub mod text;
 
 use anstyle::{AnsiColor, Style as Ansi};
 
-use crate::plan::Planned;
 use crate::provenance::Provenance;
 use crate::source::printable;
 use crate::source::{Origin, Sources, Span};
@@ -34,11 +33,6 @@ fn line(span: Span, sources: &Sources) -> String {
 fn kind_and_identity(key: &Key) -> (String, String) {
     let text = key.to_string();
     text.split_once(' ').map_or_else(|| (text.clone(), String::new()), |(kind, rest)| (kind.to_owned(), rest.to_owned()))
-}
-
-/// The user's words for an object that has any: `shop web3`.
-fn name(planned: &Planned) -> Option<&str> {
-    planned.provenance.as_ref().map(|provenance| &*provenance.name)
 }
 
 const RED: Ansi = AnsiColor::Red.on_default().bold();

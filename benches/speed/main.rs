@@ -265,16 +265,16 @@ fn topology_with_weight(text: &str) -> String {
 struct OneFile<'t>(&'t str);
 
 impl Files for OneFile<'_> {
-    fn root(&self, _: &Path) -> Result<String, Unreadable> {
-        Ok(self.0.to_owned())
+    fn root(&self, path: &Path) -> Result<Included, Unreadable> {
+        Ok(Included { identity: path.to_owned(), text: self.0.to_owned() })
     }
 
     fn included(&self, _: &Path, _: &Path) -> Result<Included, Unreadable> {
         Err(Unreadable::Missing)
     }
 
-    fn matching(&self, _: &Path) -> Vec<PathBuf> {
-        Vec::new()
+    fn matching(&self, _: &Path) -> Result<Vec<PathBuf>, Unreadable> {
+        Ok(Vec::new())
     }
 }
 

@@ -25,7 +25,7 @@ enum Of {
 impl Schema {
     pub(super) fn run(self, out: &mut Output) -> Exit {
         match self.of {
-            Of::Topology => out.json(&topology::schema::schema()),
+            Of::Topology => out.json(&topology::schema()),
             Of::Plan => out.json(&report::json::schema()),
         }
         Exit::Done

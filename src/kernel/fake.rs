@@ -10,6 +10,8 @@ mod sysctls;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use nix::errno::Errno;
+
 use super::{Kernel, Outcome, ReadError, Refusal};
 use crate::plan::Phase;
 use crate::state::{
@@ -53,8 +55,10 @@ impl From<Observed> for Fake {
     fn from(mut observed: Observed) -> Fake {
         let mut seats: BTreeMap<ServiceKey, Vec<DestinationId>> = BTreeMap::new();
         for key in observed.state.objects.keys() {
-            if let Key::Destination(key) = key {
-                seats.entry(key.service).or_default().push(key.id());
+            match key {
+                Key::Service(key) => _ = seats.entry(*key).or_default(),
+                Key::Destination(key) => seats.entry(key.service).or_default().push(key.id()),
+                _ => {}
             }
         }
         observed.state.objects.retain(|key, resource| {
@@ -108,7 +112,7 @@ impl Kernel for Fake {
 /// An errno, or an errno with words.
 type Answer = Result<(), Refusal>;
 
-fn no(errno: nix::errno::Errno) -> Refusal {
+fn no(errno: Errno) -> Refusal {
     Refusal { errno: errno as i32, text: None }
 }
 
@@ -173,10 +177,8 @@ impl Fake {
             (Key::Destination(key), None) => self.delete_destination(*key),
             (Key::Sync(role), Some(Resource::Sync(daemon))) => self.start_sync(*role, daemon),
             (Key::Sync(role), None) => self.stop_sync(*role),
-            // No executor has a request for these: a plan never contains them.
-            (Key::Module(_) | Key::Sysctl(_) | Key::Timeouts | Key::Order(_), _) => Err(no(nix::errno::Errno::EINVAL)),
-            // A resource of another kind than its key.
-            (_, Some(_)) => Err(no(nix::errno::Errno::EINVAL)),
+            // No executor has a request for the rest, or a resource is of another kind than its key: a plan has neither.
+            (Key::Module(_) | Key::Sysctl(_) | Key::Timeouts | Key::Order(_), _) | (_, Some(_)) => Err(no(Errno::EINVAL)),
         }
     }
 

@@ -80,7 +80,7 @@ pub fn decode(message: &Message<'_>) -> Option<(FouKey, FouPort)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::netlink::wire::Messages;
+    use crate::kernel::netlink::wire::{Attributes, Messages};
 
     #[test]
     fn a_gue_port_is_opened_without_an_inner_protocol() {
@@ -89,7 +89,7 @@ mod tests {
         writer.end(1);
         let message = Messages(writer.bytes()).next().and_then(Result::ok).expect("one message");
         assert_eq!(decode(&message), Some((FouKey { port: 6080, family: Family::Ipv6 }, FouPort { gue: true })));
-        let [_, port, _, inner, _] = message.generic().and_then(|it| it.table::<5>()).expect("attributes");
+        let [_, port, _, inner, _] = message.generic().and_then(Attributes::table::<5>).expect("attributes");
         assert_eq!((port, inner), (Some(&[0x17, 0xc0][..]), None));
     }
 }

@@ -8,5 +8,8 @@ pub mod decode;
 pub mod encode;
 pub mod wire;
 
+#[cfg(test)]
+mod tests;
+
 pub use decode::{DestinationEntry, Info, ServiceEntry, Stats};
 pub use encode::Request;

@@ -93,6 +93,16 @@ pub struct Socket {
 impl Socket {
     /// Opens a socket in the network namespace of the calling thread.
     pub fn open(protocol: Protocol, limits: Limits) -> io::Result<Socket> {
+        let mut socket = Socket::open_unbounded(protocol, limits)?;
+        let room = getsockopt(&socket.channel, sockopt::RcvBuf)? / ANSWER;
+        // An even number, so that a delete and the add behind it always share a send.
+        socket.messages = (socket.messages.min(room) & !1).max(2);
+        Ok(socket)
+    }
+
+    /// A socket that may send more than its receive buffer can answer: to see what becomes of that, and for nothing else.
+    #[doc(hidden)]
+    pub fn open_unbounded(protocol: Protocol, limits: Limits) -> io::Result<Socket> {
         let mut socket = sys::Socket::new(match protocol {
             Protocol::Route => sys::protocols::NETLINK_ROUTE,
             Protocol::Generic => sys::protocols::NETLINK_GENERIC,
@@ -109,11 +119,15 @@ impl Socket {
         }
         socket.bind_auto()?;
         socket.connect(&sys::SocketAddr::new(0, 0))?;
-        let room = getsockopt(&socket, sockopt::RcvBuf)? / ANSWER;
         let bytes = getsockopt(&socket, sockopt::SndBuf)?.saturating_sub(ANSWER).min(SEND);
-        // An even number, so that a delete and the add behind it always share a send.
-        let messages = (limits.messages.min(room) & !1).max(2);
-        Ok(Socket { channel: socket, sequence: 0, messages, bytes, out: Writer::default(), incoming: vec![0; RECEIVE] })
+        Ok(Socket {
+            channel: socket,
+            sequence: 0,
+            messages: limits.messages,
+            bytes,
+            out: Writer::default(),
+            incoming: vec![0; RECEIVE],
+        })
     }
 
     /// Sends one message for each item, many at a time, and says of each item what became of it.

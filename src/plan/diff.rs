@@ -16,7 +16,7 @@ use crate::state::{Absence, Change, Key, Observed, Order, Resource, State, order
 /// A change of [`Order`] names our servers alone: those that are wanted, and with `exclusive` all. Foreign servers keep
 /// their seats, and where they sit between ours is no difference.
 ///
-/// A wanted object that is there already, but that another change of the result takes along or moves
+/// A wanted object that is there already, but that another change of the result, or its undoing, takes along or moves
 /// ([`effects`]), is in the result with `before` equal to `after` ([`Restore`](crate::state::Action::Restore)).
 pub fn diff(wanted: &State, observed: &Observed, exclusive: bool) -> Vec<Change> {
     let mut changes = Vec::new();
@@ -96,7 +96,7 @@ fn put_back(wanted: &State, observed: &Observed, changes: &mut Vec<Change>) {
     let moved: BTreeMap<Key, Resource> = changes
         .iter()
         .filter(|change| !matches!(change.key, Key::Service(_))) // nothing that goes with a service outlives it
-        .flat_map(|change| effects(change, observed))
+        .flat_map(|change| [effects(change, observed), effects(&change.undo(), observed)].concat())
         .filter(|effect| wanted.objects.contains_key(&effect.key))
         .filter(|effect| changes.binary_search_by(|change| change.key.cmp(&effect.key)).is_err())
         .filter_map(|effect| Some((effect.key, effect.before?)))
@@ -104,5 +104,91 @@ fn put_back(wanted: &State, observed: &Observed, changes: &mut Vec<Change>) {
     if !moved.is_empty() {
         changes.extend(moved.into_iter().map(|(key, value)| change(&key, Some(value.clone()), Some(value))));
         changes.sort_by(|a, b| a.key.cmp(&b.key));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::diff;
+    use crate::plan::testing::{observed, state};
+    use crate::state::{Absence, Action, Key, Observed};
+
+    const SERVICE: &str = r#""service tcp 10.0.0.100:80": {"kind": "service", "scheduler": "mh"}"#;
+    const WEB1: &str = r#""server tcp 10.0.0.100:80 10.0.0.11:80": {"kind": "destination", "forward": "dr", "weight": 1}"#;
+    const WEB2: &str = r#""server tcp 10.0.0.100:80 10.0.0.12:80": {"kind": "destination", "forward": "dr", "weight": 1}"#;
+    const WEB3: &str = r#""server tcp 10.0.0.100:80 10.0.0.13:80": {"kind": "destination", "forward": "dr", "weight": 1}"#;
+
+    fn order(servers: &[u8]) -> String {
+        let servers: Vec<String> = servers.iter().map(|host| format!("\"10.0.0.{host}:80\"")).collect();
+        format!(r#""order tcp 10.0.0.100:80": {{"kind": "order", "servers": [{}]}}"#, servers.join(", "))
+    }
+
+    fn changes(wanted: &[&str], live: &[&str], exclusive: bool) -> Vec<String> {
+        let changes = diff(&state(wanted), &observed(live), exclusive);
+        changes.iter().map(|change| format!("{:?} {}", change.action(), change.key)).collect()
+    }
+
+    #[test]
+    fn equal_states_have_no_changes() {
+        let all = [SERVICE, WEB1, WEB2, &order(&[11, 12])];
+        assert!(changes(&all, &all, true).is_empty());
+    }
+
+    #[test]
+    fn what_is_not_wanted_is_left_alone_unless_all_of_ipvs_is_ours() {
+        let live = [
+            SERVICE,
+            WEB1,
+            r#""vip 10.0.0.9 eth0": {"kind": "address"}"#,
+            r#""link eth9": {"kind": "link", "device": "dummy", "up": true}"#,
+        ];
+        assert!(changes(&[], &live, false).is_empty());
+        assert_eq!(
+            changes(&[], &live, true),
+            ["Delete service tcp 10.0.0.100:80", "Delete server tcp 10.0.0.100:80 10.0.0.11:80"]
+        );
+        assert!(changes(&[SERVICE], &[SERVICE, WEB1], false).is_empty());
+        assert_eq!(changes(&[SERVICE], &[SERVICE, WEB1], true), ["Delete server tcp 10.0.0.100:80 10.0.0.11:80"]);
+    }
+
+    #[test]
+    fn what_a_wanted_object_leaves_open_is_filled_in_from_what_is_there() {
+        let wanted = state(&[r#""timeouts": {"kind": "timeouts", "tcp": 600}"#]);
+        let live = observed(&[r#""timeouts": {"kind": "timeouts", "tcp": 900, "tcp_fin": 120, "udp": 300}"#]);
+        let filled = state(&[r#""timeouts": {"kind": "timeouts", "tcp": 600, "tcp_fin": 120, "udp": 300}"#]);
+        let changes = diff(&wanted, &live, false);
+        assert_eq!(changes.first().and_then(|change| change.after.as_ref()), filled.objects.get(&Key::Timeouts));
+        assert!(diff(&wanted, &Observed { state: filled, ..live }, false).is_empty());
+    }
+
+    #[test]
+    fn a_sysctl_of_the_whole_host_is_no_change_inside_a_namespace_and_a_missing_one_is() {
+        let text = r#""sysctl net.core.netdev_max_backlog": {"kind": "sysctl", "value": "1"}"#;
+        let key: Key = "sysctl net.core.netdev_max_backlog".parse().expect("a key");
+        for (absence, count) in [(Absence::HostOnly, 0), (Absence::Missing, 1)] {
+            let live = Observed { absent: [(key.clone(), absence)].into(), ..Observed::default() };
+            assert_eq!(diff(&state(&[text]), &live, false).len(), count, "{absence:?}");
+        }
+    }
+
+    #[test]
+    fn only_our_own_servers_have_an_order() {
+        let wanted = [SERVICE, WEB1, WEB2, &order(&[11, 12])];
+        assert!(changes(&wanted, &[SERVICE, WEB1, WEB2, WEB3, &order(&[11, 13, 12])], false).is_empty(), "13 is foreign");
+        assert_eq!(
+            changes(&wanted, &[SERVICE, WEB1, WEB2, WEB3, &order(&[12, 13, 11])], false),
+            ["Change order tcp 10.0.0.100:80"]
+        );
+    }
+
+    #[test]
+    fn taking_a_change_back_also_takes_back_what_the_kernel_does_by_itself() {
+        // Turning forwarding on does not move the redirects, which are off; turning it off again would.
+        let redirects = r#""sysctl net.ipv4.conf.all.accept_redirects": {"kind": "sysctl", "value": "0"}"#;
+        let on = r#""sysctl net.ipv4.ip_forward": {"kind": "sysctl", "value": "1"}"#;
+        let off = r#""sysctl net.ipv4.ip_forward": {"kind": "sysctl", "value": "0"}"#;
+        let changes = diff(&state(&[redirects, on]), &observed(&[redirects, off]), false);
+        let actions: Vec<Action> = changes.iter().map(crate::state::Change::action).collect();
+        assert_eq!(actions, [Action::Restore, Action::Change]);
     }
 }

@@ -63,6 +63,8 @@ pub enum Impact {
     Overloaded {
         /// what it has
         connections: u64,
+        /// It takes new ones again when it has fewer than this: the lower threshold, or three quarters of the upper one.
+        until: u64,
     },
     /// A server is taken away.
     Taken {
@@ -166,10 +168,9 @@ impl fmt::Display for Impact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Impact::Scheduler => f.write_str("new connections only; up to 30 ms without a scheduler"),
-            Impact::SchedulerOptions | Impact::Weight => f.write_str("new connections only"),
+            Impact::SchedulerOptions | Impact::Weight | Impact::PersistenceBegins => f.write_str("new connections only"),
             Impact::OnePacket(true) => f.write_str("new flows only; each datagram is scheduled by itself"),
             Impact::OnePacket(false) => f.write_str("new flows only; they stay with their server again"),
-            Impact::PersistenceBegins => f.write_str("new connections only"),
             Impact::PersistenceEnds { templates } => write!(f, "new connections only{}", Templates(*templates, "are not used")),
             Impact::PersistenceChanged { templates } => {
                 write!(f, "new connections only{}", Templates(*templates, "keep their timer until renewed"))
@@ -196,8 +197,8 @@ impl fmt::Display for Impact {
                 0 => f.write_str("at once"),
                 all => write!(f, "at once, also for {}", Count(all, "connection")),
             },
-            Impact::Overloaded { connections } => {
-                write!(f, "{} now: no new ones until there are fewer", Count(*connections, "connection"))
+            Impact::Overloaded { connections, until } => {
+                write!(f, "{} now: no new ones until there are fewer than {until}", Count(*connections, "connection"))
             }
             Impact::Taken { connections, alive, ending } => {
                 match (connections.active, connections.inactive) {
@@ -207,9 +208,9 @@ impl fmt::Display for Impact {
                 }
                 match (alive, ending) {
                     (0, _) => f.write_str(": none of them is established"),
-                    (_, Ending::Hang) => f.write_str(": cut; their packets are dropped until their own timeout"),
+                    (_, Ending::Hang) => f.write_str(": cut; packets are dropped until their own timeout"),
                     (_, Ending::Reset) => f.write_str(": cut; reset at their next packet"),
-                    (_, Ending::Unhooked) => f.write_str(": cut; the host's own stack resets them"),
+                    (_, Ending::Unhooked) => f.write_str(": cut; reset by the host's own stack"),
                     (_, Ending::HangOrReset) => {
                         f.write_str(": cut; reset where expire_nodest_conn is 1, otherwise dropped until their own timeout")
                     }
@@ -217,16 +218,17 @@ impl fmt::Display for Impact {
             }
             Impact::LastOfFamily(family) => write!(
                 f,
-                "the last {family} service: IPVS lets go of the family, and packets of its connections reach this host's own stack"
+                "the last {} service: IPVS lets go of the family, and packets of its connections reach this host's own stack",
+                spelled(*family)
             ),
             Impact::Reseated { servers } => write!(
                 f,
-                "{} taken out and put back at once: no connection is lost; new connections of some clients go elsewhere",
+                "{} taken out and put back at once, since the order decides which client goes where: no connection is lost",
                 Count(*servers as u64, "server")
             ),
             Impact::Forwarding { family, on } => {
                 let (word, redirects) = if *on { ("on", "off") } else { ("off", "on") };
-                write!(f, "turns forwarding {word} on every device")?;
+                write!(f, "turns {} forwarding {word} for every device", spelled(*family))?;
                 match family {
                     Family::Ipv4 => write!(f, ", and conf.all.accept_redirects {redirects}"),
                     Family::Ipv6 if *on => {
@@ -246,6 +248,13 @@ impl fmt::Display for Impact {
             Impact::SyncStopped(SyncRole::Backup) => f.write_str("connections of other directors are no longer heard of"),
             Impact::SyncRestarted(_) => f.write_str("what is said between stop and start is missed"),
         }
+    }
+}
+
+fn spelled(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "IPv4",
+        Family::Ipv6 => "IPv6",
     }
 }
 
@@ -414,7 +423,8 @@ impl<'a> Impacts<'a> {
         let now = u64::from(connections.active) + u64::from(connections.inactive);
         let limit = u64::from(after.max_connections);
         if before.max_connections != after.max_connections && limit > 0 && now >= limit {
-            impacts.push(Impact::Overloaded { connections: now });
+            let until = if after.min_connections > 0 { u64::from(after.min_connections) } else { limit * 3 / 4 };
+            impacts.push(Impact::Overloaded { connections: now, until });
         }
         impacts
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Phase, Rank};
-use crate::state::{Absence, Action, Change, DestinationKey, Key, Observed, ServiceKey, State, SysctlKey};
+use crate::state::{Absence, Action, Change, DestinationKey, Family, Key, Observed, ServiceKey, State, SysctlKey};
 
 /// Something to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Note {
     ForeignServices(Vec<ServiceKey>),
     /// Servers in services of the file that are not in the file, sorted; left alone.
     ForeignServers(Vec<DestinationKey>),
+    /// There will be both a sync daemon and a server of another family than its service.
+    SyncBesideMixed(DestinationKey),
     /// While servers are taken away, `expire_nodest_conn` is 0.
     ConnectionsKept,
 }
@@ -44,6 +46,12 @@ impl fmt::Display for Note {
                 let names: Vec<String> = servers.iter().map(|key| format!("{} in {}", key.id(), key.service)).collect();
                 write!(f, "Left alone: {} {word} not in the file: {}.", servers.len(), Few(&names))
             }
+            Note::SyncBesideMixed(server) => write!(
+                f,
+                "The kernel refuses a sync daemon beside server {} in {}, which is of another family than its service: apply will be refused.",
+                server.id(),
+                server.service
+            ),
             Note::ConnectionsKept => f.write_str(
                 "net.ipv4.vs.expire_nodest_conn is 0 while servers are taken away, so that an undo finds their connections alive.",
             ),
@@ -82,6 +90,7 @@ pub(super) fn notes(wanted: &State, observed: &Observed, exclusive: bool, change
     if !exclusive {
         notes.extend(foreign(wanted, observed));
     }
+    notes.extend(sync_beside_mixed(observed, changes));
     if phases.iter().any(|phase| phase.rank == Rank::ConnectionsKept) {
         notes.push(Note::ConnectionsKept);
     }
@@ -98,16 +107,38 @@ fn is_brought(key: &SysctlKey, changes: &[Change], brings_ipvs: bool) -> bool {
         })
 }
 
+/// What will be there is what is there and what the changes make of it.
+fn sync_beside_mixed(observed: &Observed, changes: &[Change]) -> Option<Note> {
+    let gone = |key: &Key| {
+        let at = changes.binary_search_by(|change| change.key.cmp(key));
+        at.ok().and_then(|at| changes.get(at)).is_some_and(|change| change.after.is_none())
+    };
+    let made = changes.iter().filter(|change| change.after.is_some()).map(|change| &change.key);
+    let concerns = |key: &&Key| matches!(key, Key::Sync(_)) || mixed(key).is_some();
+    let mut made = made.filter(concerns).peekable();
+    made.peek()?;
+    let will_be: Vec<&Key> = observed.state.objects.keys().filter(concerns).filter(|key| !gone(key)).chain(made).collect();
+    let synced = will_be.iter().any(|key| matches!(key, Key::Sync(_)));
+    will_be.iter().find_map(|key| mixed(key)).filter(|_| synced).map(Note::SyncBesideMixed)
+}
+
+fn mixed(key: &Key) -> Option<DestinationKey> {
+    match key {
+        Key::Destination(server) if server.service.family() != Family::of(server.address) => Some(*server),
+        _ => None,
+    }
+}
+
 fn foreign(wanted: &State, observed: &Observed) -> Vec<Note> {
     let mut services = Vec::new();
     let mut servers = Vec::new();
     for key in observed.state.objects.range(Key::Timeouts..).map(|(key, _)| key) {
         match key {
             Key::Service(service) if !wanted.objects.contains_key(key) => services.push(*service),
-            Key::Destination(server) if wanted.objects.contains_key(&Key::Service(server.service)) => {
-                if !wanted.objects.contains_key(key) {
-                    servers.push(*server);
-                }
+            Key::Destination(server) if !wanted.objects.contains_key(key) => {
+                // The servers of a foreign service are not worth a line of their own.
+                let ours = wanted.objects.contains_key(&Key::Service(server.service));
+                servers.extend(ours.then_some(*server));
             }
             _ => {}
         }

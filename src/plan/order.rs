@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Phase, Rank};
-use crate::state::effects::is_forwarding;
+use crate::state::effects::{effects, is_forwarding};
 use crate::state::{
     Action, AddressKey, Change, DestinationId, DestinationKey, Family, Key, Observed, Order, Resource, ServiceKey, SysctlKey,
     SysctlValue,
@@ -15,14 +15,15 @@ use crate::state::{
 /// The phases that carry out `changes` on what was `observed`.
 ///
 /// What needs no step is left out: a module is never unloaded, a sysctl and the timeouts never go away, an [`Order`] that
-/// comes about by itself. `net/ipv4/vs/expire_nodest_conn` is 0 while servers are taken away, and afterwards what it was or
+/// comes about by itself, an object to be put back that nothing here moves. `net/ipv4/vs/expire_nodest_conn` is 0 while servers are taken away, and afterwards what it was or
 /// is to be; that is decided by the value in `changes` or `observed`, so the latter should hold it ([`Scope::of`] asks).
 ///
 /// [`Scope::of`]: crate::state::Scope::of
 pub fn order(changes: &[Change], observed: &Observed) -> Vec<Phase> {
     let plan = Surroundings::of(changes);
     let mut steps: BTreeMap<Rank, Vec<Change>> = BTreeMap::new();
-    for change in changes {
+    let moved = moved(changes, observed);
+    for change in changes.iter().filter(|change| change.action() != Action::Restore || moved.contains(&change.key)) {
         place(change, &plan, &mut steps);
     }
     add_in_order(&plan, &mut steps);
@@ -89,6 +90,14 @@ impl<'a> Surroundings<'a> {
         }
         all
     }
+}
+
+/// What these changes take along or move, of those objects that are to be put back.
+fn moved(changes: &[Change], observed: &Observed) -> BTreeSet<Key> {
+    if !changes.iter().any(|change| change.action() == Action::Restore) {
+        return BTreeSet::new();
+    }
+    changes.iter().flat_map(|change| effects(change, observed)).map(|effect| effect.key).collect()
 }
 
 /// Appends the steps of one change to the phases they belong to.
@@ -212,9 +221,8 @@ fn reseat(service: ServiceKey, order: &Order, plan: &Surroundings, observed: &Ob
         _ => BTreeMap::new(),
     };
     // What was not seen in an order may sit anywhere, so no two of them are in order; what is added comes after all.
-    let seat = |server: &DestinationId| match added(server) {
-        true => usize::MAX,
-        false => live.get(server).copied().unwrap_or_default(),
+    let seat = |server: &DestinationId| {
+        if added(server) { usize::MAX } else { live.get(server).copied().unwrap_or_default() }
     };
     let in_order = |pair: &[DestinationId]| match pair {
         [first, second] => seat(first) < seat(second) || added(second),
@@ -253,7 +261,7 @@ fn keep_connections(observed: &Observed, steps: &mut BTreeMap<Rank, Vec<Change>>
     let before = step.as_ref().and_then(|step| step.before.clone()).or_else(|| observed.state.objects.get(&key).cloned());
     let after = step.and_then(|step| step.after).or_else(|| before.clone());
     let kept = Some(Resource::Sysctl(SysctlValue { value: "0".to_owned(), unless: None }));
-    let mut put = |rank, before, after| _ = steps.entry(rank).or_default().push(Change { key: key.clone(), before, after });
+    let mut put = |rank, before, after| steps.entry(rank).or_default().push(Change { key: key.clone(), before, after });
     // Unknown before and not wanted: there is nothing to put back, so it is not touched.
     if before != kept && after.is_some() {
         put(Rank::ConnectionsKept, before, kept.clone());
@@ -280,4 +288,233 @@ pub fn takes_away(rank: Rank) -> bool {
             | Rank::LinksGone
             | Rank::FouPortsDeleted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::order;
+    use crate::plan::diff;
+    use crate::plan::testing::{observed, state};
+    use crate::state::Change;
+
+    const SERVICE: &str = r#""service tcp 10.0.0.100:80": {"kind": "service", "scheduler": "mh"}"#;
+    const DUMMY: &str = r#""link d0": {"kind": "link", "device": "dummy", "up": true}"#;
+    const VIP: &str = r#""vip 10.0.0.100 d0": {"kind": "address"}"#;
+    const EXPIRES: &str = r#""sysctl net.ipv4.vs.expire_nodest_conn": {"kind": "sysctl", "value": "1"}"#;
+    const KEEPS: &str = r#""sysctl net.ipv4.vs.expire_nodest_conn": {"kind": "sysctl", "value": "0"}"#;
+
+    fn server(host: u8, weight: u32) -> String {
+        format!(r#""server tcp 10.0.0.100:80 10.0.0.{host}:80": {{"kind": "destination", "forward": "dr", "weight": {weight}}}"#)
+    }
+
+    fn seats(servers: &[u8]) -> String {
+        let servers: Vec<String> = servers.iter().map(|host| format!("\"10.0.0.{host}:80\"")).collect();
+        format!(r#""order tcp 10.0.0.100:80": {{"kind": "order", "servers": [{}]}}"#, servers.join(", "))
+    }
+
+    fn sysctl(name: &str, value: &str) -> String {
+        format!(r#""sysctl {name}": {{"kind": "sysctl", "value": "{value}"}}"#)
+    }
+
+    fn sync(id: u8) -> String {
+        format!(
+            r#""sync master": {{"kind": "sync", "interface": "eth0", "id": {id}, "group": "224.0.0.81", "port": 8848, "ttl": 1}}"#
+        )
+    }
+
+    /// `rank: + key`
+    fn lines(changes: &[Change], live: &[&str]) -> Vec<String> {
+        let symbol = |step: &Change| match (&step.before, &step.after) {
+            (None, _) => '+',
+            (_, None) => '-',
+            _ => '~',
+        };
+        order(changes, &observed(live))
+            .iter()
+            .flat_map(|phase| phase.steps.iter().map(|step| format!("{:?}: {} {}", phase.rank, symbol(step), step.key)))
+            .collect()
+    }
+
+    fn plan(wanted: &[&str], live: &[&str]) -> Vec<String> {
+        lines(&diff(&state(wanted), &observed(live), true), live)
+    }
+
+    fn undo(wanted: &[&str], live: &[&str]) -> Vec<String> {
+        let undone: Vec<Change> = diff(&state(wanted), &observed(live), true).iter().map(Change::undo).collect();
+        lines(&undone, wanted)
+    }
+
+    #[test]
+    fn everything_is_there_before_the_address_that_leads_to_it() {
+        let wanted = [SERVICE, DUMMY, VIP, &server(11, 1)];
+        assert_eq!(
+            plan(&wanted, &[]),
+            [
+                "Links: + link d0",
+                "ServicesAdded: + service tcp 10.0.0.100:80",
+                "DestinationsAdded: + server tcp 10.0.0.100:80 10.0.0.11:80",
+                "Vips: + vip 10.0.0.100 d0"
+            ]
+        );
+        assert_eq!(
+            undo(&wanted, &[]),
+            [
+                "VipsDeleted: - vip 10.0.0.100 d0",
+                "DestinationsDeleted: - server tcp 10.0.0.100:80 10.0.0.11:80",
+                "ServicesDeleted: - service tcp 10.0.0.100:80",
+                "LinksGone: - link d0"
+            ]
+        );
+    }
+
+    #[test]
+    fn forwarding_is_written_before_what_it_would_move_and_after_what_keeps_routes() {
+        let wanted = [
+            sysctl("net.ipv4.conf.all.send_redirects", "0"),
+            sysctl("net.ipv4.ip_forward", "1"),
+            sysctl("net.ipv6.conf.all.forwarding", "1"),
+            sysctl("net.ipv6.conf.eth0.accept_ra", "2"),
+        ];
+        assert_eq!(
+            plan(&wanted.each_ref().map(String::as_str), &[]),
+            [
+                "RouterAdvertisements: + sysctl net.ipv6.conf.eth0.accept_ra",
+                "Forwarding: + sysctl net.ipv4.ip_forward",
+                "Forwarding: + sysctl net.ipv6.conf.all.forwarding",
+                "Sysctls: + sysctl net.ipv4.conf.all.send_redirects"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_sysctl_of_a_device_of_ours_is_written_when_the_device_is_there() {
+        assert_eq!(
+            plan(&[DUMMY, &sysctl("net.ipv4.conf.d0.rp_filter", "2"), &sysctl("net.ipv4.conf.eth0.rp_filter", "2")], &[]),
+            [
+                "Sysctls: + sysctl net.ipv4.conf.eth0.rp_filter",
+                "Links: + link d0",
+                "LinkSysctls: + sysctl net.ipv4.conf.d0.rp_filter"
+            ]
+        );
+    }
+
+    #[test]
+    fn weights_grow_before_they_fall() {
+        assert_eq!(
+            plan(&[SERVICE, &server(11, 1), &server(12, 2)], &[SERVICE, &server(11, 2), &server(12, 1)]),
+            [
+                "DestinationsRaised: ~ server tcp 10.0.0.100:80 10.0.0.12:80",
+                "DestinationsLowered: ~ server tcp 10.0.0.100:80 10.0.0.11:80"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_changed_sync_daemon_is_away_as_shortly_as_possible() {
+        assert_eq!(plan(&[&sync(2)], &[&sync(1)]), ["SyncDeleted: - sync master", "Sync: + sync master"]);
+    }
+
+    #[test]
+    fn a_sync_daemon_that_goes_stops_before_there_is_a_server_of_another_family() {
+        let mixed =
+            r#""server tcp 10.0.0.100:80 [2001:db8::1]:80": {"kind": "destination", "forward": {"tun": "ipip"}, "weight": 1}"#;
+        // Only the undoing of a plan stops a daemon.
+        assert_eq!(
+            undo(&[SERVICE, &sync(1)], &[SERVICE, mixed]),
+            ["SyncStopped: - sync master", "DestinationsAdded: + server tcp 10.0.0.100:80 [2001:db8::1]:80"]
+        );
+        assert_eq!(
+            plan(&[SERVICE, &sync(1)], &[SERVICE, mixed]),
+            ["DestinationsDeleted: - server tcp 10.0.0.100:80 [2001:db8::1]:80", "Sync: + sync master"]
+        );
+    }
+
+    /// The hosts of the servers that are added, and of those that are taken out and put back.
+    fn moves(wanted: &[u8], live: &[u8]) -> (Vec<String>, Vec<String>) {
+        let objects = |hosts: &[u8]| -> Vec<String> {
+            hosts.iter().map(|host| server(*host, 1)).chain([SERVICE.to_owned(), seats(hosts)]).collect()
+        };
+        let (wanted, live) = (objects(wanted), objects(live));
+        let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+        let live: Vec<&str> = live.iter().map(String::as_str).collect();
+        let lines = plan(&wanted, &live);
+        let of = |prefix: &str| {
+            let hosts = lines.iter().filter_map(|line| line.strip_prefix(prefix));
+            hosts.map(|host| host.trim_end_matches(":80").to_owned()).collect()
+        };
+        (of("DestinationsAdded: + server tcp 10.0.0.100:80 10.0.0."), of("Reseat: + server tcp 10.0.0.100:80 10.0.0."))
+    }
+
+    #[test]
+    fn only_servers_from_the_first_one_out_of_order_are_taken_out_and_put_back() {
+        let hosts = |hosts: &[&str]| hosts.iter().map(|&host| host.to_owned()).collect::<Vec<_>>();
+        assert_eq!(moves(&[11, 12, 13], &[11, 12]), (hosts(&["13"]), hosts(&[])), "at the end");
+        assert_eq!(moves(&[11, 12, 13], &[11, 13]), (hosts(&["12"]), hosts(&["13"])), "in the middle");
+        assert_eq!(moves(&[11, 12, 13], &[12, 11, 13]), (hosts(&[]), hosts(&["12", "13"])));
+        assert_eq!(moves(&[11, 12, 13], &[11, 13, 12]), (hosts(&[]), hosts(&["13"])));
+        assert_eq!(moves(&[11, 13], &[11, 12, 13]), (hosts(&[]), hosts(&[])), "a server that goes moves nobody");
+        assert_eq!(moves(&[13, 11, 12], &[]), (hosts(&["13", "11", "12"]), hosts(&[])), "new ones are added in order");
+    }
+
+    #[test]
+    fn where_no_order_was_seen_all_but_the_first_server_take_their_seats() {
+        let live = [r#""service tcp 10.0.0.100:80": {"kind": "service", "scheduler": "rr"}"#, &server(11, 1), &server(12, 1)];
+        assert_eq!(
+            plan(&[SERVICE, &server(11, 1), &server(12, 1), &seats(&[11, 12])], &live),
+            [
+                "ServicesChanged: ~ service tcp 10.0.0.100:80",
+                "Reseat: - server tcp 10.0.0.100:80 10.0.0.12:80",
+                "Reseat: + server tcp 10.0.0.100:80 10.0.0.12:80"
+            ]
+        );
+    }
+
+    #[test]
+    fn connections_wait_for_their_server_while_it_is_away() {
+        let kept = "ConnectionsKept: ~ sysctl net.ipv4.vs.expire_nodest_conn";
+        let deleted = "DestinationsDeleted: - server tcp 10.0.0.100:80 10.0.0.11:80";
+        let released = "ConnectionsReleased: ~ sysctl net.ipv4.vs.expire_nodest_conn";
+        let web1 = server(11, 1);
+        assert_eq!(plan(&[SERVICE], &[SERVICE, &web1, EXPIRES]), [kept, deleted, released], "it was 1");
+        assert_eq!(plan(&[SERVICE, EXPIRES], &[SERVICE, &web1, KEEPS]), [deleted, released], "it will be 1");
+        assert_eq!(plan(&[SERVICE, KEEPS], &[SERVICE, &web1, EXPIRES]), [kept, deleted], "it will be 0");
+        assert_eq!(plan(&[SERVICE], &[SERVICE, &web1, KEEPS]), [deleted], "it is 0 and stays 0");
+        assert_eq!(plan(&[SERVICE], &[SERVICE, &web1]), [deleted], "nobody knows: it is not touched");
+        assert_eq!(
+            plan(&[SERVICE, EXPIRES], &[SERVICE, KEEPS]),
+            ["Sysctls: ~ sysctl net.ipv4.vs.expire_nodest_conn"],
+            "nothing is taken away"
+        );
+    }
+
+    #[test]
+    fn what_cannot_go_away_has_no_step() {
+        let wanted = [
+            r#""module ip_vs": {"kind": "module"}"#,
+            r#""timeouts": {"kind": "timeouts", "tcp": 600}"#,
+            &sysctl("net.ipv4.vs.conntrack", "1"),
+        ];
+        assert_eq!(plan(&wanted, &[]).len(), 3);
+        assert!(undo(&wanted, &[]).is_empty());
+    }
+
+    #[test]
+    fn what_a_replaced_device_carried_is_put_back() {
+        let link = |remote: &str| {
+            format!(
+                r#""link dc2": {{"kind": "link", "device": {{"tunnel": {{"kind": "gre", "remote": "{remote}"}}}}, "up": true}}"#
+            )
+        };
+        let address = r#""address 172.16.0.2/30 dc2": {"kind": "address"}"#;
+        let filter = sysctl("net.ipv4.conf.dc2.rp_filter", "2");
+        assert_eq!(
+            plan(&[&link("10.0.0.2"), address, &filter], &[&link("10.0.0.1"), address, &filter]),
+            [
+                "LinksDeleted: - link dc2",
+                "Links: + link dc2",
+                "LinkSysctls: + sysctl net.ipv4.conf.dc2.rp_filter",
+                "LinkAddresses: + address 172.16.0.2/30 dc2"
+            ]
+        );
+    }
 }

@@ -82,7 +82,7 @@ pub struct Change {
     pub fields: Vec<FieldChange>,
     /// What it does to live connections.
     pub impact: Vec<ImpactOfChange>,
-    /// true: it follows from other changes, and nothing is done for it; not counted in the summary.
+    /// true: nothing is done for it, and it is not counted in the summary; it matters only to who undoes the plan.
     pub incidental: bool,
 }
 

@@ -8,8 +8,9 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style as Ansi};
 
-use super::{kind_and_identity, line, name, place, printable};
+use super::{kind_and_identity, line, place, printable};
 use crate::plan::{Impact, Plan, Planned, Summary};
+use crate::provenance::Provenance;
 use crate::source::Sources;
 use crate::state::{
     Action, Address, Destination, FieldChange, FouPort, Key, Link, LinkKind, Resource, Service, ServiceKey, SyncDaemon, Timeouts,
@@ -146,7 +147,7 @@ fn changes(out: &mut Out, plan: &Plan, sources: &Sources) {
         }
         alike += 1;
         if out.style.verbose || alike <= SHOWN {
-            parts(&mut shown, block, out.style);
+            parts(&mut shown, block, plan, out.style);
         } else {
             hidden.push(block);
         }
@@ -183,21 +184,30 @@ fn look(block: &Block) -> Option<(String, Action)> {
 }
 
 enum Part<'a> {
-    Change { planned: &'a Planned, below_its_service: bool },
+    /// One change.
+    Change(&'a Planned),
+    /// The service that stays as it is, above its servers that change.
+    Service(&'a Key, &'a Provenance),
+    /// What is not shown.
     More(String),
 }
 
-fn parts<'a>(shown: &mut Vec<Part<'a>>, block: &Block<'a>, style: Style) {
-    let below_its_service = block.first().is_some_and(|planned| matches!(planned.change.key, Key::Service(_)));
+fn parts<'a>(shown: &mut Vec<Part<'a>>, block: &Block<'a>, plan: &'a Plan, style: Style) {
+    let service = block.first().and_then(|planned| match planned.change.key {
+        Key::Destination(server) => plan.unchanged.get_key_value(&Key::Service(server.service)),
+        Key::Order(service) => plan.unchanged.get_key_value(&Key::Service(service)),
+        _ => None,
+    });
+    shown.extend(service.map(|(key, provenance)| Part::Service(key, provenance)));
     let mut rest = block.as_slice();
     while let Some(first) = rest.first() {
         let alike = rest.iter().take_while(|planned| is_server(planned) && planned.action == first.action).count().max(1);
         let (group, others) = rest.split_at(alike);
         let count = if style.verbose || alike <= SHOWN + 1 { alike } else { SHOWN };
         let (visible, hidden) = group.split_at(count);
-        shown.extend(visible.iter().map(|planned| Part::Change { planned, below_its_service }));
+        shown.extend(visible.iter().map(|planned| Part::Change(planned)));
         if !hidden.is_empty() {
-            shown.push(Part::More(format!("… and {} more servers {}", hidden.len(), todo(hidden))));
+            shown.push(Part::More(format!("… and more servers: {}", todo(hidden))));
         }
         rest = others;
     }
@@ -219,12 +229,12 @@ fn more_blocks<'a>(shown: &mut Vec<Part<'a>>, hidden: &mut Vec<&Block<'a>>) {
             "module" => "modules",
             _ => "objects",
         };
-        shown.push(Part::More(format!("… and {} more {plural} {}", hidden.len(), todo(&all))));
+        shown.push(Part::More(format!("… and {} more {plural}: {}", hidden.len(), todo(&all))));
     }
     hidden.clear();
 }
 
-/// `(190 to add, 12 connections cut)`
+/// `190 to add, 12 connections cut`
 fn todo(hidden: &[&Planned]) -> String {
     let mut words: Vec<String> = Vec::new();
     for (action, word) in [
@@ -243,7 +253,7 @@ fn todo(hidden: &[&Planned]) -> String {
     if cut > 0 {
         words.push(format!("{cut} connections cut"));
     }
-    format!("({})", words.join(", "))
+    words.join(", ")
 }
 
 /// The three cells of a change's line.
@@ -257,7 +267,12 @@ fn write_parts(out: &mut Out, parts: &[Part], sources: &Sources) {
     let rows: Vec<Option<Row>> = parts
         .iter()
         .map(|part| match part {
-            Part::Change { planned, below_its_service } => Some(row(planned, *below_its_service, sources)),
+            Part::Change(planned) => Some(row(planned, sources)),
+            Part::Service(key, provenance) => Some(Row {
+                what: what(key, Some(provenance)),
+                identity: printable(&kind_and_identity(key).1).into_owned(),
+                place: printable(&place(Some(provenance), sources)).into_owned(),
+            }),
             Part::More(_) => None,
         })
         .collect();
@@ -267,16 +282,19 @@ fn write_parts(out: &mut Out, parts: &[Part], sources: &Sources) {
     };
     let [what_width, identity_width] = [widest(|row| &row.what, WIDEST[0]), widest(|row| &row.identity, WIDEST[1])];
     for (part, row) in parts.iter().zip(&rows) {
-        match (part, row) {
-            (Part::Change { planned, .. }, Some(Row { what, identity, place })) => {
-                let (symbol, ansi) = symbol(planned.action);
-                let place = out.painted(DIM, place);
-                let text = format!("{} {what:what_width$}  {identity:identity_width$}  {place}", out.painted(ansi, symbol));
-                out.line(2, text.trim_end());
-                details(out, planned, what_width);
-            }
-            (Part::More(text), _) => out.line(4, text),
-            (Part::Change { .. }, None) => {}
+        if let Some(Row { what, identity, place }) = row {
+            let (symbol, ansi) = match part {
+                Part::Change(planned) => symbol(planned.action),
+                _ => (" ", Ansi::new()),
+            };
+            let place = out.painted(DIM, place);
+            let text = format!("  {} {what:what_width$}  {identity:identity_width$}  {place}", out.painted(ansi, symbol));
+            out.line(0, text.trim_end());
+        }
+        match part {
+            Part::Change(planned) => details(out, planned, what_width),
+            Part::More(text) => out.line(4, text),
+            Part::Service(..) => {}
         }
     }
 }
@@ -290,17 +308,22 @@ fn symbol(action: Action) -> (&'static str, Ansi) {
     }
 }
 
-fn row(planned: &Planned, below_its_service: bool, sources: &Sources) -> Row {
+/// `server shop web3`; a name that begins with its kind is not said twice.
+fn what(key: &Key, provenance: Option<&Provenance>) -> String {
+    let (kind, _) = kind_and_identity(key);
+    let what = match provenance {
+        Some(Provenance { name, .. }) if name.split(' ').next() == Some(&*kind) => name.to_string(),
+        Some(Provenance { name, .. }) => format!("{kind} {name}"),
+        None => kind,
+    };
+    printable(&what).into_owned()
+}
+
+fn row(planned: &Planned, sources: &Sources) -> Row {
     let key = &planned.change.key;
-    let (kind, identity) = kind_and_identity(key);
-    let mut what = kind;
-    if let Some(name) = name(planned) {
-        what = format!("{what} {name}");
-    }
     let mut identity = match key {
-        Key::Destination(server) if below_its_service => server.id().to_string(),
-        Key::Destination(server) => format!("{} in {}", server.id(), server.service),
-        _ => identity,
+        Key::Destination(server) => server.id().to_string(), // the service stands above
+        _ => kind_and_identity(key).1,
     };
     let value = match (&planned.change.before, &planned.change.after) {
         (None, Some(after)) => describe(after),
@@ -314,7 +337,7 @@ fn row(planned: &Planned, below_its_service: bool, sources: &Sources) -> Row {
         identity = format!("{identity} {}", value.trim_start());
     }
     Row {
-        what: printable(&what).into_owned(),
+        what: what(key, planned.provenance.as_ref()),
         identity: printable(identity.trim_start()).into_owned(),
         place: printable(&place(planned.provenance.as_ref(), sources)).into_owned(),
     }
@@ -354,7 +377,7 @@ fn details(out: &mut Out, planned: &Planned, what_width: usize) {
 /// What is to be made, in a few words.
 fn describe(resource: &Resource) -> String {
     match resource {
-        Resource::Module => String::new(),
+        Resource::Module | Resource::Order(_) => String::new(),
         Resource::Sysctl(value) => format!("= {}", value.value),
         Resource::Link(link) => link_words(link),
         Resource::Fou(FouPort { gue }) => if *gue { "gue" } else { "fou" }.to_owned(),
@@ -386,7 +409,6 @@ fn describe(resource: &Resource) -> String {
                 (*min_connections > 0, format!("min-connections {min_connections}")),
             ])
         }
-        Resource::Order(_) => String::new(),
         Resource::Sync(daemon) => {
             let SyncDaemon { interface, id, group, port, ttl, max_length } = daemon;
             words(&[

@@ -16,8 +16,8 @@ use super::{Change, DestinationKey, Key, Observed, Resource, ServiceKey, SysctlK
 /// - A service takes its destinations along.
 pub fn effects(change: &Change, observed: &Observed) -> Vec<Change> {
     match (&change.key, &change.before, &change.after) {
-        (Key::Sysctl(key), before, Some(Resource::Sysctl(after))) if before != &change.after => {
-            forwarding(key, after).map_or_else(Vec::new, |moved| sysctls(observed, &change.key, moved))
+        (Key::Sysctl(key), before, Some(Resource::Sysctl(after))) if is_forwarding(key) && *before != change.after => {
+            moved_by_forwarding(key, after, observed)
         }
         (Key::Link(name), Some(before), after) if after.as_ref().is_none_or(|after| !before.changes_in_place(after)) => observed
             .state
@@ -60,33 +60,27 @@ fn gone(key: &Key, resource: &Resource) -> Change {
     Change { key: key.clone(), before: Some(resource.clone()), after: None }
 }
 
-/// The value that a sysctl takes when forwarding is set by `key`; `None` for those that stay.
-fn forwarding(key: &SysctlKey, value: &SysctlValue) -> Option<impl Fn(&str) -> Option<String>> {
-    let family = if key.path().starts_with("net/ipv4/") { "net/ipv4/" } else { "net/ipv6/" };
-    let value = value.value.clone();
-    is_forwarding(key).then(|| {
-        move |path: &str| {
-            let path = path.strip_prefix(family)?;
-            if path == "ip_forward" || (path.starts_with("conf/") && path.ends_with("/forwarding")) {
-                Some(value.clone())
-            } else if family == "net/ipv4/" && path == "conf/all/accept_redirects" {
-                Some(if value == "0" { "1" } else { "0" }.to_owned())
-            } else {
-                None
-            }
+/// The sysctls that forwarding of a family moves when `cause` is set to `value`.
+fn moved_by_forwarding(cause: &SysctlKey, value: &SysctlValue, observed: &Observed) -> Vec<Change> {
+    let family = if cause.path().starts_with("net/ipv4/") { "net/ipv4/" } else { "net/ipv6/" };
+    let moved = |key: &SysctlKey| {
+        let path = key.path().strip_prefix(family)?;
+        if path == "ip_forward" || (path.starts_with("conf/") && path.ends_with("/forwarding")) {
+            Some(value.clone())
+        } else if key.path() == "net/ipv4/conf/all/accept_redirects" {
+            Some(SysctlValue { value: if value.value == "0" { "1" } else { "0" }.to_owned(), unless: None })
+        } else {
+            None
         }
-    })
-}
-
-fn sysctls(observed: &Observed, cause: &Key, moved: impl Fn(&str) -> Option<String>) -> Vec<Change> {
+    };
     let state = observed.state.objects.range(..Key::Timeouts);
     state
-        .filter_map(|(key, resource)| {
+        .filter_map(|(key, before)| {
             let Key::Sysctl(sysctl) = key else { return None };
-            let after = Resource::Sysctl(SysctlValue { value: moved(sysctl.path())?, unless: None });
-            (key != cause && after != *resource).then(|| Change {
+            let after = Resource::Sysctl(moved(sysctl)?);
+            (sysctl != cause && after != *before).then(|| Change {
                 key: key.clone(),
-                before: Some(resource.clone()),
+                before: Some(before.clone()),
                 after: Some(after),
             })
         })

@@ -32,6 +32,7 @@ pub fn server(forward: Forward, weight: u32) -> Destination {
     Destination { forward, weight: Weight::Owned(weight), max_connections: 0, min_connections: 0 }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it fills a field that is optional")]
 fn persistent(timeout: u32, clients: ClientMask) -> Option<Persistence> {
     Some(Persistence { timeout, clients })
 }
@@ -110,7 +111,7 @@ fn service_edits(world: &mut World) {
         let mut now = service("wlc");
         world.add(text, Resource::Service(now.clone())).expect_done();
         let edits: [fn(&mut Service, ClientMask); 10] = [
-            |service, _| service.scheduler = "mh".to_owned(),
+            |service, _| "mh".clone_into(&mut service.scheduler),
             |service, _| service.flags.one_packet = true,
             |service, _| service.flags.sched1 = true,
             |service, _| service.flags.sched2 = true,
@@ -154,6 +155,7 @@ fn tunnel_words(forward: Forward) -> String {
     match forward {
         Forward::Tun(Encapsulation::Gue { port, checksum }) => format!(" --tun-type gue --tun-port {port}{}", words(checksum)),
         Forward::Tun(Encapsulation::Gre { checksum }) => format!(" --tun-type gre{}", words(checksum)),
+        Forward::Tun(_) => " --tun-type ipip".to_owned(),
         _ => String::new(),
     }
 }

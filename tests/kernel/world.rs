@@ -14,7 +14,7 @@ use lvsform::state::{Change, Key, Link, LinkKind, Observed, Resource, Scope};
 use nix::sched::{CloneFlags, unshare};
 
 /// No test takes longer; one that does hangs.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// A namespace and its kernel.
 pub struct World {
@@ -97,6 +97,7 @@ impl World {
 
     /// What a witness says: the output of a program in this namespace.
     #[expect(clippy::disallowed_methods, reason = "the witnesses are programs")]
+    #[expect(clippy::unused_self, reason = "only the thread of a world is in its namespace")]
     pub fn witness(&self, program: &str, arguments: &str) -> String {
         let output = Command::new(program).args(arguments.split(' ')).output().expect(program);
         assert!(output.status.success(), "{program} {arguments}: {}", String::from_utf8_lossy(&output.stderr));
@@ -119,18 +120,23 @@ pub fn change(text: &str, before: Option<Resource>, after: Option<Resource>) -> 
 
 /// What a test expects of an outcome.
 pub trait Expect {
+    #[track_caller]
     fn expect_done_or(&self, words: &str);
+    #[track_caller]
     fn expect_done(&self) {
         self.expect_done_or("a step");
     }
+    #[track_caller]
     fn errno(&self) -> i32;
 }
 
 impl Expect for Outcome {
+    #[track_caller]
     fn expect_done_or(&self, words: &str) {
         assert_eq!(*self, Outcome::Done, "{words}");
     }
 
+    #[track_caller]
     fn errno(&self) -> i32 {
         match self {
             Outcome::Refused(refusal) => refusal.errno,

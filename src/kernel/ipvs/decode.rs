@@ -122,6 +122,7 @@ pub fn destination(message: &Message<'_>, service_family: Family) -> Option<Dest
     let table = Attributes(nest?).table::<16>()?;
     let value = |kind: u16| table.get(usize::from(kind)).copied().flatten();
     let number = |kind: u16| u32(value(kind)?);
+    let count = |kind: u16| value(kind).map_or(Some(0), u32);
     let family = match value(destination::ADDR_FAMILY) {
         Some(value) => family(value)?,
         None => service_family,
@@ -151,9 +152,9 @@ pub fn destination(message: &Message<'_>, service_family: Family) -> Option<Dest
             min_connections: number(destination::L_THRESH)?,
         },
         connections: Connections {
-            active: number(destination::ACTIVE_CONNS)?,
-            inactive: number(destination::INACT_CONNS)?,
-            persistent: number(destination::PERSIST_CONNS)?,
+            active: count(destination::ACTIVE_CONNS)?,
+            inactive: count(destination::INACT_CONNS)?,
+            persistent: count(destination::PERSIST_CONNS)?,
         },
         stats: counters(value(destination::STATS64), value(destination::STATS))?,
     })

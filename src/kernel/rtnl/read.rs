@@ -213,3 +213,35 @@ fn decode_address(message: &Message<'_>) -> Option<(u32, AddressKey, Address)> {
     let key = AddressKey { address: own, prefix, interface: String::new() };
     Some((u32::from_ne_bytes([i0, i1, i2, i3]), key, value))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_a_reader_panic(payload: Vec<u8>, gre: bool) {
+            for kind in [NEW_LINK, NEW_ADDRESS, 0] {
+                let message = Message { kind, flags: 0, sequence: 1, payload: &payload };
+                let _ = (decode_device(&message), decode_address(&message));
+            }
+            let _ = tunnel(if gre { TunnelKind::Gre } else { TunnelKind::Ip6tnl }, &payload);
+        }
+    }
+
+    #[test]
+    fn a_checksum_outside_counts_for_its_own_family() {
+        for (family, flags, checksum) in [
+            (Family::Ipv4, 0, Checksum::None),
+            (Family::Ipv4, 1, Checksum::Csum),
+            (Family::Ipv4, 2, Checksum::None),
+            (Family::Ipv6, 2, Checksum::Csum),
+            (Family::Ipv6, 1, Checksum::None),
+            (Family::Ipv6, 4, Checksum::Remcsum),
+            (Family::Ipv4, 5, Checksum::Other(5)),
+        ] {
+            assert_eq!(encap_checksum(family, flags), checksum, "{family} {flags}");
+        }
+    }
+}
