@@ -229,6 +229,7 @@ fn found_text(value: &Scalar) -> Box<str> {
 fn head(cx: &mut Context, block: &mut Block, wanted: Type, word: &'static str, arg: &Arg) {
     match value(cx, wanted, word, arg) {
         Some(value) => {
+            block.head.reserve_exact(1);
             block.head.push(value);
             block.whole = true;
         }
@@ -257,8 +258,15 @@ fn value(cx: &mut Context, wanted: Type, what: &'static str, arg: &Arg) -> Optio
 
 /// Reads what stands in a block: fields, blocks, and in TOML the key of the main value, which the caller has read.
 fn block(cx: &mut Context, kind: &'static Kind, span: Span, children: &[Node]) -> Block {
-    let mut found =
-        Block { kind, span, spelling: cx.spelling, head: Vec::new(), whole: false, blocks: Vec::new(), slots: Vec::new() };
+    let mut found = Block {
+        kind,
+        span,
+        spelling: cx.spelling,
+        head: Vec::new(),
+        whole: false,
+        blocks: Vec::new(),
+        slots: Vec::with_capacity(children.len().min(kind.fields.len())),
+    };
     let mut once: Vec<(&'static str, Span)> = Vec::new();
     // Words that a misspelled one probably is: not missing as well.
     let mut meant: Vec<String> = Vec::new();
@@ -316,7 +324,10 @@ fn read_field(cx: &mut Context, kind: &'static Kind, field: &'static Field, node
         } else if node.form == Written::TomlArray {
             cx.report(&Fault::OneValue { word, each: None }, node.span);
         }
-        return node.args.iter().take(1).filter_map(|arg| value(cx, field.value, word, arg)).collect();
+        // A vector that grows by itself begins with place for four.
+        let mut values = Vec::with_capacity(1);
+        values.extend(node.args.first().and_then(|arg| value(cx, field.value, word, arg)));
+        return values;
     }
     let mut values: Vec<_> = node.args.iter().filter_map(|arg| value(cx, field.value, word, arg)).collect();
     if values.len() > 1 {

@@ -60,9 +60,9 @@ pub fn decode(tree: &Tree) -> (Option<Topology>, Vec<Problem>) {
             return (None, cx.problems);
         }
     }
-    for block in &blocks {
+    for block in blocks {
         cx.spelling = block.spelling;
-        place(&mut cx, &mut topology, &mut names, block);
+        place(&mut cx, &mut topology, &mut names, &block);
     }
     if !once.contains_key("topology") {
         let first = tree.nodes.iter().find(|node| node.span.file == FileId(0));

@@ -203,7 +203,8 @@ fn only_the_root_file_says_topology() {
 
 #[test]
 fn ranges_are_counted_before_they_are_expanded() {
-    let pool: String = (0..200).map(|at| format!("server \"2001:db8:{at:x}::[0-ffff]\"\n")).collect();
+    let servers: Vec<String> = (0..200).map(|at| format!("server \"2001:db8:{at:x}::[0-ffff]\"")).collect();
+    let pool = servers.join("\n");
     let (_, topology, problems) = read("a.kdl", &format!("topology \"t\"\npool \"p\" {{\n{pool}}}"));
     assert_eq!(problems.iter().map(|problem| problem.code).collect::<Vec<_>>(), ["too-many"]);
     assert!(topology.is_none());
