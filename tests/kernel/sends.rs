@@ -57,14 +57,22 @@ fn overflow(_: &mut World) {
         port: 80,
     };
     let keys: Vec<ServiceKey> = (0..1000).map(of).collect();
-    let outcomes = socket.transact(&keys, |writer, key| Request::DeleteService(*key).write(number, writer));
+    let delete = |socket: &mut Socket, keys: &[ServiceKey]| {
+        let mut outcomes = Vec::new();
+        socket.transact(keys, &mut outcomes, |writer, key| {
+            Request::DeleteService(*key).write(number, writer);
+            None
+        });
+        outcomes
+    };
+    let outcomes = delete(&mut socket, &keys);
     let refused = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Refused(_))).count();
     let unknown = outcomes.iter().filter(|outcome| **outcome == Outcome::Unknown).count();
     assert_eq!(refused + unknown, 1000, "nothing is taken for done");
     assert!(unknown > 0, "the buffer did not overflow");
     assert!(outcomes.iter().take(refused).all(|outcome| matches!(outcome, Outcome::Refused(_))), "the first were answered");
     // The socket still works, and late answers do not count for later requests.
-    let again = socket.transact(&keys[..3], |writer, key| Request::DeleteService(*key).write(number, writer));
+    let again = delete(&mut socket, &keys[..3]);
     assert!(again.iter().all(|outcome| outcome.errno() == Errno::ESRCH as i32), "{again:?}");
 }
 
