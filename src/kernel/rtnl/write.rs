@@ -128,8 +128,10 @@ pub fn change_links(socket: &mut Socket, steps: &[Change], outcomes: &mut Vec<Ou
             (outcome, _) => Some(outcome.clone()),
         });
         for (work, answer) in works.iter_mut().zip(answers) {
-            let refused_now = work.outcome == Outcome::Done && matches!(answer, Outcome::Refused(_));
-            let clean = !refused_now || take_back(socket, work.stages.get(..stage).unwrap_or_default());
+            if work.outcome != Outcome::Done || work.stages.len() <= stage {
+                continue; // settled before this stage
+            }
+            let clean = !matches!(answer, Outcome::Refused(_)) || take_back(socket, &work.stages[..stage]);
             work.outcome = if clean { answer } else { Outcome::Unknown };
         }
     }
