@@ -215,12 +215,12 @@ fn destination_edits(world: &mut World) {
         let before = Resource::Destination(now.clone());
         edit(now);
         let after = Resource::Destination(now.clone());
-        world.set(text, &before, &after).expect_done();
+        world.set(text, &before, &after).expect_done_or(&format!("{before:?} to {after:?}"));
         assert_eq!(world.get(text), Some(after));
     };
     set(world, &mut now, &|server| server.weight = Weight::Owned(0));
     set(world, &mut now, &|server| server.weight = Weight::Owned(65_536));
-    set(world, &mut now, &|server| server.max_connections = u32::MAX);
+    set(world, &mut now, &|server| server.max_connections = i32::MAX.cast_unsigned());
     set(world, &mut now, &|server| server.min_connections = 7);
     for (forward, _) in all_forwards().into_iter().chain(all_forwards().into_iter().rev()) {
         set(world, &mut now, &|server| server.forward = forward);

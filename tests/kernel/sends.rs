@@ -17,7 +17,7 @@ pub fn tests() -> Vec<Trial> {
         test("sends::two_thousand_refusals_neither_hang_nor_get_lost", two_thousand),
         test("sends::an_overflow_leaves_what_was_not_answered_unknown", overflow),
         test("sends::a_thousand_services_with_ten_servers_each_are_all_read_back", ten_thousand),
-        test("sends::two_hundred_servers_of_one_service_come_in_order", wide),
+        test("sends::fifteen_hundred_servers_of_one_service_come_in_order", wide),
         test("sends::a_reading_without_the_capability_says_which_one", no_capability),
         test("sends::a_phase_of_many_kinds_keeps_its_order", kinds),
     ]
@@ -57,14 +57,22 @@ fn overflow(_: &mut World) {
         port: 80,
     };
     let keys: Vec<ServiceKey> = (0..1000).map(of).collect();
-    let outcomes = socket.transact(&keys, |writer, key| Request::DeleteService(*key).write(number, writer));
+    let delete = |socket: &mut Socket, keys: &[ServiceKey]| {
+        let mut outcomes = Vec::new();
+        socket.transact(keys, &mut outcomes, |writer, key| {
+            Request::DeleteService(*key).write(number, writer);
+            None
+        });
+        outcomes
+    };
+    let outcomes = delete(&mut socket, &keys);
     let refused = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Refused(_))).count();
     let unknown = outcomes.iter().filter(|outcome| **outcome == Outcome::Unknown).count();
     assert_eq!(refused + unknown, 1000, "nothing is taken for done");
     assert!(unknown > 0, "the buffer did not overflow");
     assert!(outcomes.iter().take(refused).all(|outcome| matches!(outcome, Outcome::Refused(_))), "the first were answered");
     // The socket still works, and late answers do not count for later requests.
-    let again = socket.transact(&keys[..3], |writer, key| Request::DeleteService(*key).write(number, writer));
+    let again = delete(&mut socket, &keys[..3]);
     assert!(again.iter().all(|outcome| outcome.errno() == Errno::ESRCH as i32), "{again:?}");
 }
 
