@@ -459,7 +459,8 @@ fn duration(seconds: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Style, argument, plan};
-    use crate::plan::{Names, Plan, Target};
+    use crate::plan::{Plan, Target};
+    use crate::provenance::Names;
     use crate::source::Sources;
     use crate::state::{Observed, State};
 
