@@ -134,12 +134,9 @@ fn modules(target: &mut Target) {
         }
     }
     for (module, because) in needed {
-        let Some(Provenance { name, origin }) = target.0.names.get(&because).cloned() else { continue };
-        let origin = match origin.span() {
-            Some(span) => Origin::Implied("needed by", span),
-            None => origin,
-        };
-        target.share(Key::Module(module.to_owned()), Resource::Module, &name, origin);
+        let Some(Provenance { origin, .. }) = target.0.names.get(&because).cloned() else { continue };
+        let origin = origin.span().map_or(origin, |span| Origin::Implied("needs it", span));
+        target.share(Key::Module(module.to_owned()), Resource::Module, &"".into(), origin);
     }
 }
 

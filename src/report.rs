@@ -7,6 +7,8 @@ pub mod failure;
 pub mod json;
 pub mod text;
 
+use std::fmt::Write as _;
+
 use anstyle::{AnsiColor, Style as Ansi};
 
 use crate::provenance::Provenance;
@@ -43,10 +45,10 @@ pub fn error(message: &str, details: &[String], help: Option<&str>, style: text:
     let painted = |ansi: Ansi, word: &str| if style.colour { format!("{ansi}{word}{ansi:#}") } else { word.to_owned() };
     let mut text = format!("{}: {}\n", painted(RED, "error"), printable(message));
     for detail in details {
-        text.push_str(&format!("  {}\n", printable(detail)));
+        let _ = writeln!(text, "  {}", printable(detail));
     }
     if let Some(help) = help {
-        text.push_str(&format!("  {}: {}\n", painted(CYAN, "help"), printable(help)));
+        let _ = writeln!(text, "  {}: {}", painted(CYAN, "help"), printable(help));
     }
     text
 }

@@ -137,7 +137,7 @@ fn timeouts(topology: &Topology, target: &mut Target) {
         udp: timeouts.udp.as_ref().map(|at| at.value),
     };
     if seconds != Timeouts::default() {
-        target.add(Key::Timeouts, Resource::Timeouts(seconds), &"timeouts".into(), Origin::Text(timeouts.span));
+        target.add(Key::Timeouts, Resource::Timeouts(seconds), &"".into(), Origin::Text(timeouts.span));
     }
 }
 

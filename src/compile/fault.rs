@@ -60,7 +60,7 @@ impl Fault {
             ),
             Fault::AgainstMethod { key, value, needed, reason, origin, cause } => error(
                 "sysctl-against-method",
-                format!("{key} = {value} stands against what {reason} needs: {needed}"),
+                format!("{key} is {value} here, and {reason} to be {needed}"),
                 [label(origin, "set here"), label(cause, "needed by this")],
                 Some("remove the line, or say `force=#true` (TOML: force = true) if you know better".to_owned()),
             ),

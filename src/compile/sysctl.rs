@@ -102,9 +102,9 @@ fn nat(host: &Host, target: &Target, needs: &mut BTreeMap<SysctlKey, Need>) {
         };
         match Family::of(destination.address) {
             Family::Ipv4 => {
-                need("net/ipv4/ip_forward", "1", None, "forward \"nat\"");
+                need("net/ipv4/ip_forward", "1", None, "forward \"nat\" needs it");
                 if let Some(interface) = shared_interface(host, &destination.service, destination.address) {
-                    let reason = "nat with clients and servers on one interface";
+                    let reason = "nat with clients and servers on one interface needs it";
                     need("net/ipv4/conf/all/send_redirects", "0", None, reason);
                     need(&format!("net/ipv4/conf/{interface}/send_redirects"), "0", None, reason);
                 }
@@ -112,9 +112,9 @@ fn nat(host: &Host, target: &Target, needs: &mut BTreeMap<SysctlKey, Need>) {
             Family::Ipv6 => {
                 // With forwarding on, the kernel forgets default routes that it learned, unless accept_ra is 2.
                 for interface in host.interfaces.keys() {
-                    need(&format!("net/ipv6/conf/{interface}/accept_ra"), "2", Some("0"), "forward \"nat\"");
+                    need(&format!("net/ipv6/conf/{interface}/accept_ra"), "2", Some("0"), "forward \"nat\" needs it");
                 }
-                need("net/ipv6/conf/all/forwarding", "1", None, "forward \"nat\"");
+                need("net/ipv6/conf/all/forwarding", "1", None, "forward \"nat\" needs it");
             }
         }
     }
@@ -138,7 +138,7 @@ fn snat(topology: &Topology, host: &Host, needs: &mut BTreeMap<SysctlKey, Need>)
             needs.entry(key).or_insert_with(|| Need {
                 value: "1",
                 unless: None,
-                reason: "return-path \"snat\"",
+                reason: "return-path \"snat\" needs it",
                 name: service.name.value.as_str().into(),
                 origin: mode.origin,
             });

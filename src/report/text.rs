@@ -10,7 +10,7 @@ use anstyle::{AnsiColor, Style as Ansi};
 
 use super::{kind_and_identity, line, place, printable};
 use crate::plan::{Impact, Plan, Planned, Summary};
-use crate::provenance::Provenance;
+use crate::provenance::{LeftOut, Provenance};
 use crate::source::Sources;
 use crate::state::{
     Action, Address, Destination, FieldChange, FouPort, Key, Link, LinkKind, Resource, Service, ServiceKey, SyncDaemon, Timeouts,
@@ -53,15 +53,33 @@ pub fn plan(plan: &Plan, sources: &Sources, style: Style) -> String {
     for note in &plan.notes {
         out.wrapped(0, &note.to_string());
     }
-    for left_out in &plan.left_out {
-        let place = left_out.span.map(|span| format!(" ({})", line(span, sources))).unwrap_or_default();
-        out.wrapped(0, &format!("Not carried out by this version: {}{place}.", left_out.text));
-    }
-    if !plan.is_empty() {
-        let command = format!("lvsform apply {} --host {}", argument(&target.file), argument(&target.host));
-        out.line(0, &format!("Apply:  {}", printable(&command)));
+    if !plan.left_out.is_empty() {
+        out.wrapped(0, &left_out(&plan.left_out, sources, style));
     }
     out.text
+}
+
+/// How to carry out a plan that was only shown.
+pub fn how_to_apply(plan: &Plan) -> String {
+    let command = format!("lvsform apply {} --host {}", argument(&plan.target.file), argument(&plan.target.host));
+    format!("Apply:  {}\n", printable(&command))
+}
+
+/// One sentence, however much it is.
+fn left_out(left_out: &[LeftOut], sources: &Sources, style: Style) -> String {
+    let shown = if style.verbose { left_out.len() } else { SHOWN };
+    let mut said: Vec<String> = left_out
+        .iter()
+        .take(shown)
+        .map(|LeftOut { text, span }| match span {
+            Some(span) => format!("{text} ({})", line(*span, sources)),
+            None => text.clone(),
+        })
+        .collect();
+    if left_out.len() > shown {
+        said.push(format!("and {} more (-v shows them)", left_out.len() - shown));
+    }
+    format!("Not carried out by this version: {}.", said.join("; "))
 }
 
 /// What is said of a plan that was carried out.
@@ -313,8 +331,8 @@ fn what(key: &Key, provenance: Option<&Provenance>) -> String {
     let (kind, _) = kind_and_identity(key);
     let what = match provenance {
         Some(Provenance { name, .. }) if name.split(' ').next() == Some(&*kind) => name.to_string(),
-        Some(Provenance { name, .. }) => format!("{kind} {name}"),
-        None => kind,
+        Some(Provenance { name, .. }) if !name.is_empty() => format!("{kind} {name}"),
+        _ => kind,
     };
     printable(&what).into_owned()
 }
