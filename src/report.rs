@@ -18,11 +18,14 @@ use crate::state::Key;
 
 /// Where an object of a plan comes from, in words: `flash-sale.kdl:31`.
 fn place(provenance: Option<&Provenance>, sources: &Sources) -> String {
-    match provenance.map(|provenance| provenance.origin) {
-        None => "not in the file".to_owned(),
-        Some(Origin::Default) => "by default".to_owned(),
-        Some(Origin::Text(span)) => line(span, sources),
-        Some(Origin::Implied(reason, span)) => format!("{}: {reason}", line(span, sources)),
+    let Some(provenance) = provenance else { return "not in the file".to_owned() };
+    let place = match provenance.origin {
+        Origin::Default => "by default".to_owned(),
+        Origin::Text(span) => line(span, sources),
+    };
+    match provenance.implied {
+        None => place,
+        Some(reason) => format!("{place}: {reason}"),
     }
 }
 

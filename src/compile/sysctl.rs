@@ -49,13 +49,12 @@ pub(super) fn compile(topology: &Topology, host: &Host, target: &mut Target) {
         }
         needs.remove(&key);
         let name: Arc<str> = host.name.value.as_str().into();
-        target.add(Key::Sysctl(key), Resource::Sysctl(value), &name, sysctl.key.origin);
+        target.add(Key::Sysctl(key), Resource::from(value), &name, sysctl.key.origin);
     }
     for (key, need) in needs {
         let mut value = SysctlValue::new(&key, need.value);
         value.unless = need.unless.map(str::to_owned);
-        let origin = need.origin.span().map_or(Origin::Default, |span| Origin::Implied(need.reason, span));
-        target.add(Key::Sysctl(key), Resource::Sysctl(value), &need.name, origin);
+        target.imply(Key::Sysctl(key), Resource::from(value), &need.name, need.origin, need.reason);
     }
 }
 

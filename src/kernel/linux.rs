@@ -77,7 +77,7 @@ impl Kernel for Linux {
         }
         for key in &scope.sysctls {
             match sysctl::read(key, self.initial_namespace)? {
-                Ok(value) => drop(objects.insert(Key::Sysctl(key.clone()), Resource::Sysctl(value))),
+                Ok(value) => drop(objects.insert(Key::Sysctl(key.clone()), Resource::from(value))),
                 Err(absence) => drop(observed.absent.insert(Key::Sysctl(key.clone()), absence)),
             }
         }
@@ -148,7 +148,7 @@ impl Linux {
                 let order = Order { servers: destinations.iter().rev().map(|entry| entry.id).collect() };
                 objects.insert(Key::Order(key), Resource::Order(order));
             }
-            objects.insert(Key::Service(key), Resource::Service(service));
+            objects.insert(Key::Service(key), Resource::from(service));
             for DestinationEntry { id, destination, connections, stats: _ } in destinations {
                 let key = Key::Destination(DestinationKey::new(key, id));
                 if connections != Connections::default() {
@@ -168,7 +168,7 @@ impl Linux {
         let write = |writer: &mut _| Request::GetDaemons.write(family, writer);
         let each = |message: Message<'_>| {
             let (role, daemon) = decode::daemon(&message).ok_or(Malformed)?;
-            objects.insert(Key::Sync(role), Resource::Sync(daemon));
+            objects.insert(Key::Sync(role), Resource::from(daemon));
             Ok(())
         };
         self.generic.dump(write, each).map(drop).map_err(|failure| ipvs_failed("the sync daemons", failure))

@@ -410,7 +410,7 @@ fn describe(resource: &Resource) -> String {
             set.collect::<Vec<_>>().join(" ")
         }
         Resource::Service(service) => {
-            let Service { scheduler: _, flags, persistence, engine } = service;
+            let Service { scheduler: _, flags, persistence, engine } = &**service;
             let persistence = persistence.map(|one| format!("persistence {} {}", duration(one.timeout), one.clients));
             words(&[
                 (true, service.scheduler_text()),
@@ -428,7 +428,7 @@ fn describe(resource: &Resource) -> String {
             ])
         }
         Resource::Sync(daemon) => {
-            let SyncDaemon { interface, id, group, port, ttl, max_length } = daemon;
+            let SyncDaemon { interface, id, group, port, ttl, max_length } = &**daemon;
             words(&[
                 (true, format!("{interface} id {id} group {group} port {port} ttl {ttl}")),
                 (max_length.is_some(), format!("max-length {}", max_length.unwrap_or_default())),

@@ -36,7 +36,7 @@ fn link(device: LinkKind) -> Link {
 }
 
 fn boxed(link: &Link) -> Resource {
-    Resource::Link(Box::new(link.clone()))
+    Resource::from(link.clone())
 }
 
 fn tunnel(kind: TunnelKind) -> Tunnel {

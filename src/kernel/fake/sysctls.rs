@@ -70,7 +70,7 @@ impl Fake {
     }
 
     pub(super) fn appears(&mut self, key: SysctlKey, value: &str) {
-        let value = Resource::Sysctl(SysctlValue { value: value.to_owned(), unless: None });
+        let value = Resource::from(SysctlValue { value: value.to_owned(), unless: None });
         let key = Key::Sysctl(key);
         self.observed.absent.remove(&key);
         self.state().objects.entry(key).or_insert(value);
@@ -117,7 +117,7 @@ impl Fake {
         if !accepted(key, &value.value) {
             return Err(no(Errno::EINVAL));
         }
-        let after = Resource::Sysctl(SysctlValue::new(key, &value.value));
+        let after = Resource::from(SysctlValue::new(key, &value.value));
         let change = Change { key: name, before: Some(before), after: Some(after.clone()) };
         for effect in effects(&change, &self.observed) {
             if let Some(after) = effect.after {
