@@ -52,16 +52,16 @@ impl Apply {
             Ok::<_, Exit>((observed, plan))
         };
 
-        let mut lock = if self.yes { Some(take_lock(out)?) } else { None };
+        let mut guard = if self.yes { Some(take_lock(out)?) } else { None };
         let (mut observed, mut plan) = look(out)?;
         out.say(&report::text::plan(&plan, &input.sources, out.style));
         if plan.is_empty() {
             return Ok(Exit::Done);
         }
-        if lock.is_none() {
+        if guard.is_none() {
             ask(out)?;
             // The lock is not held while somebody thinks, so the kernel may have moved since.
-            lock = Some(take_lock(out)?);
+            guard = Some(take_lock(out)?);
             let shown = plan.phases;
             (observed, plan) = look(out)?;
             if plan.phases != shown {
@@ -73,7 +73,7 @@ impl Apply {
         let exclusive = input.topology.ownership.value == Ownership::Exclusive;
         let run = Run { wanted: &compiled.state, exclusive, observed: &observed, phases: std::mem::take(&mut plan.phases) };
         let ended = txn::run(&mut kernel, run);
-        drop(lock);
+        drop(guard);
         Ok(match &ended {
             Ended::Applied => {
                 out.say(&report::text::applied(&plan));
