@@ -48,11 +48,15 @@ impl Apply {
 
         let observed = input::observe(&mut kernel, &scope, out)?;
         let shown = plan::make(&input, host, &compiled, &observed);
-        out.say(&report::text::plan(&shown, &input.sources, out.style));
+        let text = report::text::plan(&shown, &input.sources, out.style);
         if shown.is_empty() {
+            out.say(&text);
             return Ok(Exit::Done);
         }
-        if !self.yes {
+        if self.yes {
+            out.say(&text);
+        } else {
+            out.print(&text); // also with --quiet: nobody says yes to what was not shown
             ask(out)?;
         }
 
@@ -87,6 +91,11 @@ fn ask(out: &mut Output) -> Result<(), Exit> {
     if !stdin.is_terminal() || !std::io::stderr().is_terminal() {
         let message = "there is no terminal to ask on; nothing was changed";
         out.error(&report::error(message, &[], Some("say --yes to apply without being asked"), out.error_style));
+        return Err(Exit::Failed);
+    }
+    if !out.arrived() {
+        let message = "the plan could not be shown; nothing was changed";
+        out.error(&report::error(message, &[], Some("see where standard output leads"), out.error_style));
         return Err(Exit::Failed);
     }
     out.error("\nApply these changes? Only `yes` is taken for yes: ");
