@@ -23,6 +23,8 @@ pub struct Captured {
 pub enum NotCaptured {
     /// A document of another format or version, or one that does not name its format.
     Format(Option<String>),
+    /// Nothing.
+    Empty,
     /// No JSON, or not of the form that it says it has.
     Json(serde_json::Error),
 }
@@ -34,9 +36,7 @@ impl fmt::Display for NotCaptured {
                 write!(f, "its format is `{found}`, and this version of lvsform reads `{FORMAT}`")
             }
             NotCaptured::Format(None) => write!(f, "it does not say `\"format\": \"{FORMAT}\"`"),
-            NotCaptured::Json(error) if error.is_eof() && error.line() <= 1 && error.column() == 0 => {
-                f.write_str("it is empty")
-            }
+            NotCaptured::Empty => f.write_str("it is empty"),
             NotCaptured::Json(error) if error.is_data() => write!(f, "{error}"),
             NotCaptured::Json(error) => write!(f, "it is not JSON: {error}"),
         }
@@ -49,8 +49,12 @@ impl std::error::Error for NotCaptured {}
 pub fn read(text: &str) -> Result<Observed, NotCaptured> {
     /// What every version has.
     #[derive(Deserialize)]
+    #[serde(expecting = "an object")]
     struct Named {
         format: Option<String>,
+    }
+    if text.trim().is_empty() {
+        return Err(NotCaptured::Empty);
     }
     let Named { format } = serde_json::from_str(text).map_err(NotCaptured::Json)?;
     if format.as_deref() != Some(FORMAT) {
