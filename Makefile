@@ -1,4 +1,4 @@
-# Two commands for a fresh Debian or Ubuntu machine with a Rust toolchain: `make demo` and `make test`.
+# The commands for a fresh Debian or Ubuntu machine with a Rust toolchain: `make demo` and `make test`.
 
 .PHONY: demo test soak bench deps
 .DEFAULT_GOAL := test
@@ -14,8 +14,8 @@ CARGO ?= cargo
 
 ## Shows the main job in the lab: check, plan, apply, a change by hand, a plan that finds it.
 demo: deps
-	$(CARGO) build --profile lab
-	PATH="$$PWD/target/lab:$$PATH" lvsform lab -- sh examples/demo.sh
+	$(CARGO) build
+	PATH="$${CARGO_TARGET_DIR:-$$PWD/target}/debug:$$PATH" lvsform lab -- sh examples/demo.sh
 
 ## Format, lints, and every test, those on real kernels among them.
 test: deps

@@ -18,6 +18,8 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
+use crate::report;
+
 /// Terraform for LVS.
 ///
 /// One topology file, in KDL or TOML, says what a Linux Virtual Server cluster is. lvsform checks it, compiles it for a
@@ -97,12 +99,22 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         }
     };
     let mut out = arguments.output.open();
-    match arguments.command {
+    let exit = match arguments.command {
         Command::Check(command) => command.run(&mut out),
         Command::Plan(command) => command.run(&mut out),
-        Command::Apply(command) => command.run(&mut out),
+        // Its exit code is what became of the kernel, whoever read about it.
+        Command::Apply(command) => return command.run(&mut out),
         Command::Snapshot(command) => command.run(&mut out),
         Command::Lab(command) => Exit::Command(command.run()),
         Command::Schema(command) => command.run(&mut out),
-    }
+    };
+    let Some(error) = out.incomplete() else { return exit };
+    let message = format!("what was printed is not complete: {}", in_words(error));
+    out.error(&report::error(&message, &[], Some("make room where standard output leads, and run it again"), out.error_style));
+    if matches!(exit, Exit::Done | Exit::Changes) { Exit::Failed } else { exit }
+}
+
+/// The system's words for an error, without its number.
+fn in_words(error: &std::io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |errno| nix::errno::Errno::from_raw(errno).desc().to_owned())
 }

@@ -29,9 +29,12 @@ fn place(provenance: Option<&Provenance>, sources: &Sources) -> String {
     }
 }
 
-/// `flash-sale.kdl:31`
+/// `flash-sale.kdl:31`, `services/shop.toml:3`: the file is named from the root file's folder.
 fn line(span: Span, sources: &Sources) -> String {
-    format!("{}:{}", sources.path(span).display(), sources.position(span).line)
+    let path = sources.path(span);
+    let folder = sources.files().first().and_then(|root| root.path.parent());
+    let path = folder.and_then(|folder| path.strip_prefix(folder).ok()).unwrap_or(path);
+    format!("{}:{}", path.display(), sources.position(span).line)
 }
 
 /// The kind of an object and its identity within the kind, in the spelling of [`Key`].

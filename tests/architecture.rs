@@ -17,7 +17,7 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
     ("kernel", &["plan", "state"]),
     ("txn", &["kernel", "plan", "state"]),
     ("report", &["kernel", "plan", "provenance", "source", "state", "txn"]),
-    ("lab", &[]),
+    ("lab", &["source"]),
     ("cli", &["compile", "kernel", "lab", "plan", "provenance", "report", "rules", "source", "state", "topology", "txn"]),
     ("lib", &[]),
 ];

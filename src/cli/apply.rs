@@ -54,11 +54,15 @@ impl Apply {
 
         let mut guard = if self.yes { Some(take_lock(out)?) } else { None };
         let (mut observed, mut plan) = look(out)?;
-        out.say(&report::text::plan(&plan, &input.sources, out.style));
+        let text = report::text::plan(&plan, &input.sources, out.style);
         if plan.is_empty() {
+            out.say(&text);
             return Ok(Exit::Done);
         }
-        if guard.is_none() {
+        if self.yes {
+            out.say(&text);
+        } else {
+            out.print(&text); // also with --quiet: nobody says yes to what was not shown
             ask(out)?;
             // The lock is not held while somebody thinks, so the kernel may have moved since.
             guard = Some(take_lock(out)?);
@@ -93,6 +97,11 @@ fn ask(out: &mut Output) -> Result<(), Exit> {
     if !stdin.is_terminal() || !std::io::stderr().is_terminal() {
         let message = "there is no terminal to ask on; nothing was changed";
         out.error(&report::error(message, &[], Some("say --yes to apply without being asked"), out.error_style));
+        return Err(Exit::Failed);
+    }
+    if !out.arrived() {
+        let message = "the plan could not be shown; nothing was changed";
+        out.error(&report::error(message, &[], Some("see where standard output leads"), out.error_style));
         return Err(Exit::Failed);
     }
     out.error("\nApply these changes? Only `yes` is taken for yes: ");

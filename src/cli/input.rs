@@ -1,10 +1,11 @@
 //! What most commands start from: a topology file, one of its hosts, and a kernel or what was captured of one.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::Exit;
+use super::{Exit, in_words};
 use super::files::DiskFiles;
 use super::output::Output;
 use crate::compile::{self, Compiled};
@@ -16,6 +17,9 @@ use crate::source::problem::{self, nearest};
 use crate::source::{self, Problem, Severity, Sources};
 use crate::state::{Observed, Scope};
 use crate::topology::{Host, Topology};
+
+/// So much is read of a captured state; a million servers take about half of it.
+const CAPTURED_CAP: u64 = 512 << 20;
 
 /// Which host of which topology.
 #[derive(Debug, Args)]
@@ -53,10 +57,17 @@ pub fn examine(file: &Path) -> (Sources, Option<Topology>, Vec<Problem>) {
     (loaded.sources, topology, problems)
 }
 
-/// Shows problems, if there are any.
+/// Shows problems, if there are any; with `--quiet` only errors.
 pub fn say(problems: &[Problem], sources: &Sources, out: &mut Output) {
-    if !problems.is_empty() {
-        out.error(&problem::render(problems, sources, out.problem_style()));
+    let wrong: Vec<Problem>;
+    let said = if out.is_quiet() {
+        wrong = problems.iter().filter(|problem| problem.severity == Severity::Error).cloned().collect();
+        &wrong
+    } else {
+        problems
+    };
+    if !said.is_empty() {
+        out.error(&problem::render(said, sources, out.problem_style()));
     }
 }
 
@@ -130,14 +141,21 @@ pub fn unreadable(error: &ReadError, out: &mut Output) -> Exit {
 #[expect(clippy::disallowed_methods, reason = "a file that the user named on the command line")]
 pub fn captured(file: &Path, out: &mut Output) -> Result<Observed, Exit> {
     let failed = |message: String, out: &mut Output| {
-        let help = "it must be what `lvsform snapshot` printed";
+        let help = "make one on the director, as root: lvsform snapshot > FILE";
         out.error(&report::error(&message, &[], Some(help), out.error_style));
         Exit::Failed
     };
-    let text = std::fs::read_to_string(file).map_err(|error| failed(format!("cannot read {}: {error}", file.display()), out))?;
-    let captured: report::captured::Captured = serde_json::from_str(&text)
-        .map_err(|error| failed(format!("{} is not a captured state: {error}", file.display()), out))?;
-    captured.observed().map_err(|error| failed(format!("{} is not a captured state: {error}", file.display()), out))
+    let shown = file.display();
+    let mut text = String::new();
+    let read = std::fs::File::open(file).and_then(|opened| opened.take(CAPTURED_CAP + 1).read_to_string(&mut text));
+    match read {
+        Err(error) => return Err(failed(format!("cannot read {shown}: {}", in_words(&error)), out)),
+        Ok(bytes) if bytes as u64 > CAPTURED_CAP => {
+            return Err(failed(format!("{shown} is not a captured state: it has more than {CAPTURED_CAP} bytes"), out));
+        }
+        Ok(_) => {}
+    }
+    report::captured::read(&text).map_err(|error| failed(format!("{shown} is not a captured state: {error}"), out))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the machine's own name picks the host")]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::lab;
 
-/// Runs a command as root in a throw-away kernel over this machine's files
+/// Run a command as root in a throw-away kernel over this machine's files
 ///
 /// The command sees this machine's files and the current directory. Whatever it writes, loads or breaks is gone when it
 /// ends. Its output and its exit code are the command's; 124 says that it took too long, 125 that the guest died or that

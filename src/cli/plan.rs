@@ -66,7 +66,7 @@ impl Plan {
             Format::Text => {
                 out.say(&report::text::plan(&plan, &input.sources, out.style));
                 if !plan.is_empty() {
-                    out.say(&report::text::how_to_apply(&plan));
+                    out.say(&report::text::how_to_apply(&plan, self.netns.as_deref()));
                 }
             }
             Format::Json => out.json(&report::json::plan(&plan, &input.sources)),

@@ -1,5 +1,7 @@
 //! The guest's console: kept for the day on which a guest dies, and foreign text until then.
 
+use crate::source::printable;
+
 /// How many lines tell why a kernel stopped.
 const LINES: usize = 12;
 
@@ -8,12 +10,8 @@ pub(super) fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
     let cause = lines.iter().position(|line| line.contains("Kernel panic") || line.starts_with("lab: "));
     let from = cause.unwrap_or_else(|| lines.len().saturating_sub(LINES));
-    let shown: Vec<String> = lines.iter().skip(from).take(LINES).map(|line| format!("  {}", visible(line))).collect();
+    let shown: Vec<String> = lines.iter().skip(from).take(LINES).map(|line| format!("  {}", printable(line))).collect();
     shown.join("\n")
-}
-
-fn visible(line: &str) -> String {
-    line.chars().map(|c| if c == ' ' || c.is_ascii_graphic() { c.to_string() } else { c.escape_default().to_string() }).collect()
 }
 
 #[cfg(test)]
@@ -22,7 +20,7 @@ mod tests {
 
     #[test]
     fn control_characters_of_a_guest_become_visible() {
-        assert_eq!(tail("\u{1b}[2Jhello\r\n"), "  \\u{1b}[2Jhello");
+        assert_eq!(tail("\u{1b}[2Jhello\r\n"), "  \\x1b[2Jhello");
     }
 
     #[test]

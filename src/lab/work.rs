@@ -2,10 +2,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+
+use terminal_size::{Width, terminal_size_of};
 
 use super::fence::User;
 use super::{LabError, Machine, host, program};
@@ -151,13 +153,25 @@ fn command(argv: &[OsString], cwd: &Path) -> Vec<u8> {
 fn environment() -> Vec<OsString> {
     let passed = |name: &OsStr| {
         let name = name.to_string_lossy();
-        matches!(&*name, "TERM" | "LANG" | "NO_COLOR")
+        matches!(&*name, "TERM" | "LANG" | "NO_COLOR" | "CLICOLOR_FORCE" | "COLUMNS")
             || ["LC_", "RUST_", "PROPTEST_"].iter().any(|start| name.starts_with(start))
     };
     let path = std::env::join_paths(program::path()).unwrap_or_default();
     let fixed = [("PATH".into(), path), ("HOME".into(), "/root".into()), ("USER".into(), "root".into())];
-    let variables = std::env::vars_os().filter(|(name, _)| passed(name)).chain(fixed);
+    let variables = terminal().into_iter().chain(std::env::vars_os().filter(|(name, _)| passed(name))).chain(fixed);
     variables.map(|(name, value)| [name, value].join(OsStr::new("="))).collect()
+}
+
+/// The guest's output goes through a file. What stands behind that file is told in variables, which the caller's own
+/// override.
+fn terminal() -> Vec<(OsString, OsString)> {
+    let out = std::io::stdout();
+    let mut told = Vec::new();
+    if out.is_terminal() {
+        told.push(("CLICOLOR_FORCE".into(), "1".into()));
+        told.extend(terminal_size_of(out).map(|(Width(columns), _)| ("COLUMNS".into(), columns.to_string().into())));
+    }
+    told
 }
 
 /// A word for a script of ours: in single quotes, as POSIX shells take them.

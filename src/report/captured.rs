@@ -18,28 +18,55 @@ pub struct Captured {
     pub observed: Observed,
 }
 
-/// A document of another format or version.
+/// Why a text is no captured state that this version reads.
 #[derive(Debug)]
-pub struct OtherFormat {
-    found: String,
+pub enum NotCaptured {
+    /// A document of another format or version, or one that does not name its format.
+    Format(Option<String>),
+    /// Nothing.
+    Empty,
+    /// No JSON, or not of the form that it says it has.
+    Json(serde_json::Error),
 }
 
-impl fmt::Display for OtherFormat {
+impl fmt::Display for NotCaptured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "its format is `{}`, and this version of lvsform reads `{FORMAT}`", self.found)
+        match self {
+            NotCaptured::Format(Some(found)) => {
+                write!(f, "its format is `{found}`, and this version of lvsform reads `{FORMAT}`")
+            }
+            NotCaptured::Format(None) => write!(f, "it does not say `\"format\": \"{FORMAT}\"`"),
+            NotCaptured::Empty => f.write_str("it is empty"),
+            NotCaptured::Json(error) if error.is_data() => write!(f, "{error}"),
+            NotCaptured::Json(error) => write!(f, "it is not JSON: {error}"),
+        }
     }
 }
 
-impl std::error::Error for OtherFormat {}
+impl std::error::Error for NotCaptured {}
+
+/// Reads a captured state. Its format is looked at first: what another version wrote cannot be judged field by field.
+pub fn read(text: &str) -> Result<Observed, NotCaptured> {
+    /// What every version has.
+    #[derive(Deserialize)]
+    #[serde(expecting = "an object")]
+    struct Named {
+        format: Option<String>,
+    }
+    if text.trim().is_empty() {
+        return Err(NotCaptured::Empty);
+    }
+    let Named { format } = serde_json::from_str(text).map_err(NotCaptured::Json)?;
+    if format.as_deref() != Some(FORMAT) {
+        return Err(NotCaptured::Format(format));
+    }
+    let captured: Captured = serde_json::from_str(text).map_err(NotCaptured::Json)?;
+    Ok(captured.observed)
+}
 
 impl Captured {
     /// A document of this version.
     pub fn new(observed: Observed) -> Captured {
         Captured { format: FORMAT.to_owned(), observed }
-    }
-
-    /// What was captured, if it is of this version.
-    pub fn observed(self) -> Result<Observed, OtherFormat> {
-        if self.format == FORMAT { Ok(self.observed) } else { Err(OtherFormat { found: self.format }) }
     }
 }

@@ -59,9 +59,12 @@ pub fn plan(plan: &Plan, sources: &Sources, style: Style) -> String {
     out.text
 }
 
-/// How to carry out a plan that was only shown.
-pub fn how_to_apply(plan: &Plan) -> String {
-    let command = format!("lvsform apply {} --host {}", argument(&plan.target.file), argument(&plan.target.host));
+/// How to carry out a plan that was only shown, in the namespace for which it was made.
+pub fn how_to_apply(plan: &Plan, netns: Option<&str>) -> String {
+    let mut command = format!("lvsform apply {} --host {}", argument(&plan.target.file), argument(&plan.target.host));
+    if let Some(netns) = netns {
+        _ = write!(command, " --netns {}", argument(netns));
+    }
     format!("Apply:  {}\n", printable(&command))
 }
 
@@ -299,21 +302,64 @@ fn write_parts(out: &mut Out, parts: &[Part], sources: &Sources) {
         lengths.filter(|length| *length <= cap).max().unwrap_or_default()
     };
     let [what_width, identity_width] = [widest(|row| &row.what, WIDEST[0]), widest(|row| &row.identity, WIDEST[1])];
+    let widths = Widths { what: what_width, identity: identity_width };
     for (part, row) in parts.iter().zip(&rows) {
-        if let Some(Row { what, identity, place }) = row {
+        if let Some(row) = row {
             let (symbol, ansi) = match part {
                 Part::Change(planned) => symbol(planned.action),
                 _ => (" ", Ansi::new()),
             };
-            let place = out.painted(DIM, place);
-            let text = format!("  {} {what:what_width$}  {identity:identity_width$}  {place}", out.painted(ansi, symbol));
-            out.line(0, text.trim_end());
+            let symbol = out.painted(ansi, symbol);
+            write_row(out, &symbol, row, widths);
         }
         match part {
             Part::Change(planned) => details(out, planned, what_width),
             Part::More(text) => out.line(4, text),
             Part::Service(..) => {}
         }
+    }
+}
+
+/// The width of the cells of all rows.
+#[derive(Clone, Copy)]
+struct Widths {
+    what: usize,
+    identity: usize,
+}
+
+/// One row; where it is longer than the line, identity and place go on below the identity, broken between words.
+fn write_row(out: &mut Out, symbol: &str, row: &Row, widths: Widths) {
+    let Row { what, identity, place } = row;
+    let begin = 4 + what.chars().count().max(widths.what) + 2;
+    let end = begin + identity.chars().count().max(widths.identity) + 2 + place.chars().count();
+    let first = format!("  {symbol} {what:width$}  ", width = widths.what);
+    if end <= out.style.width {
+        let place = out.painted(DIM, place);
+        out.line(0, format!("{first}{identity:width$}  {place}", width = widths.identity).trim_end());
+        return;
+    }
+    let mut lines: Vec<String> = Vec::new();
+    for word in identity.split(' ') {
+        match lines.last_mut() {
+            Some(line) if begin + line.chars().count() + 1 + word.chars().count() <= out.style.width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    let place_shown = out.painted(DIM, place);
+    match lines.last_mut() {
+        Some(line) if begin + line.chars().count() + 2 + place.chars().count() <= out.style.width => {
+            line.push_str("  ");
+            line.push_str(&place_shown);
+        }
+        _ => lines.push(place_shown),
+    }
+    let mut lines = lines.iter();
+    out.line(0, format!("{first}{}", lines.next().map_or("", String::as_str)).trim_end());
+    for line in lines {
+        out.line(begin, line);
     }
 }
 
