@@ -14,7 +14,7 @@ use crate::provenance::{LeftOut, Provenance};
 use crate::source::Sources;
 use crate::state::{
     Action, Address, Destination, FieldChange, FouPort, Key, Link, LinkKind, Resource, Service, ServiceKey, SyncDaemon, Timeouts,
-    Tunnel,
+    Tunnel, duration,
 };
 
 /// How a text is laid out.
@@ -468,10 +468,6 @@ fn link_words(link: &Link) -> String {
 
 fn words(parts: &[(bool, String)]) -> String {
     parts.iter().filter(|(said, _)| *said).map(|(_, word)| word.as_str()).collect::<Vec<_>>().join(" ")
-}
-
-fn duration(seconds: u32) -> String {
-    humantime::format_duration(std::time::Duration::from_secs(seconds.into())).to_string().replace(' ', "")
 }
 
 #[cfg(test)]
