@@ -17,7 +17,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::provenance::{LeftOut, Names, Provenance};
-use crate::source::{Origin, Problem};
+use crate::source::{Label, Origin, Problem};
 use crate::state::{Key, Resource, State};
 use crate::topology::{Host, Role, Topology};
 use fault::Fault;
@@ -59,12 +59,19 @@ pub fn problems(topology: &Topology) -> Vec<Problem> {
     for host in topology.hosts.values() {
         for problem in compile(topology, host, &Allocation::default()).0.problems {
             // Directors that carry the same services find the same problems.
-            if !problems.contains(&problem) {
-                problems.push(problem);
-            }
+            push(&mut problems, problem);
         }
     }
     problems
+}
+
+/// Adds a problem, unless it has been said of the same tokens: for another listen, another address, another director.
+fn push(problems: &mut Vec<Problem>, problem: Problem) {
+    let one_place = |(known, new): (&Label, &Label)| known.span == new.span;
+    let said = |known: &Problem| known.code == problem.code && known.labels.iter().zip(&problem.labels).all(one_place);
+    if !problems.iter().any(said) {
+        problems.push(problem);
+    }
 }
 
 /// The state while it is being put together.
@@ -77,7 +84,7 @@ impl Target {
         match self.0.names.entry(key.clone()) {
             Entry::Occupied(first) => {
                 let fault = Fault::OneKeyTwice { key, name: name.clone(), origin, first: first.get().clone() };
-                self.0.problems.push(fault.problem());
+                self.fault(fault);
             }
             Entry::Vacant(entry) => {
                 entry.insert(Provenance { name: name.clone(), origin });
@@ -94,7 +101,7 @@ impl Target {
     }
 
     fn fault(&mut self, fault: Fault) {
-        self.0.problems.push(fault.problem());
+        push(&mut self.0.problems, fault.problem());
     }
 
     fn leave_out(&mut self, what: impl Into<String>, origin: Origin) {
