@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::provenance::{LeftOut, Names, Provenance};
+use crate::provenance::{Elsewhere, LeftOut, Names, Provenance};
 use crate::source::{Label, Origin, Problem};
 use crate::state::{Key, Resource, State};
 use crate::topology::{Host, Role, Topology};
@@ -31,6 +31,8 @@ pub struct Compiled {
     pub names: Names,
     /// What the topology says of this host and nobody carries out yet.
     pub left_out: Vec<LeftOut>,
+    /// Whose everything is that this host may still have and should not.
+    pub elsewhere: Elsewhere,
     /// What of the topology could not be compiled.
     pub problems: Vec<Problem>,
 }
@@ -46,7 +48,9 @@ pub fn compile(topology: &Topology, host: &Host, allocation: &Allocation) -> (Co
     tunnel::compile(topology, host, &mut target);
     if host.role == Role::Director {
         director::compile(topology, host, &mut target);
+        target.0.elsewhere.holders = vip::holders(topology, host);
     }
+    target.0.elsewhere.mark = alias(topology);
     sysctl::compile(topology, host, &mut target);
     leave_out(topology, host, &mut target);
     modules(&mut target);

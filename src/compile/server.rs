@@ -51,10 +51,17 @@ fn directors<'t>(topology: &'t Topology, service: &'t Service) -> Vec<&'t Host> 
 
 /// Whether some service has `host` as its server.
 pub(super) fn serves(topology: &Topology, host: &Host) -> bool {
-    host.role == Role::RealServer
-        || topology.services.values().any(|service| {
-            servers(topology, service).any(|server| server.host.as_ref().is_some_and(|name| name.value == host.name.value))
-        })
+    host.role == Role::RealServer || topology.services.values().any(|service| is_server(topology, service, host))
+}
+
+fn is_server(topology: &Topology, service: &Service, host: &Host) -> bool {
+    servers(topology, service).any(|server| server.host.as_ref().is_some_and(|name| name.value == host.name.value))
+}
+
+/// The names of the VIPs of those services that have `host` as their server.
+pub(super) fn served<'t>(topology: &'t Topology, host: &Host) -> impl Iterator<Item = &'t str> {
+    let services = topology.services.values().filter(|service| is_server(topology, service, host));
+    services.flat_map(|service| vips(topology, service)).map(|vip| vip.name.value.as_str())
 }
 
 /// The servers of `service` for its packets of `family`, each with its address (language: pool and server).

@@ -474,7 +474,7 @@ fn words(parts: &[(bool, String)]) -> String {
 mod tests {
     use super::{Style, argument, plan};
     use crate::plan::{Plan, Target};
-    use crate::provenance::Names;
+    use crate::provenance::{Elsewhere, Names};
     use crate::source::Sources;
     use crate::state::{Observed, State};
 
@@ -495,7 +495,7 @@ mod tests {
             host: "lb1".to_owned(),
             role: "director".to_owned(),
         };
-        Plan::make(target, &wanted, &Names::new(), &Observed::default(), false, Vec::new())
+        Plan::make(target, &wanted, &Names::new(), &Observed::default(), false, Vec::new(), &Elsewhere::default())
     }
 
     #[test]
