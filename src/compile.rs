@@ -7,6 +7,8 @@ mod director;
 mod fault;
 mod server;
 mod sysctl;
+#[cfg(test)]
+mod tests;
 mod tunnel;
 mod vip;
 
@@ -17,7 +19,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::provenance::{Elsewhere, LeftOut, Names, Provenance};
-use crate::source::{Label, Origin, Problem};
+use crate::source::{Origin, Problem};
 use crate::state::{Key, Resource, State};
 use crate::topology::{Host, Role, Topology};
 use fault::Fault;
@@ -62,18 +64,15 @@ pub fn problems(topology: &Topology) -> Vec<Problem> {
     let mut problems: Vec<Problem> = Vec::new();
     for host in topology.hosts.values() {
         for problem in compile(topology, host, &Allocation::default()).0.problems {
-            // Directors that carry the same services find the same problems.
             push(&mut problems, problem);
         }
     }
     problems
 }
 
-/// Adds a problem, unless it has been said of the same tokens: for another listen, another address, another director.
+/// Adds a problem, unless it has been said: for another listen, another address, another director.
 fn push(problems: &mut Vec<Problem>, problem: Problem) {
-    let one_place = |(known, new): (&Label, &Label)| known.span == new.span;
-    let said = |known: &Problem| known.code == problem.code && known.labels.iter().zip(&problem.labels).all(one_place);
-    if !problems.iter().any(said) {
+    if !problems.contains(&problem) {
         problems.push(problem);
     }
 }

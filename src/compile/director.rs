@@ -30,11 +30,8 @@ fn compile_service(topology: &Topology, host: &Host, service: &topology::Service
         for key in keys(topology, host, listen) {
             carried = true;
             let family = key.family();
-            let servers = families.entry(family).or_insert_with(|| server::reached(topology, service, family, target));
+            let servers = families.entry(family).or_insert_with(|| server::reached(topology, service, listen, family, target));
             let origin = Origin::Text(listen.span);
-            if servers.is_empty() {
-                target.fault(Fault::NoServer { service: service.name.value.clone(), family, listen: listen.span });
-            }
             target.add(Key::Service(key), Resource::Service(compile_listen(service, listen, family)), &name, origin);
             let mut order: Vec<DestinationId> = Vec::with_capacity(servers.len());
             for reached in servers.iter() {
@@ -58,7 +55,7 @@ fn compile_service(topology: &Topology, host: &Host, service: &topology::Service
 }
 
 /// The kernel's keys of one listen on a director: none where another director carries the VIP.
-fn keys(topology: &Topology, host: &Host, listen: &Listen) -> Vec<ServiceKey> {
+pub(super) fn keys(topology: &Topology, host: &Host, listen: &Listen) -> Vec<ServiceKey> {
     let vips = server::listen_vips(&listen.what);
     let addresses = vips
         .iter()
@@ -122,7 +119,7 @@ fn add_destination(key: DestinationKey, reached: &Reached<'_>, service: &topolog
         && let Some(one) = first.strip_prefix(service.as_str()).and_then(|rest| rest.strip_prefix(' '))
     {
         let (service, one, two) = (service.clone(), one.to_owned(), label.clone());
-        target.fault(Fault::ServerTwice { service, address: key.address, one, two, first: place, second });
+        target.fault(Fault::ServerTwice { service, one, two, first: place, second });
         return;
     }
     let destination = Destination {

@@ -15,7 +15,7 @@ pub(super) enum Fault {
     /// Two things of the file are one object of the kernel.
     OneKeyTwice { key: Key, name: Arc<str>, origin: Origin, first: Provenance },
     /// Two servers of one service are one, which shows when the address of a host has been chosen.
-    ServerTwice { service: String, address: IpAddr, one: String, two: String, first: Span, second: Span },
+    ServerTwice { service: String, one: String, two: String, first: Span, second: Span },
     /// A host has several addresses that a service could use.
     SeveralAddresses { host: String, family: Family, addresses: Vec<IpAddr>, server: Origin, service: String },
     /// A service listens on a family in which it has no server.
@@ -37,8 +37,8 @@ impl Fault {
                 [label(origin, "and again here"), label(first.origin, "here")],
                 Some("remove one of the two, or give it another address, port or name".to_owned()),
             ),
-            Fault::ServerTwice { service, address, one, two, first, second } => {
-                let conflict = Conflict::ServerTwice { service: &service, address: Some(address), one: &one, two: &two, first };
+            Fault::ServerTwice { service, one, two, first, second } => {
+                let conflict = Conflict::ServerTwice { service: &service, address: None, one: &one, two: &two, first };
                 conflict.at(second)
             }
             Fault::SeveralAddresses { host, family, addresses, server, service } => error(
