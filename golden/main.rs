@@ -6,13 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use lvsform::kernel::fake::Fake;
 use lvsform::kernel::{Kernel, Outcome};
 use lvsform::plan::{Plan, Target};
-use lvsform::provenance::{LeftOut, Names, Provenance};
+use lvsform::provenance::{Elsewhere, LeftOut, Names, Provenance};
 use lvsform::report;
 use lvsform::source::{Origin, Sources, Span};
 use lvsform::state::{Key, Observed, Scope, State};
@@ -83,6 +84,9 @@ struct Written {
     /// The text, and the line.
     #[serde(default)]
     left_out: Vec<(String, u32)>,
+    /// The directors that are to have each VIP.
+    #[serde(default)]
+    holders: BTreeMap<IpAddr, Vec<String>>,
 }
 
 struct Case {
@@ -91,6 +95,7 @@ struct Case {
     wanted: State,
     names: Names,
     left_out: Vec<LeftOut>,
+    elsewhere: Elsewhere,
     sources: Sources,
 }
 
@@ -108,9 +113,13 @@ impl Case {
             let implied = implied.map(|reason| &*reason.leak());
             (key, Provenance { name: name.into(), origin: Origin::Text(span(line)), implied })
         });
+        let topology = written.topology.unwrap_or_else(|| "flash-sale".to_owned());
+        let of = |(address, hosts): (IpAddr, Vec<String>)| (address, hosts.into_iter().map(Into::into).collect());
+        let holders = written.holders.into_iter().map(of).collect();
         Ok(Case {
+            elsewhere: Elsewhere { holders, mark: format!("lvsform:{topology}") },
             target: Target {
-                topology: written.topology.unwrap_or_else(|| "flash-sale".to_owned()),
+                topology,
                 file,
                 host: written.host.unwrap_or_else(|| "lb1".to_owned()),
                 role: "director".to_owned(),
@@ -124,7 +133,15 @@ impl Case {
     }
 
     fn plan(&self, observed: &Observed) -> Plan {
-        Plan::make(self.target.clone(), &self.wanted, &self.names, observed, self.exclusive, self.left_out.clone())
+        Plan::make(
+            self.target.clone(),
+            &self.wanted,
+            &self.names,
+            observed,
+            self.exclusive,
+            self.left_out.clone(),
+            &self.elsewhere,
+        )
     }
 }
 

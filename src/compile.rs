@@ -7,6 +7,8 @@ mod director;
 mod fault;
 mod server;
 mod sysctl;
+#[cfg(test)]
+mod tests;
 mod tunnel;
 mod vip;
 
@@ -16,7 +18,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::provenance::{LeftOut, Names, Provenance};
+use crate::provenance::{Elsewhere, LeftOut, Names, Provenance};
 use crate::source::{Origin, Problem};
 use crate::state::{Key, Resource, State};
 use crate::topology::{Host, Role, Topology};
@@ -31,6 +33,8 @@ pub struct Compiled {
     pub names: Names,
     /// What the topology says of this host and nobody carries out yet.
     pub left_out: Vec<LeftOut>,
+    /// Whose everything is that this host may still have and should not.
+    pub elsewhere: Elsewhere,
     /// What of the topology could not be compiled.
     pub problems: Vec<Problem>,
 }
@@ -46,7 +50,9 @@ pub fn compile(topology: &Topology, host: &Host, allocation: &Allocation) -> (Co
     tunnel::compile(topology, host, &mut target);
     if host.role == Role::Director {
         director::compile(topology, host, &mut target);
+        target.0.elsewhere.holders = vip::holders(topology, host);
     }
+    target.0.elsewhere.mark = alias(topology);
     sysctl::compile(topology, host, &mut target);
     leave_out(topology, host, &mut target);
     modules(&mut target);
@@ -58,13 +64,17 @@ pub fn problems(topology: &Topology) -> Vec<Problem> {
     let mut problems: Vec<Problem> = Vec::new();
     for host in topology.hosts.values() {
         for problem in compile(topology, host, &Allocation::default()).0.problems {
-            // Directors that carry the same services find the same problems.
-            if !problems.contains(&problem) {
-                problems.push(problem);
-            }
+            push(&mut problems, problem);
         }
     }
     problems
+}
+
+/// Adds a problem, unless it has been said: for another listen, another address, another director.
+fn push(problems: &mut Vec<Problem>, problem: Problem) {
+    if !problems.contains(&problem) {
+        problems.push(problem);
+    }
 }
 
 /// The state while it is being put together.
@@ -86,7 +96,7 @@ impl Target {
         match self.0.names.entry(key.clone()) {
             Entry::Occupied(first) => {
                 let fault = Fault::OneKeyTwice { key, second: provenance, first: first.get().clone() };
-                self.0.problems.push(fault.problem());
+                self.fault(fault);
             }
             Entry::Vacant(entry) => {
                 entry.insert(provenance);
@@ -103,7 +113,7 @@ impl Target {
     }
 
     fn fault(&mut self, fault: Fault) {
-        self.0.problems.push(fault.problem());
+        push(&mut self.0.problems, fault.problem());
     }
 
     fn leave_out(&mut self, what: impl Into<String>, origin: Origin) {

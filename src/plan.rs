@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::provenance::{LeftOut, Names, Provenance};
+use crate::provenance::{Elsewhere, LeftOut, Names, Provenance};
 use crate::state::{Action, Change, DestinationKey, FieldChange, KernelFacts, Key, Observed, Resource, ServiceKey, State};
 
 pub use diff::diff;
@@ -94,7 +94,7 @@ pub struct Summary {
 impl Plan {
     /// Compares `wanted` with `observed` and says everything about the difference.
     ///
-    /// `exclusive`: the host's whole IPVS table is this topology's.
+    /// `exclusive`: the host's whole IPVS table is this topology's. `elsewhere`: what the host may still have and should not.
     pub fn make(
         target: Target,
         wanted: &State,
@@ -102,10 +102,12 @@ impl Plan {
         observed: &Observed,
         exclusive: bool,
         left_out: Vec<LeftOut>,
+        elsewhere: &Elsewhere,
     ) -> Plan {
         let changes = diff(wanted, observed, exclusive);
         let phases = order(&changes, observed);
-        let notes = note::notes(wanted, observed, exclusive, &changes, &phases);
+        let mut notes = note::notes(wanted, observed, exclusive, &changes, &phases);
+        notes.extend(note::left_behind(wanted, observed, &changes, &target.host, elsewhere));
         let impacts = impact::Impacts::new(&changes, observed, reseated(&phases));
         let unchanged = unchanged(&changes, names);
         let changes: Vec<Planned> = changes

@@ -2,6 +2,7 @@
 //! topology is not carried out. Never compared, never part of a state.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::source::{Origin, Span};
@@ -29,4 +30,14 @@ pub struct LeftOut {
     pub text: String,
     /// Where it says so.
     pub span: Option<Span>,
+}
+
+/// What tells a plan that a host still has something which the topology gives to others, or to nobody any more. Nothing takes
+/// it away: that needs a record of what is ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// The directors that are to have each managed VIP, sorted by name.
+    pub holders: BTreeMap<IpAddr, Vec<Arc<str>>>,
+    /// The alias by which this topology's devices are known; empty where there is none.
+    pub mark: String,
 }

@@ -8,6 +8,7 @@
 
 mod address;
 mod destination;
+mod duration;
 pub mod effects;
 mod fou;
 mod key;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use address::{Address, AddressKey};
 pub use destination::{Checksum, Destination, DestinationId, DestinationKey, Encapsulation, Forward, Weight};
+pub use duration::{UNITS, duration};
 pub use fou::{FouKey, FouPort};
 pub use key::{Family, Key, ParseKeyError};
 pub use link::{GueEncap, Inner, Link, LinkKind, Tunnel, TunnelKind};

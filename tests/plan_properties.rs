@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use lvsform::kernel::fake::Fake;
 use lvsform::kernel::{Kernel, Outcome};
 use lvsform::plan::{Phase, Plan, Rank, Target, diff, order, takes_away};
-use lvsform::provenance::Names;
+use lvsform::provenance::{Elsewhere, Names};
 use lvsform::state::{
     Action, Change, Connections, Family, KernelFacts, Key, Link, LinkKind, Observed, Order, Resource, Scope, State, SysctlValue,
 };
@@ -344,7 +344,8 @@ fn every_plan_can_be_read_by_people_and_programs() {
             host: "lb1".to_owned(),
             role: "director".to_owned(),
         };
-        let plan = Plan::make(target, &pair.second, &Names::new(), &run.before, pair.exclusive, Vec::new());
+        let plan =
+            Plan::make(target, &pair.second, &Names::new(), &run.before, pair.exclusive, Vec::new(), &Elsewhere::default());
         let sources = lvsform::source::Sources::default();
         let document = serde_json::to_value(lvsform::report::json::plan(&plan, &sources)).expect("a document");
         assert!(judge.is_valid(&document), "{document:#}");

@@ -169,8 +169,9 @@ fn ours(text: &str, saved: &Path) -> Outcomes<Ours> {
     let scope = Scope::of(&compiled.state);
     let mut kernel = Linux::open(None)?;
     let (observed, read_empty) = took(|| kernel.read(&scope));
-    let make =
-        |observed: &Observed| Plan::make(target(), &compiled.state, &compiled.names, observed, false, compiled.left_out.clone());
+    let make = |observed: &Observed| {
+        Plan::make(target(), &compiled.state, &compiled.names, observed, false, compiled.left_out.clone(), &compiled.elsewhere)
+    };
     let observed = observed?;
     let (plan, planned) = took(|| make(&observed));
     let (outcomes, write) = took(|| plan.phases.iter().flat_map(|phase| kernel.run(phase)).collect::<Vec<_>>());
@@ -215,7 +216,9 @@ fn plan_again(text: &str, kernel: &mut Linux) -> Outcomes<usize> {
     let host = topology.hosts.get("lb1").ok_or("no lb1")?;
     let (compiled, _) = compile::compile(&topology, host, &Allocation::default());
     let observed = kernel.read(&Scope::of(&compiled.state))?;
-    Ok(Plan::make(target(), &compiled.state, &compiled.names, &observed, false, compiled.left_out).changes.len())
+    Ok(Plan::make(target(), &compiled.state, &compiled.names, &observed, false, compiled.left_out, &compiled.elsewhere)
+        .changes
+        .len())
 }
 
 fn one_weight(text: &str, live: &Observed, kernel: &mut Linux) -> Outcomes<Duration> {
@@ -223,7 +226,7 @@ fn one_weight(text: &str, live: &Observed, kernel: &mut Linux) -> Outcomes<Durat
     let topology = decode(&loaded.tree).0.ok_or("the topology has problems")?;
     let host = topology.hosts.get("lb1").ok_or("no lb1")?;
     let (compiled, _) = compile::compile(&topology, host, &Allocation::default());
-    let plan = Plan::make(target(), &compiled.state, &compiled.names, live, false, compiled.left_out);
+    let plan = Plan::make(target(), &compiled.state, &compiled.names, live, false, compiled.left_out, &compiled.elsewhere);
     if plan.phases.len() != 1 || plan.phases.iter().any(|phase| phase.steps.len() != 1) {
         return Err("one changed weight must be one write".into());
     }

@@ -87,5 +87,6 @@ pub(super) fn make(input: &Input, host: &Host, compiled: &Compiled, observed: &O
         },
     };
     let exclusive = input.topology.ownership.value == Ownership::Exclusive;
-    Planned::make(target, &compiled.state, &compiled.names, observed, exclusive, compiled.left_out.clone())
+    let Compiled { state, names, left_out, elsewhere, problems: _ } = compiled;
+    Planned::make(target, state, names, observed, exclusive, left_out.clone(), elsewhere)
 }

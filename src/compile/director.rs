@@ -30,11 +30,8 @@ fn compile_service(topology: &Topology, host: &Host, service: &topology::Service
         for key in keys(topology, host, listen) {
             carried = true;
             let family = key.family();
-            let servers = families.entry(family).or_insert_with(|| server::reached(topology, service, family, target));
+            let servers = families.entry(family).or_insert_with(|| server::reached(topology, service, listen, family, target));
             let origin = Origin::Text(listen.span);
-            if servers.is_empty() {
-                target.fault(Fault::NoServer { service: service.name.value.clone(), family, listen: listen.span });
-            }
             target.add(Key::Service(key), Resource::from(compile_listen(service, listen, family)), &name, origin);
             let mut order: Vec<DestinationId> = Vec::with_capacity(servers.len());
             for reached in servers.iter() {
@@ -44,7 +41,7 @@ fn compile_service(topology: &Topology, host: &Host, service: &topology::Service
                 }
                 let destination = DestinationKey { service: key, address: reached.address, port: port(reached, listen) };
                 order.push(destination.id());
-                add_destination(destination, reached, &name, target);
+                add_destination(destination, reached, service, target);
             }
             if order_matters(&service.scheduler.name.value) {
                 order.sort_unstable();
@@ -58,7 +55,7 @@ fn compile_service(topology: &Topology, host: &Host, service: &topology::Service
 }
 
 /// The kernel's keys of one listen on a director: none where another director carries the VIP.
-fn keys(topology: &Topology, host: &Host, listen: &Listen) -> Vec<ServiceKey> {
+pub(super) fn keys(topology: &Topology, host: &Host, listen: &Listen) -> Vec<ServiceKey> {
     let vips = server::listen_vips(&listen.what);
     let addresses = vips
         .iter()
@@ -113,8 +110,18 @@ fn port(reached: &Reached<'_>, listen: &Listen) -> u16 {
     }
 }
 
-fn add_destination(key: DestinationKey, reached: &Reached<'_>, service: &Arc<str>, target: &mut Target) {
+fn add_destination(key: DestinationKey, reached: &Reached<'_>, service: &topology::Service, target: &mut Target) {
     let server = reached.server;
+    let (service, label) = (&service.name.value, &server.label.value);
+    let name: Arc<str> = format!("{service} {label}").into();
+    let first = target.0.names.get(&Key::Destination(key)).map(|first| (first.name.clone(), first.origin.span()));
+    if let (Some((first, Some(place))), Some(second)) = (first, server.label.origin.span())
+        && let Some(one) = first.strip_prefix(service.as_str()).and_then(|rest| rest.strip_prefix(' '))
+    {
+        let (service, one, two) = (service.clone(), one.to_owned(), label.clone());
+        target.fault(Fault::ServerTwice { service, one, two, first: place, second });
+        return;
+    }
     let destination = Destination {
         forward: match reached.forward {
             Forward::Nat => crate::state::Forward::Nat,
@@ -125,7 +132,6 @@ fn add_destination(key: DestinationKey, reached: &Reached<'_>, service: &Arc<str
         max_connections: server.max_connections.value,
         min_connections: server.min_connections.value,
     };
-    let name: Arc<str> = format!("{service} {}", server.label.value).into();
     target.add(Key::Destination(key), Resource::Destination(destination), &name, server::origin(server));
 }
 

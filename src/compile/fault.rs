@@ -5,12 +5,16 @@ use std::net::IpAddr;
 use crate::provenance::Provenance;
 use crate::source::{Label, Origin, Problem, Severity, Span};
 use crate::state::{Family, Key};
+use crate::topology::fault::conflict::Conflict;
+use crate::topology::shape::family as spelled;
 
 /// A mistake that shows when a host is compiled.
 #[derive(Debug)]
 pub(super) enum Fault {
     /// Two things of the file are one object of the kernel.
     OneKeyTwice { key: Key, second: Provenance, first: Provenance },
+    /// Two servers of one service are one, which shows when the address of a host has been chosen.
+    ServerTwice { service: String, one: String, two: String, first: Span, second: Span },
     /// A host has several addresses that a service could use.
     SeveralAddresses { host: String, family: Family, addresses: Vec<IpAddr>, server: Origin, service: String },
     /// A service listens on a family in which it has no server.
@@ -32,11 +36,16 @@ impl Fault {
                 [label(second.origin, "and again here"), label(first.origin, "here")],
                 Some("remove one of the two, or give it another address, port or name".to_owned()),
             ),
+            Fault::ServerTwice { service, one, two, first, second } => {
+                let conflict = Conflict::ServerTwice { service: &service, address: None, one: &one, two: &two, first };
+                conflict.at(second)
+            }
             Fault::SeveralAddresses { host, family, addresses, server, service } => error(
                 "several-addresses",
                 format!(
-                    "`{host}` has {} {family} addresses that service `{service}` could use: {}",
+                    "`{host}` has {} {} addresses that service `{service}` could use: {}",
                     addresses.len(),
+                    spelled(family),
                     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
                 ),
                 [label(server, "which one?"), None],
@@ -44,10 +53,11 @@ impl Fault {
             ),
             Fault::NoServer { service, family, listen } => error(
                 "no-server-for-family",
-                format!("service `{service}` listens on {family} and has no {family} server"),
+                format!("service `{service}` listens on {0} and has no {0} server", spelled(family)),
                 [label(Origin::Text(listen), "listens here"), None],
                 Some(format!(
-                    "give a server an {family} address, or listen on the other family alone: family=\"{}\"",
+                    "give a server an {} address, or listen on the other family alone: family=\"{}\"",
+                    spelled(family),
                     if family == Family::Ipv4 { Family::Ipv6 } else { Family::Ipv4 }
                 )),
             ),

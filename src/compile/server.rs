@@ -6,7 +6,7 @@ use super::Target;
 use super::fault::Fault;
 use crate::source::Origin;
 use crate::state::Family;
-use crate::topology::{Forward, Host, ListenOn, Role, Server, Service, Topology, Vip};
+use crate::topology::{Forward, Host, Listen, ListenOn, Role, Server, Service, Topology, Vip};
 
 /// A server as one family of a service sees it.
 pub(super) struct Reached<'t> {
@@ -51,30 +51,56 @@ fn directors<'t>(topology: &'t Topology, service: &'t Service) -> Vec<&'t Host> 
 
 /// Whether some service has `host` as its server.
 pub(super) fn serves(topology: &Topology, host: &Host) -> bool {
-    host.role == Role::RealServer
-        || topology.services.values().any(|service| {
-            servers(topology, service).any(|server| server.host.as_ref().is_some_and(|name| name.value == host.name.value))
-        })
+    host.role == Role::RealServer || topology.services.values().any(|service| is_server(topology, service, host))
+}
+
+fn is_server(topology: &Topology, service: &Service, host: &Host) -> bool {
+    servers(topology, service).any(|server| server.host.as_ref().is_some_and(|name| name.value == host.name.value))
+}
+
+/// The names of the VIPs of those services that have `host` as their server.
+pub(super) fn served<'t>(topology: &'t Topology, host: &Host) -> impl Iterator<Item = &'t str> {
+    let services = topology.services.values().filter(|service| is_server(topology, service, host));
+    services.flat_map(|service| vips(topology, service)).map(|vip| vip.name.value.as_str())
 }
 
 /// The servers of `service` for its packets of `family`, each with its address (language: pool and server).
 ///
 /// nat and dr take servers of the family alone; tun takes a server's other family where it has none of this one.
-pub(super) fn reached<'t>(topology: &'t Topology, service: &'t Service, family: Family, target: &mut Target) -> Vec<Reached<'t>> {
+///
+/// `listen` is the first that takes packets of the family.
+pub(super) fn reached<'t>(
+    topology: &'t Topology,
+    service: &'t Service,
+    listen: &Listen,
+    family: Family,
+    target: &mut Target,
+) -> Vec<Reached<'t>> {
     let directors = directors(topology, service);
     let mut found = Vec::new();
+    let mut unsettled = false;
     for server in servers(topology, service) {
         let forward = server.forward.as_ref().unwrap_or(&service.forward).value;
         let host = server.host.as_ref().and_then(|name| topology.hosts.get(&name.value));
-        let mut address = address_of(server, host, family, &directors, service, target);
-        if address.is_none() && matches!(forward, Forward::Tun(_)) {
+        let mut address = address_of(server, host, family, &directors, service);
+        if let (Ok(None), Forward::Tun(_)) = (&address, forward) {
             let other = if family == Family::Ipv4 { Family::Ipv6 } else { Family::Ipv4 };
-            address = address_of(server, host, other, &directors, service, target);
+            address = address_of(server, host, other, &directors, service);
         }
-        if let Some(address) = address {
-            let quiesced = host.is_some_and(|host| host.quiesce.value);
-            found.push(Reached { server, address, forward, weight: if quiesced { 0 } else { server.weight.value } });
+        match address {
+            Ok(Some(address)) => {
+                let quiesced = host.is_some_and(|host| host.quiesce.value);
+                found.push(Reached { server, address, forward, weight: if quiesced { 0 } else { server.weight.value } });
+            }
+            Ok(None) => {}
+            Err(fault) => {
+                unsettled = true;
+                target.fault(fault);
+            }
         }
+    }
+    if found.is_empty() && !unsettled {
+        target.fault(Fault::NoServer { service: service.name.value.clone(), family, listen: listen.span });
     }
     found
 }
@@ -87,12 +113,11 @@ fn address_of(
     family: Family,
     directors: &[&Host],
     service: &Service,
-    target: &mut Target,
-) -> Option<IpAddr> {
+) -> Result<Option<IpAddr>, Fault> {
     if let Some(address) = &server.address {
-        return (Family::of(address.value) == family).then_some(address.value);
+        return Ok((Family::of(address.value) == family).then_some(address.value));
     }
-    let host = host?;
+    let Some(host) = host else { return Ok(None) };
     let all: Vec<IpAddr> = own_addresses(host).filter(|address| Family::of(*address) == family).collect();
     let near: Vec<IpAddr> = all
         .iter()
@@ -101,19 +126,15 @@ fn address_of(
         .collect();
     let candidates = if near.is_empty() { all } else { near };
     match candidates.as_slice() {
-        [] => None,
-        [address] => Some(*address),
-        _ => {
-            let fault = Fault::SeveralAddresses {
-                host: host.name.value.clone(),
-                family,
-                addresses: candidates,
-                server: server.label.origin,
-                service: service.name.value.clone(),
-            };
-            target.fault(fault);
-            None
-        }
+        [] => Ok(None),
+        [address] => Ok(Some(*address)),
+        _ => Err(Fault::SeveralAddresses {
+            host: host.name.value.clone(),
+            family,
+            addresses: candidates,
+            server: server.label.origin,
+            service: service.name.value.clone(),
+        }),
     }
 }
 

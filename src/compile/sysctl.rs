@@ -1,19 +1,23 @@
 //! Sysctls: what the methods need, what the tunings of the host's roles say, and what the host itself says, in this order
 //! of strength. Nothing stands against what a method needs unless it is forced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::fault::Fault;
-use super::{Target, server};
+use super::{Target, director, server};
 use crate::source::Origin;
 use crate::state::{Family, Forward, Key, Resource, ServiceKey, SysctlKey, SysctlValue};
-use crate::topology::{Host, ReturnMode, Role, Sysctl, Topology};
+use crate::topology::{Host, ReturnMode, Role, Sysctl, Topology, Vip};
+
+const NAT: &str = "forward \"nat\" needs it";
 
 /// What a method needs of one key.
 struct Need {
     value: &'static str,
+    /// Whether it is set; otherwise another key sets it, and nobody may set it otherwise.
+    set: bool,
     /// A live value that may stay as it is.
     unless: Option<&'static str>,
     reason: &'static str,
@@ -24,7 +28,7 @@ struct Need {
 pub(super) fn compile(topology: &Topology, host: &Host, target: &mut Target) {
     let mut needs: BTreeMap<SysctlKey, Need> = BTreeMap::new();
     if host.role == Role::Director {
-        nat(host, target, &mut needs);
+        nat(topology, host, target, &mut needs);
         snat(topology, host, &mut needs);
     }
     let mut written = tuning(topology, host, target);
@@ -35,6 +39,7 @@ pub(super) fn compile(topology: &Topology, host: &Host, target: &mut Target) {
         let value = SysctlValue::new(&key, &sysctl.value.value);
         if let Some(need) = needs.get(&key)
             && value.value != need.value
+            && need.unless != Some(value.value.as_str())
             && !sysctl.force.value
         {
             let fault = Fault::AgainstMethod {
@@ -51,7 +56,7 @@ pub(super) fn compile(topology: &Topology, host: &Host, target: &mut Target) {
         let name: Arc<str> = host.name.value.as_str().into();
         target.add(Key::Sysctl(key), Resource::from(value), &name, sysctl.key.origin);
     }
-    for (key, need) in needs {
+    for (key, need) in needs.into_iter().filter(|(_, need)| need.set) {
         let mut value = SysctlValue::new(&key, need.value);
         value.unless = need.unless.map(str::to_owned);
         target.imply(Key::Sysctl(key), Resource::from(value), &need.name, need.origin, need.reason);
@@ -81,17 +86,19 @@ fn tuning<'t>(topology: &'t Topology, host: &Host, target: &mut Target) -> BTree
 }
 
 /// nat: the director is the servers' router.
-fn nat(host: &Host, target: &Target, needs: &mut BTreeMap<SysctlKey, Need>) {
+fn nat(topology: &Topology, host: &Host, target: &Target, needs: &mut BTreeMap<SysctlKey, Need>) {
+    let clients = clients(topology, host);
     for (key, resource) in &target.0.state.objects {
         let (Key::Destination(destination), Resource::Destination(settings)) = (key, resource) else { continue };
         if settings.forward != Forward::Nat {
             continue;
         }
         let Some(provenance) = target.0.names.get(key) else { continue };
-        let mut need = |path: &str, value, unless, reason| {
+        let mut need = |path: &str, value, set, unless, reason| {
             if let Some(key) = SysctlKey::parse(path) {
                 needs.entry(key).or_insert_with(|| Need {
                     value,
+                    set,
                     unless,
                     reason,
                     name: provenance.name.clone(),
@@ -101,29 +108,51 @@ fn nat(host: &Host, target: &Target, needs: &mut BTreeMap<SysctlKey, Need>) {
         };
         match Family::of(destination.address) {
             Family::Ipv4 => {
-                need("net/ipv4/ip_forward", "1", None, "forward \"nat\" needs it");
-                if let Some(interface) = shared_interface(host, &destination.service, destination.address) {
+                need("net/ipv4/ip_forward", "1", true, None, NAT);
+                for device in std::iter::once("all").chain(host.interfaces.keys().map(String::as_str)) {
+                    need(&format!("net/ipv4/conf/{device}/forwarding"), "1", false, None, NAT);
+                }
+                let towards_server = server::subnet_interface(host, destination.address);
+                if let Some(interface) = towards_server
+                    && clients.get(&destination.service).is_some_and(|interfaces| interfaces.contains(interface))
+                {
                     let reason = "nat with clients and servers on one interface needs it";
-                    need("net/ipv4/conf/all/send_redirects", "0", None, reason);
-                    need(&format!("net/ipv4/conf/{interface}/send_redirects"), "0", None, reason);
+                    need("net/ipv4/conf/all/send_redirects", "0", true, None, reason);
+                    need(&format!("net/ipv4/conf/{interface}/send_redirects"), "0", true, None, reason);
                 }
             }
             Family::Ipv6 => {
                 // With forwarding on, the kernel forgets default routes that it learned, unless accept_ra is 2.
                 for interface in host.interfaces.keys() {
-                    need(&format!("net/ipv6/conf/{interface}/accept_ra"), "2", Some("0"), "forward \"nat\" needs it");
+                    need(&format!("net/ipv6/conf/{interface}/accept_ra"), "2", true, Some("0"), NAT);
+                    need(&format!("net/ipv6/conf/{interface}/forwarding"), "1", false, None, NAT);
                 }
-                need("net/ipv6/conf/all/forwarding", "1", None, "forward \"nat\" needs it");
+                need("net/ipv6/conf/all/forwarding", "1", true, None, NAT);
             }
         }
     }
 }
 
-/// The interface through which both the VIP's clients and the server are reached, if it is one.
-fn shared_interface<'t>(host: &'t Host, service: &ServiceKey, server: IpAddr) -> Option<&'t str> {
-    let ServiceKey::Tuple { address: vip, .. } = service else { return None };
-    let towards_server = server::subnet_interface(host, server)?;
-    (server::subnet_interface(host, *vip)? == towards_server).then_some(towards_server)
+/// The interfaces by which the clients of each service come, as far as the file says: those of its VIPs.
+fn clients<'t>(topology: &'t Topology, host: &'t Host) -> BTreeMap<ServiceKey, BTreeSet<&'t str>> {
+    let mut clients: BTreeMap<ServiceKey, BTreeSet<&str>> = BTreeMap::new();
+    for listen in topology.services.values().flat_map(|service| &service.listens) {
+        let vips: Vec<&Vip> = server::listen_vips(&listen.what).into_iter().filter_map(|name| topology.vips.get(name)).collect();
+        for key in director::keys(topology, host, listen) {
+            let interfaces = vips.iter().flat_map(|vip| {
+                let addresses: Vec<IpAddr> = match key {
+                    ServiceKey::Tuple { address, .. } => vec![address],
+                    ServiceKey::Mark { family, .. } => {
+                        vip.addresses.iter().map(|address| address.value).filter(|one| Family::of(*one) == family).collect()
+                    }
+                };
+                let named = vip.interface.as_ref().map(|name| name.value.as_str());
+                addresses.into_iter().filter_map(move |address| named.or_else(|| server::subnet_interface(host, address)))
+            });
+            clients.entry(key).or_default().extend(interfaces);
+        }
+    }
+    clients
 }
 
 /// `return-path "snat"`: masquerading needs connection tracking of IPVS's packets.
@@ -136,6 +165,7 @@ fn snat(topology: &Topology, host: &Host, needs: &mut BTreeMap<SysctlKey, Need>)
         {
             needs.entry(key).or_insert_with(|| Need {
                 value: "1",
+                set: true,
                 unless: None,
                 reason: "return-path \"snat\" needs it",
                 name: service.name.value.as_str().into(),

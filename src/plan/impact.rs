@@ -66,6 +66,11 @@ pub enum Impact {
         /// It takes new ones again when it has fewer than this: the lower threshold, or three quarters of the upper one.
         until: u64,
     },
+    /// A server of another family than its service is made: IPVS tunnels to it across.
+    OtherFamily {
+        /// the family of the packets
+        packets: Family,
+    },
     /// A server is taken away.
     Taken {
         /// what it has
@@ -130,7 +135,8 @@ impl Impact {
             Impact::Quiesced { .. } | Impact::Awakened | Impact::Weight => "weight",
             Impact::Method { .. } | Impact::Encapsulation { .. } => "forward",
             Impact::Overloaded { .. } => "max-connections",
-            Impact::Taken { .. }
+            Impact::OtherFamily { .. }
+            | Impact::Taken { .. }
             | Impact::LastOfFamily(_)
             | Impact::Reseated { .. }
             | Impact::Forwarding { .. }
@@ -199,6 +205,11 @@ impl fmt::Display for Impact {
             },
             Impact::Overloaded { connections, until } => {
                 write!(f, "{} now: no new ones until there are fewer than {until}", Count(*connections, "connection"))
+            }
+            Impact::OtherFamily { packets } => {
+                let outer = if *packets == Family::Ipv4 { Family::Ipv6 } else { Family::Ipv4 };
+                let (packets, outer) = (spelled(*packets), spelled(outer));
+                write!(f, "{packets} packets reach it inside {outer}: the file has no {packets} address for it")
             }
             Impact::Taken { connections, alive, ending } => {
                 match (connections.active, connections.inactive) {
@@ -364,6 +375,9 @@ impl<'a> Impacts<'a> {
             }
             (Key::Service(key), Some(Resource::Service(before)), Some(Resource::Service(after))) => {
                 self.service(*key, before, after)
+            }
+            (Key::Destination(key), None, Some(_)) if key.service.family() != Family::of(key.address) => {
+                vec![Impact::OtherFamily { packets: key.service.family() }]
             }
             (Key::Destination(key), Some(_), None) => self.taken(key, &change.key),
             (Key::Destination(_), Some(Resource::Destination(before)), Some(Resource::Destination(after))) => {

@@ -1,9 +1,15 @@
 //! What a person must know beside the changes of a plan: as data, and the words for it.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::{Phase, Rank};
-use crate::state::{Absence, Action, Change, DestinationKey, Family, Key, Observed, ServiceKey, State, SysctlKey};
+use crate::provenance::Elsewhere;
+use crate::state::{
+    Absence, Action, AddressKey, Change, DestinationKey, Family, Key, Observed, Resource, ServiceKey, State, SysctlKey,
+};
 
 /// Something to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,10 +24,28 @@ pub enum Note {
     ForeignServices(Vec<ServiceKey>),
     /// Servers in services of the file that are not in the file, sorted; left alone.
     ForeignServers(Vec<DestinationKey>),
+    /// A VIP of the file on a device where it should not be; left alone, so two devices answer for it.
+    VipElsewhere {
+        /// as it is here
+        here: AddressKey,
+        /// where the file has it
+        wanted: Place,
+    },
+    /// A device of this topology that the file does not have; left alone.
+    UnwantedLink(String),
     /// There will be both a sync daemon and a server of another family than its service.
     SyncBesideMixed(DestinationKey),
     /// While servers are taken away, `expire_nodest_conn` is 0.
     ConnectionsKept,
+}
+
+/// Where a VIP is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On this device of this host.
+    Here(String),
+    /// On these directors, and not on this one.
+    Hosts(Vec<Arc<str>>),
 }
 
 /// How many foreign objects a note names.
@@ -45,6 +69,19 @@ impl fmt::Display for Note {
                 let word = if servers.len() == 1 { "server" } else { "servers" };
                 let names: Vec<String> = servers.iter().map(|key| format!("{} in {}", key.id(), key.service)).collect();
                 write!(f, "Left alone: {} {word} not in the file: {}.", servers.len(), Few(&names))
+            }
+            Note::VipElsewhere { here: AddressKey { address, prefix, interface }, wanted } => {
+                write!(f, "Left alone: {address}")?;
+                if *prefix != Family::of(*address).bits() {
+                    write!(f, "/{prefix}")?;
+                }
+                match wanted {
+                    Place::Here(device) => write!(f, " is on {interface} here too, and the file puts it on {device}."),
+                    Place::Hosts(hosts) => write!(f, " is on {interface} here, and the file gives it to {}.", Few(hosts)),
+                }
+            }
+            Note::UnwantedLink(name) => {
+                write!(f, "Left alone: the device {name} is this topology's by its alias, and the file has no use for it any more.")
             }
             Note::SyncBesideMixed(server) => write!(
                 f,
@@ -120,6 +157,47 @@ fn sync_beside_mixed(observed: &Observed, changes: &[Change]) -> Option<Note> {
     let will_be: Vec<&Key> = observed.state.objects.keys().filter(concerns).filter(|key| !gone(key)).chain(made).collect();
     let synced = will_be.iter().any(|key| matches!(key, Key::Sync(_)));
     will_be.iter().find_map(|key| mixed(key)).filter(|_| synced).map(Note::SyncBesideMixed)
+}
+
+/// What this topology's VIPs and devices left behind on the host: nothing deletes it before it is recorded what is ours.
+pub(super) fn left_behind(
+    wanted: &State,
+    observed: &Observed,
+    changes: &[Change],
+    host: &str,
+    elsewhere: &Elsewhere,
+) -> Vec<Note> {
+    let mut notes = Vec::new();
+    // Where each VIP is to be on this host.
+    let mut devices: BTreeMap<IpAddr, &str> = BTreeMap::new();
+    for key in wanted.objects.keys() {
+        if let Key::Address(AddressKey { address, interface, .. }) = key {
+            devices.insert(*address, interface);
+        }
+    }
+    for (key, resource) in &observed.state.objects {
+        if wanted.objects.contains_key(key) || changes.binary_search_by(|change| change.key.cmp(key)).is_ok() {
+            continue;
+        }
+        match (key, resource) {
+            (Key::Address(here), _) => {
+                let Some(hosts) = elsewhere.holders.get(&here.address) else { continue };
+                let place = match devices.get(&here.address) {
+                    Some(device) => Place::Here((*device).to_owned()),
+                    None if hosts.is_empty() || hosts.iter().any(|name| **name == *host) => continue,
+                    None => Place::Hosts(hosts.clone()),
+                };
+                notes.push(Note::VipElsewhere { here: here.clone(), wanted: place });
+            }
+            (Key::Link(name), Resource::Link(link))
+                if !elsewhere.mark.is_empty() && link.alias.as_ref() == Some(&elsewhere.mark) =>
+            {
+                notes.push(Note::UnwantedLink(name.clone()));
+            }
+            _ => {}
+        }
+    }
+    notes
 }
 
 fn mixed(key: &Key) -> Option<DestinationKey> {

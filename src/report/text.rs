@@ -14,7 +14,7 @@ use crate::provenance::{LeftOut, Provenance};
 use crate::source::Sources;
 use crate::state::{
     Action, Address, Destination, FieldChange, FouPort, Key, Link, LinkKind, Resource, Service, ServiceKey, SyncDaemon, Timeouts,
-    Tunnel,
+    Tunnel, duration,
 };
 
 /// How a text is laid out.
@@ -516,15 +516,11 @@ fn words(parts: &[(bool, String)]) -> String {
     parts.iter().filter(|(said, _)| *said).map(|(_, word)| word.as_str()).collect::<Vec<_>>().join(" ")
 }
 
-fn duration(seconds: u32) -> String {
-    humantime::format_duration(std::time::Duration::from_secs(seconds.into())).to_string().replace(' ', "")
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Style, argument, plan};
     use crate::plan::{Plan, Target};
-    use crate::provenance::Names;
+    use crate::provenance::{Elsewhere, Names};
     use crate::source::Sources;
     use crate::state::{Observed, State};
 
@@ -545,7 +541,7 @@ mod tests {
             host: "lb1".to_owned(),
             role: "director".to_owned(),
         };
-        Plan::make(target, &wanted, &Names::new(), &Observed::default(), false, Vec::new())
+        Plan::make(target, &wanted, &Names::new(), &Observed::default(), false, Vec::new(), &Elsewhere::default())
     }
 
     #[test]

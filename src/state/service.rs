@@ -227,5 +227,5 @@ impl Service {
 
 fn seconds(persistence: Persistence) -> String {
     let Persistence { timeout, clients: _ } = persistence;
-    super::timeouts::duration(timeout)
+    super::duration(timeout)
 }

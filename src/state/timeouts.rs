@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FieldChange, Fields};
+use super::{FieldChange, Fields, duration};
 
 /// Seconds each. What is `None` in a wanted state is left as it is found; an observed state has all three.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,9 +31,4 @@ impl Timeouts {
         }
         changes.0
     }
-}
-
-/// Seconds as the language spells them: `1h 30m` is `1h30m`.
-pub(super) fn duration(seconds: u32) -> String {
-    humantime::format_duration(std::time::Duration::from_secs(seconds.into())).to_string().replace(' ', "")
 }

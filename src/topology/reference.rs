@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::kinds::ROOT;
 use super::shape::{Field, Form, Kind, Need};
 
 /// Each kind with its form, an example, and a table of its fields.
@@ -39,21 +40,54 @@ fn row(text: &mut String, field: &Field) {
 }
 
 fn form(kind: &Kind) -> String {
+    let path = path(&ROOT, kind).unwrap_or_else(|| segment(kind));
     match kind.form {
-        Form::Once => format!("There once. In TOML `[{}]`.", kind.word),
-        Form::Repeated => format!("There any number of times. In TOML `[[{}]]`, or `[{0}]` for one alone.", kind.word),
-        Form::Named { label, .. } => format!("Its name: {label}. In TOML `[{}.NAME]`.", kind.word),
+        Form::Once => format!("There once. In TOML `[{path}]`."),
+        Form::Repeated => format!("There any number of times. In TOML `[[{path}]]`, or `[{path}]` for one alone."),
+        Form::Named { label, .. } => format!("Its name: {label}. In TOML `[{path}]`."),
         Form::Main { key, value } => {
             format!("Its main value: {value}. In TOML `{0} = …`, or `{0} = {{ {key} = …, … }}`.", kind.word)
         }
-        Form::Keyed => format!("In TOML a table `[{}]` of `\"KEY\" = VALUE`, or `{{ value = VALUE, … }}`.", kind.word),
+        Form::Keyed => format!("In TOML a table `[{path}]` of `\"KEY\" = VALUE`, or `{{ value = VALUE, … }}`."),
+    }
+}
+
+/// The header of a TOML table of this kind, in the first kind that may have it.
+fn path(within: &Kind, wanted: &Kind) -> Option<String> {
+    within.kinds.iter().find_map(|child| {
+        if child.kind.word == wanted.word {
+            return Some(segment(child.kind));
+        }
+        path(child.kind, wanted).map(|rest| format!("{}.{rest}", segment(child.kind)))
+    })
+}
+
+fn segment(kind: &Kind) -> String {
+    match kind.form {
+        Form::Named { .. } => format!("{}.NAME", kind.word),
+        _ => kind.word.to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::reference;
+    use super::{path, reference};
+    use crate::topology::kinds::{INTERFACE, MATCH, ROOT, SERVER, SYSCTL, TIMEOUTS};
     use crate::topology::shape::Kind;
+
+    #[test]
+    fn a_table_is_said_with_its_whole_path() {
+        for (kind, header) in [
+            (&TIMEOUTS, "timeouts"),
+            (&INTERFACE, "director.NAME.interface.NAME"),
+            (&SYSCTL, "director.NAME.sysctl"),
+            (&SERVER, "pool.NAME.server.NAME"),
+            (&MATCH, "service.NAME.listen.match"),
+        ] {
+            assert_eq!(path(&ROOT, kind).as_deref(), Some(header));
+            assert!(reference().contains(&format!("[{header}]")), "{header}");
+        }
+    }
 
     #[test]
     fn every_kind_and_field_is_in_it() {

@@ -7,9 +7,10 @@ use ipnet::IpNet;
 use super::Amount;
 use super::fault::{BadName, Fault, Hint};
 use super::range::{AddressRange, NameRange, NetworkRange};
-use super::shape::{Constant, Target, Type, UNITS, Whose};
+use super::shape::{Constant, Target, Type, Whose};
 use crate::source::problem::nearest;
 use crate::source::{Arg, Scalar};
+use crate::state::UNITS;
 
 /// A value of the type that the table asks for.
 #[derive(Clone, Debug, PartialEq)]

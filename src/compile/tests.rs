@@ -1,0 +1,589 @@
+//! What a topology becomes on a host, as lines of `key → value`. Each text stands behind what it needs of [`HOSTS`].
+
+use crate::compile::{Allocation, Compiled, compile, problems};
+use crate::rules::examine;
+use crate::source::memory::load_text;
+use crate::source::{Origin, Problem, Severity};
+use crate::state::{Key, Resource};
+use crate::topology::Topology;
+
+/// Two directors on one subnet of each family; a server of both families, one of IPv4 and one of IPv6.
+const HOSTS: &str = r#"topology "t"
+director "lb1" { interface "eth0" { address "10.0.0.2/24" "2001:db8::2/64"; }; interface "eth1" address="192.0.2.2/24"; }
+director "lb2" { interface "eth0" { address "10.0.0.3/24" "2001:db8::3/64"; }; }
+real-server "web1" { interface "eth0" { address "10.0.0.11/24" "2001:db8::11/64"; }; }
+real-server "web4" { interface "eth0" address="10.0.0.14/24"; }
+real-server "web6" { interface "eth0" address="2001:db8::16/64"; }
+vip "v" { address "10.0.0.100" "2001:db8::100"; holder "lb1"; }
+vip "v4" { address "10.0.0.101"; holder "lb1"; }
+vip "r" address="203.0.113.[80-81]"
+"#;
+
+fn topology(text: &str) -> Topology {
+    let (topology, problems) = examine(&load_text("t.kdl", text));
+    let errors: Vec<&Problem> = problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
+    assert!(errors.is_empty(), "{text}\n{errors:#?}");
+    topology.expect("a text without an error is a topology")
+}
+
+fn compiled(topology: &Topology, host: &str) -> Compiled {
+    compile(topology, topology.hosts.get(host).expect("the host is in the file"), &Allocation::default()).0
+}
+
+/// Every object of a host whose key begins with one of these words.
+fn lines(text: &str, host: &str, kinds: &[&str]) -> Vec<String> {
+    let compiled = compiled(&topology(text), host);
+    assert_eq!(compiled.problems, [], "{text}");
+    let objects = compiled.state.objects.iter().map(|(key, resource)| (key.to_string(), value(resource)));
+    objects
+        .filter(|(key, _)| kinds.iter().any(|kind| key.split(' ').next() == Some(kind)))
+        .map(|(key, value)| format!("{key} → {value}"))
+        .collect()
+}
+
+/// A resource without the word for its kind, as JSON without quotes.
+fn value(resource: &Resource) -> String {
+    let mut value = serde_json::to_value(resource).expect("a resource is JSON");
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("kind");
+    }
+    value.to_string().replace('"', "")
+}
+
+fn on(text: &str, host: &str, kinds: &[&str]) -> Vec<String> {
+    lines(&format!("{HOSTS}{text}"), host, kinds)
+}
+
+/// A service with a listen, a method and servers.
+fn service(listen: &str, rest: &str) -> String {
+    format!("service \"s\" {{\n{listen}\n{rest}\n}}\n")
+}
+
+/// The codes and messages of what only a compilation finds wrong.
+fn wrong(text: &str) -> Vec<(&'static str, String)> {
+    let problems = problems(&topology(&format!("{HOSTS}{text}")));
+    problems.into_iter().map(|problem| (problem.code, problem.message)).collect()
+}
+
+fn codes(text: &str) -> Vec<&'static str> {
+    wrong(text).into_iter().map(|(code, _)| code).collect()
+}
+
+#[test]
+fn every_listen_of_every_address_is_a_service_with_the_servers_of_its_family() {
+    let text = service(
+        "listen vip=\"v\" port=80; listen vip=\"v\" port=53 protocol=\"udp\"; listen vip=\"v\" port=81 protocol=\"sctp\" family=\"ipv6\"",
+        "forward \"dr\"; server \"web1\" \"web4\" \"web6\"",
+    );
+    let expected = [
+        "service tcp 10.0.0.100:80 → {flags:{},scheduler:wlc}",
+        "service tcp [2001:db8::100]:80 → {flags:{},scheduler:wlc}",
+        "service udp 10.0.0.100:53 → {flags:{},scheduler:wlc}",
+        "service udp [2001:db8::100]:53 → {flags:{},scheduler:wlc}",
+        "service sctp [2001:db8::100]:81 → {flags:{},scheduler:wlc}",
+        "server tcp 10.0.0.100:80 10.0.0.11:80 → {forward:dr,weight:1}",
+        "server tcp 10.0.0.100:80 10.0.0.14:80 → {forward:dr,weight:1}",
+        "server tcp [2001:db8::100]:80 [2001:db8::11]:80 → {forward:dr,weight:1}",
+        "server tcp [2001:db8::100]:80 [2001:db8::16]:80 → {forward:dr,weight:1}",
+        "server udp 10.0.0.100:53 10.0.0.11:53 → {forward:dr,weight:1}",
+        "server udp 10.0.0.100:53 10.0.0.14:53 → {forward:dr,weight:1}",
+        "server udp [2001:db8::100]:53 [2001:db8::11]:53 → {forward:dr,weight:1}",
+        "server udp [2001:db8::100]:53 [2001:db8::16]:53 → {forward:dr,weight:1}",
+        "server sctp [2001:db8::100]:81 [2001:db8::11]:81 → {forward:dr,weight:1}",
+        "server sctp [2001:db8::100]:81 [2001:db8::16]:81 → {forward:dr,weight:1}",
+    ];
+    // Both directors have the services; the holder alone has the address.
+    assert_eq!(on(&text, "lb1", &["service", "server"]), expected);
+    assert_eq!(on(&text, "lb2", &["service", "server"]), expected);
+    assert_eq!(on(&text, "web1", &["service", "server", "order", "module"]), [""; 0]);
+}
+
+#[test]
+fn a_director_that_does_not_carry_the_vip_has_nothing_of_the_service() {
+    let text = format!(
+        "vip \"one\" address=\"203.0.113.1\" directors=\"lb2\"\n{}",
+        service("listen vip=\"one\" port=80", "forward \"dr\"; server \"web4\"")
+    );
+    assert_eq!(on(&text, "lb1", &["service", "server", "module", "sysctl"]), [""; 0]);
+    assert_eq!(on(&text, "lb2", &["service"]).len(), 1);
+}
+
+/// The destinations of a service with one listen of the IPv4 VIP.
+fn destinations(listen: &str, rest: &str) -> Vec<String> {
+    on(&service(listen, rest), "lb1", &["server"])
+}
+
+#[test]
+fn a_port_is_the_servers_or_the_server_port_or_the_services_and_dr_and_tun_keep_it() {
+    let nat = "listen vip=\"v4\" port=80 server-port=8080";
+    let plain = "listen vip=\"v4\" port=80";
+    for (listen, rest, port) in [
+        (nat, "forward \"nat\"; server \"web4\"", 8080),
+        (nat, "forward \"nat\"; server \"web4\" port=81", 81),
+        (plain, "forward \"nat\"; server \"web4\"", 80),
+        (plain, "forward \"dr\"; server \"web4\"", 80),
+        (plain, "forward \"tun\"; server \"web4\"", 80),
+        // A server whose own method keeps the port.
+        (nat, "forward \"nat\"; server \"web4\" { forward \"dr\"; }", 80),
+    ] {
+        let found = destinations(listen, rest);
+        assert!(found.iter().all(|line| line.contains(&format!("10.0.0.14:{port} "))) && found.len() == 1, "{rest}: {found:?}");
+    }
+    let every = destinations("listen vip=\"v4\" port=0", "forward \"dr\"; persistence \"5m\"; server \"web4\"");
+    assert_eq!(every, ["server tcp 10.0.0.101:0 10.0.0.14:0 → {forward:dr,weight:1}"]);
+    let mark = |rest| destinations("listen fwmark=7 vip=\"v4\"", rest);
+    assert_eq!(mark("forward \"dr\"; server \"web4\""), ["server fwmark 7 ipv4 10.0.0.14:0 → {forward:dr,weight:1}"]);
+    assert_eq!(mark("forward \"nat\"; server \"web4\""), ["server fwmark 7 ipv4 10.0.0.14:0 → {forward:nat,weight:1}"]);
+    assert_eq!(mark("forward \"nat\"; server \"web4\" port=81"), ["server fwmark 7 ipv4 10.0.0.14:81 → {forward:nat,weight:1}"]);
+}
+
+#[test]
+fn a_host_is_reached_under_the_one_address_that_fits() {
+    let dr = |host: &str, server: &str| {
+        let listen = "listen vip=\"v4\" port=80";
+        format!("real-server \"w\" {{ {host}; }}\n{}", service(listen, &format!("forward \"dr\"; server {server}")))
+    };
+    let two = "interface \"a\" address=\"10.0.0.21/24\"; interface \"b\" address=\"172.16.0.21/24\"";
+    let near = "interface \"a\" { address \"10.0.0.21/24\" \"10.0.0.22/24\"; }";
+    let far = "interface \"a\" address=\"172.16.0.21/24\"";
+    let two_far = "interface \"a\" { address \"172.16.0.21/24\" \"172.16.0.22/24\"; }";
+    for (host, server, address) in [
+        (two, "\"w\"", "10.0.0.21"),                           // in the directors' subnet
+        (two, "\"w\" address=\"172.16.0.21\"", "172.16.0.21"), // said
+        (far, "\"w\"", "172.16.0.21"),                         // the only one
+        (near, "\"x\" host=\"w\" address=\"10.0.0.22\"", "10.0.0.22"),
+    ] {
+        let found = on(&dr(host, server), "lb1", &["server"]);
+        assert_eq!(found, [format!("server tcp 10.0.0.101:80 {address}:80 → {{forward:dr,weight:1}}")]);
+    }
+    for (host, one, two) in [(near, "10.0.0.21", "10.0.0.22"), (two_far, "172.16.0.21", "172.16.0.22")] {
+        let message = format!("`w` has 2 IPv4 addresses that service `s` could use: {one}, {two}");
+        assert_eq!(wrong(&dr(host, "\"w\"")), [("several-addresses", message)]);
+    }
+}
+
+#[test]
+fn tun_alone_takes_a_servers_other_family_where_it_has_none_of_the_vips() {
+    let rest = |method| format!("forward \"{method}\"; server \"web4\" \"web6\"");
+    assert_eq!(
+        destinations("listen vip=\"v4\" port=80", &rest("tun")),
+        [
+            "server tcp 10.0.0.101:80 10.0.0.14:80 → {forward:{tun:ipip},weight:1}",
+            "server tcp 10.0.0.101:80 [2001:db8::16]:80 → {forward:{tun:ipip},weight:1}",
+        ]
+    );
+    assert_eq!(destinations("listen vip=\"v4\" port=80", &rest("dr")).len(), 1);
+    assert_eq!(destinations("listen vip=\"v\" port=80", "forward \"tun\"; server \"web1\"").len(), 2);
+}
+
+#[test]
+fn a_service_without_a_server_of_a_family_that_it_listens_on_is_an_error() {
+    let text = service("listen vip=\"v\" port=80", "forward \"nat\"; return-path \"none\"; server \"web4\"");
+    assert_eq!(wrong(&text), [("no-server-for-family", "service `s` listens on IPv6 and has no IPv6 server".to_owned())]);
+    let text = text.replace("port=80", "port=80 family=\"ipv4\"");
+    assert_eq!(codes(&text), [""; 0]);
+}
+
+#[test]
+fn one_server_by_its_host_and_by_one_of_its_addresses_is_said_once_at_both_places() {
+    let text = format!(
+        "real-server \"w\" {{ interface \"a\" {{ address \"10.0.0.21/24\" \"172.16.0.21/24\"; }}; }}\n{}",
+        service("listen vip=\"v4\" port=80; listen vip=\"v4\" port=81", "forward \"dr\"; server \"w\"; server \"10.0.0.21\"")
+    );
+    let problems = problems(&topology(&format!("{HOSTS}{text}")));
+    let [problem] = problems.as_slice() else { panic!("{problems:#?}") };
+    assert_eq!((problem.code, problem.labels.len()), ("server-twice", 2));
+    assert_eq!(problem.message, "the servers `w` and `10.0.0.21` of the service `s` are one");
+}
+
+#[test]
+fn a_server_has_its_weight_and_thresholds_and_a_quiesced_host_weighs_nothing() {
+    let listen = "listen vip=\"v4\" port=80";
+    assert_eq!(
+        destinations(listen, "forward \"dr\"; server \"web4\" weight=2147483647 max-connections=2147483647 min-connections=7"),
+        ["server tcp 10.0.0.101:80 10.0.0.14:80 → {forward:dr,max_connections:2147483647,min_connections:7,weight:2147483647}"]
+    );
+    let quiesced = format!(
+        "real-server \"q\" quiesce=#true {{ interface \"a\" address=\"10.0.0.31/24\"; }}\n{}",
+        service(listen, "forward \"dr\"; server \"q\" weight=9; server \"web4\" weight=0; server \"10.0.0.32\"")
+    );
+    assert_eq!(
+        on(&quiesced, "lb1", &["server"]),
+        [
+            "server tcp 10.0.0.101:80 10.0.0.14:80 → {forward:dr,weight:0}",
+            "server tcp 10.0.0.101:80 10.0.0.31:80 → {forward:dr,weight:0}",
+            "server tcp 10.0.0.101:80 10.0.0.32:80 → {forward:dr,weight:1}",
+        ]
+    );
+}
+
+#[test]
+fn options_of_schedulers_persistence_and_one_packet_are_the_kernels_flags() {
+    let udp = "listen vip=\"v\" port=53 protocol=\"udp\"";
+    for (listen, rest, ipv4, ipv6) in [
+        (udp, "", "{flags:{},scheduler:wlc}", "{flags:{},scheduler:wlc}"),
+        (udp, "scheduler \"mh\" port=#true", "{flags:{sched2:true},scheduler:mh}", "{flags:{sched2:true},scheduler:mh}"),
+        (udp, "scheduler \"sh\" fallback=#true", "{flags:{sched1:true},scheduler:sh}", "{flags:{sched1:true},scheduler:sh}"),
+        (
+            udp,
+            "persistence \"5m\"",
+            "{flags:{},persistence:{clients:{ipv4:255.255.255.255},timeout:300},scheduler:wlc}",
+            "{flags:{},persistence:{clients:{ipv6:128},timeout:300},scheduler:wlc}",
+        ),
+        (
+            udp,
+            "persistence \"1h\" client-prefix=24 client-prefix6=64 engine=\"sip\"",
+            "{engine:sip,flags:{},persistence:{clients:{ipv4:255.255.255.0},timeout:3600},scheduler:wlc}",
+            "{engine:sip,flags:{},persistence:{clients:{ipv6:64},timeout:3600},scheduler:wlc}",
+        ),
+        (
+            "listen vip=\"v\" port=53 protocol=\"udp\" one-packet=#true",
+            "",
+            "{flags:{one_packet:true},scheduler:wlc}",
+            "{flags:{one_packet:true},scheduler:wlc}",
+        ),
+    ] {
+        let rest = format!("forward \"dr\"; server \"web1\"; {rest}");
+        let expected = [format!("service udp 10.0.0.100:53 → {ipv4}"), format!("service udp [2001:db8::100]:53 → {ipv6}")];
+        assert_eq!(on(&service(listen, &rest), "lb1", &["service"]), expected);
+    }
+}
+
+#[test]
+fn order_is_part_of_a_service_whose_scheduler_hashes_and_is_by_address_and_port() {
+    let with = |scheduler: &str| {
+        let rest =
+            format!("forward \"dr\"; scheduler \"{scheduler}\"; server \"10.0.0.21\"; server \"web4\"; server \"10.0.0.9\"");
+        on(&service("listen vip=\"v4\" port=80", &rest), "lb1", &["order"])
+    };
+    for scheduler in ["sh", "dh", "mh"] {
+        assert_eq!(with(scheduler), ["order tcp 10.0.0.101:80 → {servers:[10.0.0.9:80,10.0.0.14:80,10.0.0.21:80]}"]);
+    }
+    for scheduler in ["rr", "wlc", "twos"] {
+        assert_eq!(with(scheduler), [""; 0]);
+    }
+}
+
+#[test]
+fn a_mark_is_a_service_of_each_family_of_its_vips() {
+    let keys = |listen: &str| {
+        let found = on(&service(listen, "forward \"dr\"; server \"web1\""), "lb1", &["service"]);
+        found.into_iter().map(|line| line.split(" → ").next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(keys("listen fwmark=7 vip=\"v\""), ["service fwmark 7 ipv4", "service fwmark 7 ipv6"]);
+    assert_eq!(keys("listen fwmark=7 vip=\"v\" family=\"ipv6\""), ["service fwmark 7 ipv6"]);
+    assert_eq!(
+        keys("listen fwmark=4294967295 { match vip=\"v4\" port=80; match vip=\"r\"; }"),
+        ["service fwmark 4294967295 ipv4"]
+    );
+}
+
+#[test]
+fn a_vip_is_on_the_interface_whose_subnet_holds_it_and_on_its_holder_alone() {
+    let kinds = ["vip", "link"];
+    let placed = |vip: &str, host: &str| {
+        let hosts = HOSTS.split("vip \"v\"").next().unwrap_or_default();
+        lines(&format!("{hosts}vip \"x\" {{ {vip}; }}\n"), host, &kinds)
+    };
+    let ipv6 = "vip 2001:db8::100 eth0 → {deprecated:true,nodad:true}";
+    for (vip, lb1, lb2) in [
+        ("address \"10.0.0.100\" \"2001:db8::100\"; holder \"lb1\"", vec!["vip 10.0.0.100 eth0 → {}", ipv6], vec![]),
+        ("address \"10.0.0.100\" \"2001:db8::100\"; directors \"lb2\"", vec![], vec!["vip 10.0.0.100 eth0 → {}", ipv6]),
+        ("address \"192.0.2.100\"; holder \"lb1\"", vec!["vip 192.0.2.100 eth1 → {}"], vec![]),
+        ("address \"10.0.0.100\"; holder \"lb1\"; interface \"eth1\"", vec!["vip 10.0.0.100 eth1 → {}"], vec![]),
+        ("address \"10.0.0.100\"; interface \"lo\"", vec!["vip 10.0.0.100 lo → {}"], vec!["vip 10.0.0.100 lo → {}"]),
+        ("address \"10.0.0.100\"; managed #false", vec![], vec![]),
+        // The holder has it by itself.
+        ("address \"10.0.0.2\"; holder \"lb1\"", vec![], vec![]),
+    ] {
+        assert_eq!(placed(vip, "lb1"), lb1, "{vip}");
+        assert_eq!(placed(vip, "lb2"), lb2, "{vip}");
+    }
+}
+
+#[test]
+fn a_routed_vip_is_on_the_dummy_device_of_every_director() {
+    let device = "link lvs-0c3d52 → {alias:lvsform:t,device:dummy,up:true}";
+    let expected = [device, "vip 203.0.113.80 lvs-0c3d52 → {}", "vip 203.0.113.81 lvs-0c3d52 → {}"];
+    for host in ["lb1", "lb2"] {
+        let found = on("", host, &["vip", "link"]);
+        assert_eq!(found.into_iter().filter(|line| !line.contains("eth0")).collect::<Vec<_>>(), expected);
+    }
+    let held = HOSTS.replace("203.0.113.[80-81]\"", "203.0.113.80\" holder=\"lb1\"");
+    assert!(!lines(&held, "lb2", &["vip", "link"]).iter().any(|line| line.contains("lvs-")));
+}
+
+#[test]
+fn the_dummy_device_is_called_by_the_topologys_name_alone() {
+    assert_eq!(super::dummy_name(&topology(HOSTS)), "lvs-0c3d52");
+    let other = super::dummy_name(&topology(&HOSTS.replace("\"t\"", "\"u\"")));
+    assert!(other.len() == 10 && other.starts_with("lvs-") && other != "lvs-0c3d52", "{other}");
+}
+
+#[test]
+fn timeouts_are_those_that_are_given() {
+    assert_eq!(on("timeouts tcp=\"15m\" udp=\"5m\"\n", "lb2", &["timeouts"]), ["timeouts → {tcp:900,udp:300}"]);
+    assert_eq!(on("timeouts tcp=\"15m\"\n", "web1", &["timeouts"]), [""; 0]);
+    assert_eq!(on("", "lb1", &["timeouts"]), [""; 0]);
+}
+
+#[test]
+fn without_master_and_backup_every_director_is_both_and_otherwise_what_is_written() {
+    let daemon = "{group:224.0.0.81,id:51,interface:eth0,port:8848,ttl:1}";
+    let (master, backup) = (format!("sync master → {daemon}"), format!("sync backup → {daemon}"));
+    let sync = |rest: &str, host: &str| on(&format!("sync id=51 interface=\"eth0\" {rest}\n"), host, &["sync"]);
+    for host in ["lb1", "lb2"] {
+        assert_eq!(sync("", host), [master.clone(), backup.clone()]);
+    }
+    assert_eq!(sync("master=\"lb1\"", "lb1"), [master.as_str()]);
+    assert_eq!(sync("master=\"lb1\"", "lb2"), [""; 0]);
+    assert_eq!(sync("master=\"lb1\" backup=\"lb2\"", "lb2"), [backup]);
+    assert_eq!(sync("", "web1"), [""; 0]);
+    let all = sync("group=\"ff02::81\" port=9000 ttl=3 max-length=1400 master=\"lb1\"", "lb1");
+    assert_eq!(all, ["sync master → {group:ff02::81,id:51,interface:eth0,max_length:1400,port:9000,ttl:3}"]);
+}
+
+#[test]
+fn nat_makes_the_director_a_router_of_the_families_that_it_forwards() {
+    let nat = |vip: &str, server: &str| {
+        let rest = format!("forward \"nat\"; return-path \"none\"; server {server}");
+        on(&service(&format!("listen vip=\"{vip}\" port=80"), &rest), "lb1", &["sysctl"])
+    };
+    let forward = "sysctl net.ipv4.ip_forward → {value:1}";
+    assert_eq!(nat("v4", "\"172.16.0.9\""), [forward]);
+    // Clients and servers on one interface.
+    let redirects =
+        ["sysctl net.ipv4.conf.all.send_redirects → {value:0}", "sysctl net.ipv4.conf.eth0.send_redirects → {value:0}"];
+    assert_eq!(nat("v4", "\"web4\""), [redirects[0], redirects[1], forward]);
+    let mark = service("listen fwmark=7 vip=\"v4\"", "forward \"nat\"; return-path \"none\"; server \"web4\"");
+    assert_eq!(on(&mark, "lb1", &["sysctl"]), [redirects[0], redirects[1], forward]);
+    assert_eq!(
+        nat("v", "\"2001:db8::99\" \"172.16.0.9\""),
+        [
+            forward,
+            "sysctl net.ipv6.conf.all.forwarding → {value:1}",
+            "sysctl net.ipv6.conf.eth0.accept_ra → {unless:0,value:2}",
+            "sysctl net.ipv6.conf.eth1.accept_ra → {unless:0,value:2}",
+        ]
+    );
+    let dr = service("listen vip=\"v\" port=80", "forward \"dr\"; server \"web1\"");
+    assert_eq!(on(&dr, "lb1", &["sysctl"]), [""; 0]);
+    assert_eq!(on(&service("listen vip=\"v4\" port=80", "forward \"nat\"; server \"web4\""), "web4", &["sysctl"]), [""; 0]);
+}
+
+#[test]
+fn snat_implies_connection_tracking_on_the_directors_that_carry_the_service() {
+    let text = service("listen vip=\"r\" port=80", "forward \"nat\"; return-path \"snat\"; server \"172.16.0.9\"");
+    let expected = ["sysctl net.ipv4.ip_forward → {value:1}", "sysctl net.ipv4.vs.conntrack → {value:1}"];
+    assert_eq!(on(&text, "lb1", &["sysctl"]), expected);
+    assert_eq!(on(&text, "lb2", &["sysctl"]), expected);
+}
+
+#[test]
+fn a_host_is_stronger_than_its_roles_tuning() {
+    let text = "tuning \"director\" { sysctl \"net.core.somaxconn\" 1; sysctl \"net.ipv4.tcp_rmem\" \"1  2\t3\"; }\n\
+                tuning \"real-server\" { sysctl \"net/core/somaxconn\" 2; }\n\
+                director \"lb3\" { sysctl \"net.core.somaxconn\" 3; }\n";
+    let rmem = "sysctl net.ipv4.tcp_rmem → {value:1 2 3}";
+    assert_eq!(on(text, "lb1", &["sysctl"]), ["sysctl net.core.somaxconn → {value:1}", rmem]);
+    assert_eq!(on(text, "lb3", &["sysctl"]), ["sysctl net.core.somaxconn → {value:3}", rmem]);
+    assert_eq!(on(text, "web1", &["sysctl"]), ["sysctl net.core.somaxconn → {value:2}"]);
+}
+
+#[test]
+fn a_director_that_is_also_a_server_has_both_tunings() {
+    let serve = service("listen vip=\"v4\" port=80", "forward \"nat\"; return-path \"none\"; server \"lb2\"");
+    let text = format!(
+        "{serve}tuning \"director\" {{ sysctl \"net.core.somaxconn\" 1; }}\ntuning \"real-server\" {{ sysctl \"net.core.rmem_max\" 2; }}\n"
+    );
+    let tuned = |host| on(&text, host, &["sysctl"]).into_iter().filter(|line| line.contains(".core.")).collect::<Vec<_>>();
+    assert_eq!(tuned("lb2"), ["sysctl net.core.rmem_max → {value:2}", "sysctl net.core.somaxconn → {value:1}"]);
+    assert_eq!(tuned("lb1"), ["sysctl net.core.somaxconn → {value:1}"]);
+}
+
+#[test]
+fn nothing_stands_against_what_a_method_needs_unless_it_is_forced() {
+    let nat = service("listen vip=\"v\" port=80", "forward \"nat\"; return-path \"none\"; server \"web1\"");
+    let with = |sysctl: &str| format!("{nat}tuning \"director\" {{ sysctl {sysctl}; }}\n");
+    for against in [
+        "\"net.ipv4.ip_forward\" 0",
+        "\"net.ipv4.conf.all.send_redirects\" 1",
+        "\"net.ipv4.conf.eth0.send_redirects\" 1",
+        "\"net.ipv6.conf.all.forwarding\" 0",
+        "\"net.ipv6.conf.eth0.accept_ra\" 1",
+        // Other names of the same switch, and the switch of one device.
+        "\"net.ipv4.conf.all.forwarding\" 0",
+        "\"net.ipv4.conf.eth0.forwarding\" 0",
+        "\"net.ipv6.conf.eth0.forwarding\" 0",
+    ] {
+        let codes = codes(&with(against));
+        assert!(!codes.is_empty() && codes.iter().all(|code| *code == "sysctl-against-method"), "{against}: {codes:?}");
+        assert_eq!(self::codes(&with(&format!("{against} force=#true"))), [""; 0], "{against}");
+    }
+    // What agrees, and what needs nothing: a device that takes no router advertisements loses no route by them.
+    for agrees in ["\"net.ipv4.ip_forward\" 1", "\"net.ipv6.conf.eth0.accept_ra\" 0", "\"net.ipv4.conf.eth0.forwarding\" 1"] {
+        assert_eq!(codes(&with(agrees)), [""; 0], "{agrees}");
+    }
+    assert!(
+        on(&with("\"net.ipv4.ip_forward\" 0 force=#true"), "lb1", &["sysctl"])
+            .contains(&"sysctl net.ipv4.ip_forward → {value:0}".to_owned())
+    );
+}
+
+#[test]
+fn every_kind_of_tunnel_is_a_device_of_ours_with_its_addresses() {
+    for (fields, expected) in [
+        ("kind=\"ipip\" local=\"192.0.2.1\"", "{tunnel:{kind:ipip,local:192.0.2.1,ttl:0}}"),
+        ("kind=\"sit\" remote=\"192.0.2.9\" ttl=64", "{tunnel:{kind:sit,remote:192.0.2.9,ttl:64}}"),
+        (
+            "kind=\"gre\" local=\"192.0.2.1\" key=7 checksum=#true device=\"eth0\"",
+            "{tunnel:{checksum:true,device:eth0,key:7,kind:gre,local:192.0.2.1,ttl:0}}",
+        ),
+        ("kind=\"ip6gre\" local=\"2001:db8::1\"", "{tunnel:{kind:ip6gre,local:2001:db8::1,ttl:0}}"),
+        ("kind=\"ip6tnl\" local=\"2001:db8::1\"", "{tunnel:{inner:any,kind:ip6tnl,local:2001:db8::1,ttl:0}}"),
+        ("kind=\"ip6tnl\" mode=\"ipip6\" local=\"2001:db8::1\"", "{tunnel:{inner:ipip6,kind:ip6tnl,local:2001:db8::1,ttl:0}}"),
+    ] {
+        let text = format!(
+            "real-server \"e\" {{ tunnel \"dc2\" {fields} mtu=1400 {{ address \"172.16.0.2/30\" \"fd00::2/64\"; }}; }}\n"
+        );
+        let link = format!("link dc2 → {{alias:lvsform:t,device:{expected},mtu:1400,up:true}}");
+        let found = on(&text, "e", &["link", "address", "fou", "module"]);
+        assert_eq!(found, [link.as_str(), "address 172.16.0.2/30 dc2 → {}", "address fd00::2/64 dc2 → {}"]);
+    }
+}
+
+#[test]
+fn gue_opens_its_port_once_and_loads_the_module_of_its_family() {
+    let gue = "{ encap \"gue\" port=6080 checksum=\"csum\"; }";
+    let text = format!(
+        "real-server \"e\" {{ tunnel \"a\" kind=\"ipip\" remote=\"192.0.2.1\" {gue}; tunnel \"b\" kind=\"ipip\" remote=\"192.0.2.2\" {gue}; tunnel \"c\" kind=\"ip6gre\" remote=\"2001:db8::1\" {gue}; }}\n"
+    );
+    assert_eq!(
+        on(&text, "e", &["fou", "module"]),
+        ["module fou → {}", "module fou6 → {}", "fou 6080 ipv4 → {gue:true}", "fou 6080 ipv6 → {gue:true}"]
+    );
+    let links = on(&text, "e", &["link"]);
+    assert!(links.len() == 3 && links.iter().all(|line| line.contains("gue:{checksum:csum,port:6080}")), "{links:?}");
+}
+
+#[test]
+fn ip_vs_is_loaded_where_something_of_it_is_asked_for() {
+    for (text, loaded) in [
+        (service("listen vip=\"v4\" port=80", "forward \"dr\"; server \"web4\""), true),
+        ("timeouts udp=\"5m\"\n".to_owned(), true),
+        ("sync id=1 interface=\"eth0\"\n".to_owned(), true),
+        ("tuning \"director\" { sysctl \"net.ipv4.vs.expire_nodest_conn\" 1; }\n".to_owned(), true),
+        ("tuning \"director\" { sysctl \"net.core.somaxconn\" 1; }\n".to_owned(), false),
+    ] {
+        assert_eq!(on(&text, "lb1", &["module"]) == ["module ip_vs → {}"], loaded, "{text}");
+    }
+}
+
+#[test]
+fn everything_has_the_users_words_and_a_place() {
+    let text = format!(
+        "{HOSTS}{}timeouts tcp=\"1h\"\nsync id=9 interface=\"eth0\"\ntuning \"director\" {{ sysctl \"net.core.somaxconn\" 1; }}\n",
+        service("listen vip=\"v\" port=80", "forward \"nat\"; scheduler \"mh\"; server \"a\" host=\"web1\"")
+    );
+    let compiled = compiled(&topology(&text), "lb1");
+    assert_eq!(compiled.names.keys().collect::<Vec<_>>(), compiled.state.objects.keys().collect::<Vec<_>>());
+    for (key, name, word, implied) in [
+        ("service tcp 10.0.0.100:80", "s", "listen", None),
+        ("server tcp 10.0.0.100:80 10.0.0.11:80", "s a", "\"a\"", None),
+        ("vip 10.0.0.100 eth0", "v", "\"10.0.0.100\"", None),
+        ("link lvs-0c3d52", "r", "\"203.0.113.[80-81]\"", None),
+        ("timeouts", "", "timeouts", None),
+        ("sync master", "id 9", "sync", None),
+        ("sysctl net.core.somaxconn", "lb1", "\"net.core.somaxconn\"", None),
+        ("sysctl net.ipv4.ip_forward", "s a", "\"a\"", Some("forward \"nat\" needs it")),
+        ("module ip_vs", "", "timeouts", Some("needs it")),
+    ] {
+        let key: Key = key.parse().expect("a key");
+        let provenance = compiled.names.get(&key).unwrap_or_else(|| panic!("{key}"));
+        let span = provenance.origin.span().unwrap_or_else(|| panic!("{key} has no place"));
+        let token = text.get(span.start as usize..span.end as usize).unwrap_or_default();
+        assert_eq!((&*provenance.name, token, provenance.implied), (name, word, implied), "{key}");
+    }
+}
+
+#[test]
+fn renaming_changes_nothing_in_the_kernel() {
+    let text = service("listen vip=\"v\" port=80", "forward \"dr\"; server \"web1\"");
+    let renamed = format!("{HOSTS}{text}").replace("\"web1\"", "\"x1\"").replace("\"v\"", "\"x\"").replace("\"s\"", "\"y\"");
+    let state = |text: &str| compiled(&topology(text), "lb1").state;
+    assert_eq!(state(&renamed), state(&format!("{HOSTS}{text}")));
+}
+
+#[test]
+fn what_is_not_carried_out_is_named() {
+    let left_out = |text: &str, host: &str| {
+        let compiled = compiled(&topology(&format!("{HOSTS}{text}")), host);
+        assert!(compiled.left_out.iter().all(|one| one.span.is_some()));
+        compiled.left_out.into_iter().map(|one| one.text).collect::<Vec<_>>()
+    };
+    let nat = |rest: &str| service("listen vip=\"v4\" port=80", &format!("forward \"nat\"; server \"10.0.0.9\"; {rest}"));
+    let mark = |listen: &str| service(listen, "forward \"dr\"; server \"10.0.0.9\"");
+    let marks = "the nftables rules that put mark 7 on the packets of service `s`";
+    let rule = "the routing rule that delivers packets of mark 7 locally: `lb2` does not hold their VIP";
+    let policy = "policy: its limits are checked for sense, not enforced";
+    for (text, host, expected) in [
+        (nat(""), "lb1", vec![]),
+        (nat("drain \"2m\""), "lb1", vec!["drain of service `s`: a server that goes is deleted at once"]),
+        (nat("return-path \"snat\""), "lb1", vec!["the nftables rules that masquerade service `s` towards its servers"]),
+        (mark("listen fwmark=7 { match vip=\"v4\" port=80; }"), "lb1", vec![marks]),
+        (mark("listen fwmark=7 { match vip=\"v4\" port=80; }"), "lb2", vec![marks, rule]),
+        (mark("listen fwmark=7 vip=\"v4\""), "lb2", vec![rule]),
+        (mark("listen fwmark=7 vip=\"r\""), "lb2", vec![]),
+        ("policy max-deletes=1\n".to_owned(), "lb1", vec![policy]),
+        (
+            "director \"lb3\" { tunnel \"a\" kind=\"gre\" remote=\"192.0.2.9\"; route \"10.2.0.0/16\" tunnel=\"a\"; masquerade interface=\"eth1\" source=\"10.0.0.0/24\"; }\n".to_owned(),
+            "lb3",
+            vec!["route 10.2.0.0/16 through tunnel `a`", "masquerade on eth1"],
+        ),
+        (nat(""), "web4", vec!["the real-server side of `web4`: VIPs, ARP, decapsulation, return path"]),
+    ] {
+        assert_eq!(left_out(&text, host), expected, "{text}");
+    }
+    let was = HOSTS.replace("topology \"t\"", "topology \"t\" was=\"old\"");
+    let compiled = compiled(&topology(&was), "lb1");
+    assert_eq!(compiled.left_out.first().map(|one| one.text.as_str()), Some("taking over what was owned as `old`"));
+}
+
+#[test]
+fn a_real_server_has_its_tuning_and_tunnels_and_what_it_lacks_is_said() {
+    let text = "tuning \"real-server\" { sysctl \"net.core.somaxconn\" 65535; }\nreal-server \"e\" { interface \"eth0\" address=\"10.0.0.41/24\"; tunnel \"a\" kind=\"gre\" remote=\"192.0.2.9\"; }\n";
+    let text = format!("{text}{}", service("listen vip=\"v4\" port=80", "forward \"tun\"; server \"e\""));
+    assert_eq!(
+        on(&text, "e", &["module", "sysctl", "link", "vip", "address", "service", "server", "fou", "timeouts"]),
+        [
+            "sysctl net.core.somaxconn → {value:65535}",
+            "link a → {alias:lvsform:t,device:{tunnel:{kind:gre,remote:192.0.2.9,ttl:0}},up:true}",
+        ]
+    );
+}
+
+#[test]
+fn every_director_knows_who_is_to_have_each_managed_vip() {
+    let serving = service("listen vip=\"own\" port=80", "forward \"dr\"; server \"lb1\"");
+    let text = format!(
+        "{HOSTS}vip \"own\" address=\"10.0.0.102\" directors=\"lb2\"\nvip \"else\" address=\"10.0.0.103\" managed=#false\n{serving}"
+    );
+    let holders = |host: &str| {
+        let compiled = compiled(&topology(&text), host);
+        assert_eq!(compiled.elsewhere.mark, "lvsform:t");
+        let of = |(address, names): (&std::net::IpAddr, &Vec<std::sync::Arc<str>>)| format!("{address} {}", names.join(" "));
+        compiled.elsewhere.holders.iter().map(of).collect::<Vec<_>>()
+    };
+    let shared = [
+        "10.0.0.100 lb1",
+        "10.0.0.101 lb1",
+        "10.0.0.102 lb2",
+        "203.0.113.80 lb1 lb2",
+        "203.0.113.81 lb1 lb2",
+        "2001:db8::100 lb1",
+    ];
+    assert_eq!(holders("lb2"), shared);
+    // As a server lb1 answers for this one itself, and a real server for all of its services'.
+    assert_eq!(holders("lb1"), shared.into_iter().filter(|line| !line.contains(".102 ")).collect::<Vec<_>>());
+    assert_eq!(holders("web1"), [""; 0]);
+}
