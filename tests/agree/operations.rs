@@ -121,8 +121,8 @@ fn service(chance: &mut Chance) -> Change {
         sched2: chance.one_in(3),
         sched3: chance.one_in(9),
     };
-    // The kernel runs a program for each name that it does not know.
-    let schedulers = ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "twos", "sh", "mh"];
+    // Not twos, which User-Mode Linux lacks. The kernel runs a program for each name that it does not know.
+    let schedulers = ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "sh", "mh"];
     let odd = ["none", "none", "none", "none", "a-name-of-16-bytes", "nonsense"];
     let scheduler = chance.mostly(20, &schedulers, &odd).to_owned();
     let engine = match chance.below(400) {
