@@ -40,6 +40,8 @@ pub enum Why {
 /// One object that the run touched: what it was, and every value on its way.
 struct Touched<'a> {
     before: Option<&'a Resource>,
+    /// It came with something that this run made, a device or a module, and may go with it again.
+    came_along: bool,
     values: Vec<Option<&'a Resource>>,
 }
 
@@ -88,14 +90,18 @@ fn touched<'a>(observed: &'a Observed, begun: &'a [Phase]) -> BTreeMap<Key, Touc
         if matches!(step.key, Key::Module(_)) {
             continue;
         }
-        let entry =
-            touched.entry(step.key.clone()).or_insert_with(|| Touched { before: step.before.as_ref(), values: Vec::new() });
+        let entry = touched.entry(step.key.clone()).or_insert_with(|| Touched {
+            before: step.before.as_ref(),
+            came_along: matches!(step.key, Key::Sysctl(_)) && !observed.state.objects.contains_key(&step.key),
+            values: Vec::new(),
+        });
         entry.values.push(step.after.as_ref());
         // Whoever touches a server of a hash scheduler may have moved its seat.
         if let Key::Destination(key) = &step.key
             && let Some(order) = observed.state.objects.get(&Key::Order(key.service))
         {
-            touched.entry(Key::Order(key.service)).or_insert(Touched { before: Some(order), values: Vec::new() });
+            let order = Touched { before: Some(order), came_along: false, values: Vec::new() };
+            touched.entry(Key::Order(key.service)).or_insert(order);
         }
     }
     touched
@@ -105,9 +111,9 @@ fn touched<'a>(observed: &'a Observed, begun: &'a [Phase]) -> BTreeMap<Key, Touc
 fn towards_before(touched: &BTreeMap<Key, Touched<'_>>, not_ours: &BTreeSet<Key>, live: &State) -> (Vec<Change>, Vec<Left>) {
     let mut changes = Vec::new();
     let mut left = Vec::new();
-    for (key, Touched { before, values }) in touched {
+    for (key, Touched { before, came_along, values }) in touched {
         let now = live.objects.get(key);
-        if same(*before, now) {
+        if same(*before, now) || (*came_along && now.is_none()) {
             continue;
         }
         let mut leave = |why| left.push(Left { key: key.clone(), before: before.cloned(), now: now.cloned(), why });

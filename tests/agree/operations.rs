@@ -5,6 +5,8 @@
 //! - Persistence and timeouts between what a kernel of 1,000 ticks a second can hold and what one of 100 can.
 //! - A step that edits what can only be replaced, but for IPVS: a phase holds it as a delete and an add.
 //! - A tunnel's settings that its kind does not have: the kernel ignores them, and no rule lets them pass.
+//! - Another MTU of the devices that are always there, or their going down: tunnels, sync daemons and destinations take from
+//!   the routes through them what they are like, and the model knows no routes.
 //! - A write to `net.ipv4.conf.default`: the kernel hands it on to devices that nobody has touched, which cannot be seen.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -308,7 +310,7 @@ fn link(chance: &mut Chance, fake: &Fake) -> Change {
             let before = live.map_or_else(|| Link { up: !link.up, ..link.clone() }, |live| *live);
             link.device = before.device.clone();
             if name == "lo" || name == INTERFACE {
-                link.up = before.up; // sync daemons and destinations need them
+                (link.up, link.mtu) = (before.up, before.mtu);
             }
             Change { key, before: resource(before), after: resource(link) }
         }

@@ -55,15 +55,23 @@ fn sequence(seed: u64, scope: &Scope, steps: &mut Vec<Change>) -> Result<(), Dis
     Ok(())
 }
 
-/// Leaves out what the disagreement does not need: first half of the steps, then a quarter, then one by one.
+/// So often is a shorter sequence tried.
+const TRIES: usize = 250;
+
+/// Leaves out what the disagreement does not need: first half of the steps, then a quarter, then one by one. One that does
+/// not come back when the steps are sent one by one is left as it is.
 fn shortest(scope: &Scope, mut steps: Vec<Change>, mut why: Disagreement) -> (Vec<Change>, Disagreement) {
-    let mut piece = steps.len();
+    let Err(again) = replay(scope, &steps) else { return (steps, why) };
+    why = again;
+    let mut piece = steps.len() / 2;
+    let mut tries = 0;
     while piece > 0 {
         let mut end = steps.len();
-        while end > 0 {
+        while end > 0 && tries < TRIES {
             let start = end.saturating_sub(piece);
             let mut fewer = steps.clone();
             fewer.drain(start..end);
+            tries += 1;
             if let Err(still) = replay(scope, &fewer) {
                 (steps, why) = (fewer, still);
             }

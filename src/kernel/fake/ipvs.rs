@@ -163,6 +163,11 @@ impl Fake {
         if self.holds(&Key::Sync(role)) {
             return Err(no(Errno::EEXIST));
         }
+        // A master over IPv6 finds no source address; over IPv4 it takes another device's, or none.
+        let sends_ipv6 = role == SyncRole::Master && daemon.group.is_ipv6();
+        if sends_ipv6 && !self.addresses.iter().any(|key| key.address.is_ipv6() && key.interface == daemon.interface) {
+            return Err(no(Errno::EADDRNOTAVAIL));
+        }
         let headers = if daemon.group.is_ipv4() { 28 } else { 48 };
         let longest = u32::from(u16::MAX);
         let (least, mtu) = match role {

@@ -53,12 +53,7 @@ impl Fake {
                 if self.tunnels().any(|live| same_tunnel(live, tunnel)) {
                     return Err(no(Errno::EEXIST));
                 }
-                match tunnel.kind {
-                    TunnelKind::Ipip | TunnelKind::Sit => 1480,
-                    TunnelKind::Gre => 1476,
-                    TunnelKind::Ip6gre => 1448,
-                    TunnelKind::Ip6tnl => 1452,
-                }
+                default_mtu(tunnel)
             }
         };
         let link = Link { mtu: link.mtu.or(Some(mtu)), ..link.clone() };
@@ -169,6 +164,18 @@ impl Fake {
                 Ok(())
             }
         }
+    }
+}
+
+/// What is left of 1500 bytes behind the outer headers.
+fn default_mtu(tunnel: &Tunnel) -> u32 {
+    // A gre header is 4 bytes, and 4 more for each of its options.
+    let gre = 4 + if tunnel.key.is_some() { 4 } else { 0 } + if tunnel.checksum { 4 } else { 0 };
+    1500 - match tunnel.kind {
+        TunnelKind::Ipip | TunnelKind::Sit => 20,
+        TunnelKind::Gre => 20 + gre,
+        TunnelKind::Ip6gre => 48 + gre,
+        TunnelKind::Ip6tnl => 48,
     }
 }
 
