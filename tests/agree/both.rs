@@ -45,6 +45,11 @@ impl Both {
         Ok(())
     }
 
+    /// What the real kernel holds.
+    pub fn read_real(&mut self) -> Observed {
+        self.real.read(&self.scope).expect("a reading")
+    }
+
     /// Compares what both hold.
     pub fn compare(&mut self) -> Result<(), Disagreement> {
         let real = self.real.read(&self.scope).map_err(|error| Disagreement(error.to_string()))?;
