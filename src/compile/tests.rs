@@ -3,7 +3,7 @@
 use crate::compile::{Allocation, Compiled, compile, problems};
 use crate::rules::examine;
 use crate::source::memory::load_text;
-use crate::source::{Origin, Problem, Severity};
+use crate::source::{Problem, Severity};
 use crate::state::{Key, Resource};
 use crate::topology::Topology;
 

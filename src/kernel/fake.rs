@@ -15,7 +15,8 @@ use nix::errno::Errno;
 use super::{Kernel, Outcome, ReadError, Refusal};
 use crate::plan::Phase;
 use crate::state::{
-    Absence, Change, Connections, DestinationId, Key, Observed, Order, Resource, Scope, ServiceKey, State, order_matters,
+    Absence, AddressKey, Change, Connections, DestinationId, Key, Observed, Order, Resource, Scope, ServiceKey, State,
+    order_matters,
 };
 
 /// A kernel in memory.
@@ -25,6 +26,8 @@ pub struct Fake {
     observed: Observed,
     /// The destinations of every service, first added first.
     seats: BTreeMap<ServiceKey, Vec<DestinationId>>,
+    /// The addresses in the order in which they came: of several in one subnet the first is the primary one.
+    addresses: Vec<AddressKey>,
     /// Connections of destinations that were taken away: they are back with their destination.
     trash: BTreeMap<Key, Connections>,
     /// Schedulers that are built in or can be loaded.
@@ -51,12 +54,15 @@ pub enum Fault {
 const SCHEDULERS: [&str; 14] = ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "twos"];
 
 impl From<Observed> for Fake {
-    /// A kernel that holds what was observed. Destinations of which no order was seen sit in the order of their keys.
+    /// A kernel that holds what was observed. Destinations of which no order was seen sit in the order of their keys,
+    /// and so do addresses.
     fn from(mut observed: Observed) -> Fake {
         let mut seats: BTreeMap<ServiceKey, Vec<DestinationId>> = BTreeMap::new();
+        let mut addresses = Vec::new();
         for key in observed.state.objects.keys() {
             match key {
                 Key::Service(key) => _ = seats.entry(*key).or_default(),
+                Key::Address(key) => addresses.push(key.clone()),
                 Key::Destination(key) => seats.entry(key.service).or_default().push(key.id()),
                 _ => {}
             }
@@ -73,6 +79,7 @@ impl From<Observed> for Fake {
         let mut fake = Fake {
             observed,
             seats,
+            addresses,
             trash: BTreeMap::new(),
             schedulers: SCHEDULERS.iter().map(|&name| name.to_owned()).collect(),
             missing_modules: BTreeSet::new(),
@@ -161,6 +168,10 @@ impl Fake {
 
     fn carry_out(&mut self, step: &Change) -> Answer {
         match (&step.key, &step.after) {
+            // A module stays, and so does a value that nobody wants any more.
+            (Key::Module(_) | Key::Sysctl(_) | Key::Timeouts, None) => Ok(()),
+            // Only a delete and an add change these.
+            (Key::Sync(_) | Key::Fou(_), Some(_)) if step.before.is_some() => Err(no(Errno::EINVAL)),
             (Key::Module(name), Some(_)) => self.load(name),
             (Key::Sysctl(key), Some(Resource::Sysctl(value))) => self.write(key, value),
             (Key::Link(name), Some(Resource::Link(link))) => self.put_link(name, link, step.before.is_none()),
@@ -178,7 +189,7 @@ impl Fake {
             (Key::Sync(role), Some(Resource::Sync(daemon))) => self.start_sync(*role, daemon),
             (Key::Sync(role), None) => self.stop_sync(*role),
             // No executor has a request for the rest, or a resource is of another kind than its key: a plan has neither.
-            (Key::Module(_) | Key::Sysctl(_) | Key::Timeouts | Key::Order(_), _) | (_, Some(_)) => Err(no(Errno::EINVAL)),
+            (Key::Order(_), None) | (_, Some(_)) => Err(no(Errno::EINVAL)),
         }
     }
 

@@ -7,16 +7,20 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::{Change, DestinationKey, Key, Observed, Resource, ServiceKey, SysctlKey, SysctlValue};
 
+const IPV6: &str = "net/ipv6/";
+
 /// What follows from `change`, each an object other than its own that ends up different or gone.
 ///
 /// - `ip_forward` (also by its other name `conf.all.forwarding`) sets `forwarding` of every device and of `default`, and
-///   `conf.all.accept_redirects` to the opposite (`inet_forward_change`); IPv6 `conf.all.forwarding` sets the former
-///   (`addrconf_forward_change`). Writing the value that is there does nothing.
+///   `conf.all.accept_redirects` to the opposite (`inet_forward_change`); writing the value that is there does nothing. IPv6
+///   `conf.all.forwarding` sets `forwarding` of every device, also when it is written as it is (`addrconf_forward_change`).
 /// - A device takes its addresses and its sysctls along. Made anew it has `default`'s values, so they count as gone.
 /// - A service takes its destinations along.
 pub fn effects(change: &Change, observed: &Observed) -> Vec<Change> {
     match (&change.key, &change.before, &change.after) {
-        (Key::Sysctl(key), before, Some(Resource::Sysctl(after))) if is_forwarding(key) && *before != change.after => {
+        (Key::Sysctl(key), before, Some(Resource::Sysctl(after)))
+            if is_forwarding(key) && (*before != change.after || key.path().starts_with(IPV6)) =>
+        {
             moved_by_forwarding(key, after, observed)
         }
         (Key::Link(name), Some(before), after) if after.as_ref().is_none_or(|after| !before.changes_in_place(after)) => observed
@@ -62,7 +66,7 @@ fn gone(key: &Key, resource: &Resource) -> Change {
 
 /// The sysctls that forwarding of a family moves when `cause` is set to `value`.
 fn moved_by_forwarding(cause: &SysctlKey, value: &SysctlValue, observed: &Observed) -> Vec<Change> {
-    let family = if cause.path().starts_with("net/ipv4/") { "net/ipv4/" } else { "net/ipv6/" };
+    let family = if cause.path().starts_with(IPV6) { IPV6 } else { "net/ipv4/" };
     let moved = |key: &SysctlKey| {
         let path = key.path().strip_prefix(family)?;
         if path == "ip_forward" || (path.starts_with("conf/") && path.ends_with("/forwarding")) {

@@ -41,6 +41,8 @@ pub enum Why {
 /// One object that the run touched: what it was, and every value on its way.
 struct Touched {
     before: Option<Resource>,
+    /// It came with something that this run made, a device or a module, and may go with it again.
+    came_along: bool,
     values: Vec<Option<Resource>>,
 }
 
@@ -91,14 +93,17 @@ fn touched(observed: &Observed, begun: &[Phase]) -> BTreeMap<Key, Touched> {
             continue;
         }
         for change in effects(step, observed).into_iter().chain([step.clone()]) {
-            let entry = touched.entry(change.key).or_insert_with(|| Touched { before: change.before, values: Vec::new() });
+            let came_along = matches!(change.key, Key::Sysctl(_)) && !observed.state.objects.contains_key(&change.key);
+            let entry = touched.entry(change.key);
+            let entry = entry.or_insert_with(|| Touched { before: change.before, came_along, values: Vec::new() });
             entry.values.push(change.after);
         }
         // Whoever touches a server of a hash scheduler may have moved its seat.
         if let Key::Destination(key) = &step.key
             && let Some(order) = observed.state.objects.get(&Key::Order(key.service))
         {
-            touched.entry(Key::Order(key.service)).or_insert(Touched { before: Some(order.clone()), values: Vec::new() });
+            let order = Touched { before: Some(order.clone()), came_along: false, values: Vec::new() };
+            touched.entry(Key::Order(key.service)).or_insert(order);
         }
     }
     touched
@@ -108,13 +113,13 @@ fn touched(observed: &Observed, begun: &[Phase]) -> BTreeMap<Key, Touched> {
 fn towards_before(touched: &BTreeMap<Key, Touched>, not_ours: &BTreeSet<Key>, live: &State) -> (Vec<Change>, Vec<Left>) {
     let mut changes: Vec<Change> = Vec::new();
     let mut left = Vec::new();
-    for (key, Touched { before, values }) in touched {
+    for (key, Touched { before, came_along, values }) in touched {
         let now = live.objects.get(key);
         if let (Key::Order(service), Some(Resource::Order(before))) = (key, before) {
             changes.extend(seats(*service, before, &changes, live));
             continue;
         }
-        if same(before.as_ref(), now) {
+        if same(before.as_ref(), now) || (*came_along && now.is_none()) {
             continue;
         }
         let mut leave = |why| left.push(Left { key: key.clone(), before: before.clone(), now: now.cloned(), why });

@@ -1,5 +1,8 @@
 //! Devices, addresses and FOU ports of the model.
 
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::Ipv4Net;
 use nix::errno::Errno;
 
 use super::sysctls::DEVICE;
@@ -8,7 +11,11 @@ use crate::state::effects::effects;
 use crate::state::{Address, AddressKey, Change, FouKey, Key, Link, LinkKind, Resource, SysctlKey, Tunnel, TunnelKind};
 
 /// `IFNAMSIZ` without its zero byte.
-const LONGEST_NAME: usize = 15;
+pub(super) const LONGEST_NAME: usize = 15;
+/// `IFALIASZ` without its zero byte.
+const LONGEST_ALIAS: usize = 255;
+/// The smallest MTU with which a device speaks IPv6.
+const LEAST_MTU_OF_IPV6: u32 = 1280;
 
 impl Fake {
     pub(super) fn put_link(&mut self, name: &str, link: &Link, new: bool) -> Answer {
@@ -20,8 +27,14 @@ impl Fake {
                 if live.device != link.device {
                     return Err(no(Errno::EOPNOTSUPP));
                 }
-                let link = Link { mtu: link.mtu.or(live.mtu), alias: link.alias.clone().or(live.alias.clone()), ..link.clone() };
+                check(link)?;
+                let goes_down = live.up && !link.up;
+                let link = Link { mtu: link.mtu.or(live.mtu), ..link.clone() };
+                let small = link.mtu.is_some_and(|mtu| mtu < LEAST_MTU_OF_IPV6);
                 self.state().objects.insert(key, Resource::from(link));
+                if goes_down || small {
+                    self.remove_addresses(|live| live.interface == name && live.address.is_ipv6());
+                }
                 return Ok(());
             }
             _ => {}
@@ -29,6 +42,7 @@ impl Fake {
         if name.is_empty() || name.len() > LONGEST_NAME {
             return Err(no(Errno::ERANGE));
         }
+        check(link)?;
         let mtu = match &link.device {
             LinkKind::Dummy => 1500,
             LinkKind::Other(_) => return Err(no(Errno::EOPNOTSUPP)),
@@ -39,12 +53,7 @@ impl Fake {
                 if self.tunnels().any(|live| same_tunnel(live, tunnel)) {
                     return Err(no(Errno::EEXIST));
                 }
-                match tunnel.kind {
-                    TunnelKind::Ipip | TunnelKind::Sit => 1480,
-                    TunnelKind::Gre => 1476,
-                    TunnelKind::Ip6gre => 1448,
-                    TunnelKind::Ip6tnl => 1452,
-                }
+                default_mtu(tunnel)
             }
         };
         let link = Link { mtu: link.mtu.or(Some(mtu)), ..link.clone() };
@@ -87,6 +96,7 @@ impl Fake {
         for effect in effects(&change, &self.observed) {
             self.state().objects.remove(&effect.key);
         }
+        self.addresses.retain(|key| key.interface != name);
         Ok(())
     }
 
@@ -94,11 +104,23 @@ impl Fake {
         if !self.holds(&Key::Link(key.interface.clone())) {
             return Err(no(Errno::ENODEV));
         }
-        let name = Key::Address(key.clone());
-        if new && self.holds(&name) {
+        let there = self.addresses.iter().find(|live| same_address(live, key)).cloned();
+        if new && there.is_some() {
             return Err(no(Errno::EEXIST));
         }
-        self.state().objects.insert(name, Resource::Address(address));
+        let value = match key.address {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => return Ok(()), // taken, and nothing becomes of it
+            IpAddr::V4(_) => Address::default(),                // has neither
+            IpAddr::V6(_) => {
+                assignable(key)?;
+                address
+            }
+        };
+        if there.is_none() {
+            self.addresses.push(key.clone());
+        }
+        // An edit of an IPv6 address leaves its prefix as it is.
+        self.state().objects.insert(Key::Address(there.unwrap_or_else(|| key.clone())), Resource::Address(value));
         Ok(())
     }
 
@@ -106,8 +128,25 @@ impl Fake {
         if !self.holds(&Key::Link(key.interface.clone())) {
             return Err(no(Errno::ENODEV));
         }
-        let removed = self.state().objects.remove(&Key::Address(key.clone()));
-        removed.map_or(Err(no(Errno::EADDRNOTAVAIL)), |_| Ok(()))
+        let Some(at) = self.addresses.iter().position(|live| live == key) else { return Err(no(Errno::EADDRNOTAVAIL)) };
+        let siblings = |live: &AddressKey| same_subnet(live, key);
+        let primary = !self.addresses.get(..at).unwrap_or_default().iter().any(siblings);
+        let takes_along = primary && !self.promotes_secondaries(&key.interface);
+        self.remove_addresses(|live| live == key || (takes_along && siblings(live)));
+        Ok(())
+    }
+
+    fn remove_addresses(&mut self, goes: impl Fn(&AddressKey) -> bool) {
+        self.addresses.retain(|key| !goes(key));
+        self.state().objects.retain(|key, _| !matches!(key, Key::Address(key) if goes(key)));
+    }
+
+    fn promotes_secondaries(&self, device: &str) -> bool {
+        ["all", device].into_iter().any(|device| {
+            let key = SysctlKey::parse(&format!("net/ipv4/conf/{device}/promote_secondaries"));
+            let value = key.and_then(|key| self.observed.state.objects.get(&Key::Sysctl(key)));
+            matches!(value, Some(Resource::Sysctl(value)) if value.value != "0")
+        })
     }
 
     /// The socket of a port that is taken cannot be bound; a port that is not there is EINVAL.
@@ -126,6 +165,58 @@ impl Fake {
             }
         }
     }
+}
+
+/// What is left of 1500 bytes behind the outer headers.
+fn default_mtu(tunnel: &Tunnel) -> u32 {
+    // A gre header is 4 bytes, and 4 more for each of its options.
+    let gre = 4 + if tunnel.key.is_some() { 4 } else { 0 } + if tunnel.checksum { 4 } else { 0 };
+    1500 - match tunnel.kind {
+        TunnelKind::Ipip | TunnelKind::Sit => 20,
+        TunnelKind::Gre => 20 + gre,
+        TunnelKind::Ip6gre => 48 + gre,
+        TunnelKind::Ip6tnl => 48,
+    }
+}
+
+/// What the kernel checks of every device.
+fn check(link: &Link) -> Answer {
+    let too_large = link.mtu.is_some_and(|mtu| i32::try_from(mtu).is_err());
+    let too_long = link.alias.as_ref().is_some_and(|alias| alias.len() > LONGEST_ALIAS);
+    if too_large || too_long { Err(no(Errno::EINVAL)) } else { Ok(()) }
+}
+
+/// An IPv6 address is one and the same with any prefix.
+fn same_address(live: &AddressKey, new: &AddressKey) -> bool {
+    live.interface == new.interface && live.address == new.address && (live.prefix == new.prefix || live.address.is_ipv6())
+}
+
+/// Whether of two IPv4 addresses on one device one is secondary to the other (`__inet_insert_ifa`).
+fn same_subnet(one: &AddressKey, other: &AddressKey) -> bool {
+    let network = |key: &AddressKey| subnet(key).map(|subnet| subnet.trunc());
+    one.interface == other.interface && network(one).is_some() && network(one) == network(other)
+}
+
+fn subnet(key: &AddressKey) -> Option<Ipv4Net> {
+    match key.address {
+        IpAddr::V4(address) => Ipv4Net::new(address, key.prefix).ok(),
+        IpAddr::V6(_) => None,
+    }
+}
+
+/// The broadcast address that comes with an address (`fib_add_ifaddr`).
+pub(super) fn broadcast(key: &AddressKey) -> Option<Ipv4Addr> {
+    subnet(key).filter(|subnet| subnet.prefix_len() < 31).map(|subnet| subnet.broadcast())
+}
+
+/// Whether a device may have this IPv6 address (`ipv6_add_addr`).
+fn assignable(key: &AddressKey) -> Answer {
+    let address = key.address;
+    if address.is_multicast() {
+        return Err(no(Errno::EINVAL));
+    }
+    let elsewhere = address.is_loopback() && key.interface != "lo";
+    if address.is_unspecified() || elsewhere { Err(no(Errno::EADDRNOTAVAIL)) } else { Ok(()) }
 }
 
 /// The kernel's identity of a tunnel (`ip_tunnel_find`, `ip6_tnl_locate`).

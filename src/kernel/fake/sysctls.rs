@@ -111,39 +111,70 @@ impl Fake {
         Ok(())
     }
 
+    /// Writes a value and reads it back as we do of the real kernel: what it makes something else of is put back.
     pub(super) fn write(&mut self, key: &SysctlKey, value: &SysctlValue) -> Answer {
         let name = Key::Sysctl(key.clone());
-        let Some(before) = self.observed.state.objects.get(&name).cloned() else { return Err(no(Errno::ENOENT)) };
-        if !accepted(key, &value.value) {
-            return Err(no(Errno::EINVAL));
+        let Some(Resource::Sysctl(before)) = self.observed.state.objects.get(&name).cloned() else {
+            return Err(no(Errno::ENOENT));
+        };
+        let kept = SysctlValue::new(key, &taken(key, &before.value, &value.value).ok_or_else(|| no(Errno::EINVAL))?);
+        self.put(name.clone(), *before.clone(), kept.clone());
+        if kept.value == value.value {
+            return Ok(());
         }
-        let after = Resource::from(SysctlValue::new(key, &value.value));
-        let change = Change { key: name, before: Some(before), after: Some(after.clone()) };
+        self.put(name, kept, *before);
+        Err(no(Errno::ERANGE))
+    }
+
+    fn put(&mut self, name: Key, before: SysctlValue, after: SysctlValue) {
+        let after = Resource::from(after);
+        let change = Change { key: name, before: Some(Resource::from(before)), after: Some(after.clone()) };
         for effect in effects(&change, &self.observed) {
             if let Some(after) = effect.after {
                 self.state().objects.insert(effect.key, after);
             }
         }
         self.state().objects.insert(change.key, after);
-        Ok(())
     }
 }
 
-/// Whether the kernel takes the value. Most integers are unchecked.
-fn accepted(key: &SysctlKey, text: &str) -> bool {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let numbers: Vec<i64> = words.iter().filter_map(|word| word.parse().ok()).collect();
-    let Some(name) = key.path().strip_prefix("net/ipv4/vs/") else { return true };
-    if numbers.len() != words.len() {
-        return false;
+/// What the kernel makes of a text (`proc_dointvec`): as many numbers as there were, each written or left as it was, and
+/// nothing behind them. A value that was no number takes any text. `None`: it refuses.
+fn taken(key: &SysctlKey, before: &str, text: &str) -> Option<String> {
+    let Some(mut numbers) = before.split_whitespace().map(number).collect::<Option<Vec<i32>>>().filter(|it| !it.is_empty())
+    else {
+        return Some(text.to_owned());
+    };
+    let mut words = text.split_whitespace();
+    for slot in &mut numbers {
+        let Some(word) = words.next() else { break };
+        *slot = number(word)?;
     }
-    match (name, numbers.as_slice()) {
+    if text.trim().is_empty() || !accepted(key, &numbers) {
+        return None;
+    }
+    Some(numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+}
+
+/// A number as C spells it: a leading 0 is octal, 0x hexadecimal.
+fn number(word: &str) -> Option<i32> {
+    let (sign, digits) = word.strip_prefix('-').map_or((1, word), |digits| (-1, digits));
+    let magnitude = match (digits.strip_prefix("0x"), digits.strip_prefix('0').filter(|rest| !rest.is_empty())) {
+        (Some(digits), _) => i64::from_str_radix(digits, 16),
+        (None, Some(digits)) => i64::from_str_radix(digits, 8),
+        (None, None) => digits.parse(),
+    };
+    i32::try_from(sign * magnitude.ok().filter(|number| *number <= 1 << 31)?).ok()
+}
+
+/// Whether the kernel takes these numbers. Most integers are unchecked.
+fn accepted(key: &SysctlKey, numbers: &[i32]) -> bool {
+    let Some(name) = key.path().strip_prefix("net/ipv4/vs/") else { return true };
+    match (name, numbers) {
         ("drop_entry" | "drop_packet" | "secure_tcp" | "sync_retries", [number]) => (0..=3).contains(number),
         ("sync_ports", [number]) => *number >= 1 && number & (number - 1) == 0,
         ("sync_version", [number]) => (0..=1).contains(number),
-        ("sync_threshold", [threshold, period]) => (0 <= *threshold && threshold < period) || *period == 0,
-        ("sync_threshold", _) => false,
-        (_, [number]) => i32::try_from(*number).is_ok(),
-        _ => false,
+        ("sync_threshold", [threshold, period]) => *threshold >= 0 && *period >= 0 && (threshold < period || *period == 0),
+        _ => true,
     }
 }

@@ -1,0 +1,214 @@
+//! What the kernel does by itself with a change: the model does the same, and [`effects`] foretells it.
+
+use std::time::Duration;
+
+use libtest_mimic::Trial;
+use lvsform::state::effects::effects;
+use lvsform::state::{Address, Change, Link, LinkKind, Resource, Scope, State, SysctlKey, Tunnel, TunnelKind};
+
+use crate::both::{Both, differences, modelled};
+use crate::world::{add, key, load_modules, phase, service, sysctl, test, value};
+
+const LIMIT: Duration = Duration::from_mins(1);
+
+pub fn tests() -> Vec<Trial> {
+    vec![
+        test("forwarding_moves_what_the_model_says_it_moves", LIMIT, forwarding),
+        test("ipv6_forwarding_moves_what_the_model_says_it_moves", LIMIT, ipv6_forwarding),
+        test("a_new_device_has_the_forwarding_of_default", LIMIT, new_device),
+        test("a_device_takes_its_addresses_and_sysctls_along", LIMIT, link_deleted),
+        test("a_device_that_goes_down_loses_its_ipv6_addresses", LIMIT, link_down),
+        test("the_first_address_of_a_subnet_takes_the_others_along", LIMIT, secondaries),
+        test("a_service_takes_its_servers_along", LIMIT, service_deleted),
+    ]
+}
+
+const SYSCTLS: [&str; 14] = [
+    "net/ipv4/ip_forward",
+    "net/ipv4/conf/all/forwarding",
+    "net/ipv4/conf/all/accept_redirects",
+    "net/ipv4/conf/all/promote_secondaries",
+    "net/ipv4/conf/default/forwarding",
+    "net/ipv4/conf/eth0/forwarding",
+    "net/ipv4/conf/eth0/accept_redirects",
+    "net/ipv4/conf/eth0/promote_secondaries",
+    "net/ipv4/conf/lvs-d0/forwarding",
+    "net/ipv4/conf/lvs-d0/rp_filter",
+    "net/ipv6/conf/all/forwarding",
+    "net/ipv6/conf/default/forwarding",
+    "net/ipv6/conf/eth0/forwarding",
+    "net/ipv6/conf/lvs-d0/forwarding",
+];
+
+fn both() -> Both {
+    load_modules();
+    let sysctls = SYSCTLS.into_iter().filter_map(SysctlKey::parse).collect();
+    Both::fresh(&Scope { sysctls, ..Scope::default() })
+}
+
+/// Carries out one step on both, and compares both with what `effects` foretells.
+#[track_caller]
+fn both_do(both: &mut Both, step: Change) {
+    let before = both.read_real();
+    let mut foretold = before.state.clone();
+    for effect in effects(&step, &before) {
+        put(&mut foretold, effect);
+    }
+    put(&mut foretold, step.clone());
+    both_follow(both, step.clone());
+    let after = both.read_real();
+    let text = differences("foretold", &modelled(&foretold), "real", &modelled(&after.state));
+    assert!(text.is_empty(), "{step:?}\n{text}");
+}
+
+/// Carries out one step on both and compares them.
+#[track_caller]
+fn both_follow(both: &mut Both, step: Change) {
+    let text = format!("{step:?}");
+    if let Err(disagreement) = both.run(&phase(vec![step])).and_then(|()| both.compare()) {
+        panic!("{text}\n{}", disagreement.0);
+    }
+}
+
+fn put(state: &mut State, change: Change) {
+    match change.after {
+        Some(after) => drop(state.objects.insert(change.key, after)),
+        None => drop(state.objects.remove(&change.key)),
+    }
+}
+
+/// Writes a sysctl whose value is known.
+fn write(both: &mut Both, path: &str, text: &str) -> Change {
+    let key = sysctl(path);
+    let before = both.read_real().state.objects.remove(&key);
+    Change { key, before, after: Some(value(text)) }
+}
+
+fn forwarding() {
+    let mut both = both();
+    for (path, text) in [
+        ("net/ipv4/ip_forward", "1"),
+        ("net/ipv4/conf/eth0/forwarding", "0"),
+        ("net/ipv4/ip_forward", "1"),
+        ("net/ipv4/conf/all/accept_redirects", "1"),
+        ("net/ipv4/conf/all/forwarding", "1"),
+        ("net/ipv4/ip_forward", "0"),
+        ("net/ipv4/conf/eth0/forwarding", "1"),
+        ("net/ipv4/conf/all/forwarding", "0"),
+        ("net/ipv4/conf/all/forwarding", "2"),
+        ("net/ipv4/conf/all/forwarding", "0"),
+    ] {
+        let step = write(&mut both, path, text);
+        both_do(&mut both, step);
+    }
+}
+
+fn ipv6_forwarding() {
+    let mut both = both();
+    for (path, text) in [
+        ("net/ipv6/conf/all/forwarding", "1"),
+        ("net/ipv6/conf/eth0/forwarding", "0"),
+        ("net/ipv6/conf/all/forwarding", "1"),
+        ("net/ipv6/conf/all/forwarding", "0"),
+        ("net/ipv6/conf/eth0/forwarding", "1"),
+        ("net/ipv6/conf/all/forwarding", "0"),
+    ] {
+        let step = write(&mut both, path, text);
+        both_do(&mut both, step);
+    }
+}
+
+fn dummy(up: bool) -> Resource {
+    Resource::Link(Box::new(Link { device: LinkKind::Dummy, up, mtu: Some(1400), alias: None }))
+}
+
+fn address(text: &str) -> Change {
+    add(key(text), Resource::Address(Address::default()))
+}
+
+fn delete(change: &Change) -> Change {
+    Change { key: change.key.clone(), before: change.after.clone(), after: None }
+}
+
+fn new_device() {
+    let mut both = both();
+    let step = add(key("link lvs-d0"), dummy(true));
+    for on in ["1", "0"] {
+        for path in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
+            let write = write(&mut both, path, on);
+            both_do(&mut both, write);
+        }
+        both_follow(&mut both, step.clone()); // its sysctls appear
+        both_do(&mut both, delete(&step));
+    }
+}
+
+fn link_deleted() {
+    let mut both = both();
+    let tunnel = Tunnel {
+        kind: TunnelKind::Gre,
+        local: Some([10, 1, 0, 1].into()),
+        remote: Some([10, 1, 0, 21].into()),
+        device: None,
+        ttl: 64,
+        inner: None,
+        key: None,
+        checksum: false,
+        gue: None,
+    };
+    let tunnel = Link { device: LinkKind::Tunnel(tunnel), up: true, mtu: Some(1400), alias: None };
+    for link in [dummy(true), Resource::Link(Box::new(tunnel))] {
+        let link = add(key("link lvs-d0"), link);
+        both_follow(&mut both, link.clone());
+        for text in ["vip 10.0.0.100 lvs-d0", "vip 10.0.0.100 eth0", "address 172.16.0.1/30 lvs-d0", "vip 2001:db8::1 lvs-d0"] {
+            if !both.read_real().state.objects.contains_key(&key(text)) {
+                both_do(&mut both, address(text));
+            }
+        }
+        let write = write(&mut both, "net/ipv4/conf/lvs-d0/rp_filter", "2");
+        both_do(&mut both, write);
+        both_do(&mut both, delete(&link));
+    }
+}
+
+fn link_down() {
+    let mut both = both();
+    both_follow(&mut both, add(key("link lvs-d0"), dummy(true)));
+    for text in ["vip 10.0.0.100 lvs-d0", "vip 2001:db8::1 lvs-d0", "address 2001:db8:2::1/64 lvs-d0"] {
+        both_do(&mut both, address(text));
+    }
+    let change = |before, after| Change { key: key("link lvs-d0"), before: Some(dummy(before)), after: Some(dummy(after)) };
+    both_do(&mut both, change(true, false));
+    both_do(&mut both, address("vip 2001:db8::1 lvs-d0"));
+    both_do(&mut both, change(false, true));
+    both_do(&mut both, change(true, false));
+}
+
+fn secondaries() {
+    let mut both = both();
+    let all = ["172.16.0.1/29", "172.16.0.2/29", "172.16.0.3/29", "172.16.0.1/30", "172.16.0.2/32"];
+    let all = all.map(|text| address(&format!("address {text} eth0").replace("address 172.16.0.2/32", "vip 172.16.0.2")));
+    for promote in ["0", "1"] {
+        let write = write(&mut both, "net/ipv4/conf/all/promote_secondaries", promote);
+        both_do(&mut both, write);
+        for step in &all {
+            both_follow(&mut both, step.clone());
+        }
+        // The second is secondary and goes alone, then the first one and what is left of its subnet.
+        for step in [&all[1], &all[0], &all[2], &all[3], &all[4]] {
+            both_follow(&mut both, delete(step));
+        }
+    }
+}
+
+fn service_deleted() {
+    let mut both = both();
+    let parent = add(key("service tcp 10.0.0.100:80"), Resource::from(service("mh")));
+    both_do(&mut both, parent.clone());
+    for host in [13, 11, 12] {
+        let server = r#"{"kind": "destination", "forward": "dr", "weight": 1}"#;
+        let server: Resource = serde_json::from_str(server).expect("a destination");
+        both_follow(&mut both, add(key(&format!("server tcp 10.0.0.100:80 10.1.0.{host}:80")), server));
+    }
+    both_do(&mut both, delete(&parent));
+}
