@@ -1,0 +1,2 @@
+use libtest_mimic::Trial;
+pub fn tests() -> Vec<Trial> { Vec::new() }
