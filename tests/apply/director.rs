@@ -98,6 +98,8 @@ impl Director {
                 })
                 .collect();
             let what = match planned.action {
+                // The order of a service whose scheduler did not care was not read.
+                Action::Change if fields.is_empty() => "put in order".to_owned(),
                 Action::Change => fields.join(", "),
                 Action::Replace => format!("replace {}", fields.join(", ")),
                 Action::Add => "add".to_owned(),

@@ -195,6 +195,7 @@ fn each_step(world: &mut World, start: Start, fate: Fate) {
     let steps = plan.phases.iter().map(|phase| phase.steps.len()).sum::<usize>();
     assert!(steps > 10, "{steps} steps");
     let seen = witness::everything(world, &director);
+    let table = witness::table(world);
     for step in 0..steps {
         let what = name(&plan, step);
         let unanswered = fate == Fate::LostDone;
@@ -210,7 +211,12 @@ fn each_step(world: &mut World, start: Start, fate: Fate) {
         }
         assert!(matches!(ended, Ended::RolledBack(_)), "{what}: {}", director.words(&ended));
         assert_eq!(director.read(&mut world.kernel).state, before.state, "{what}");
-        assert_eq!(witness::everything(world, &director), seen, "{what}");
+        // Programs take their time: all of them see it now and then, and at the end.
+        if step % 8 == 0 || step + 2 >= steps {
+            assert_eq!(witness::everything(world, &director), seen, "{what}");
+        } else {
+            assert_eq!(witness::table(world), table, "{what}");
+        }
     }
 }
 

@@ -26,7 +26,7 @@ pub fn counters(world: &World) -> Vec<String> {
 }
 
 /// Upper and lower threshold of each server, a line each.
-fn thresholds(world: &World) -> Vec<String> {
+pub fn thresholds(world: &World) -> Vec<String> {
     let lines = by_service(&world.witness("ipvsadm", "-Ln --thresholds"), 2);
     lines.into_iter().filter(|line| line.contains("->")).collect()
 }

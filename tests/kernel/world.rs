@@ -48,7 +48,8 @@ fn words(panic: &(dyn Any + Send)) -> String {
 }
 
 impl World {
-    fn new() -> World {
+    /// Moves the calling thread into a new network namespace.
+    pub fn new() -> World {
         unshare(CloneFlags::CLONE_NEWNET)
             .expect("a network namespace of its own: run these tests as root, or in the lab's guest");
         let kernel = Linux::open(None).expect("sockets");
