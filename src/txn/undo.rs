@@ -111,14 +111,12 @@ fn towards_before(touched: &BTreeMap<Key, Touched<'_>>, not_ours: &BTreeSet<Key>
             continue;
         }
         let mut leave = |why| left.push(Left { key: key.clone(), before: before.cloned(), now: now.cloned(), why });
-        // The order of a service follows its servers; it has no writer of its own.
-        let ours = matches!(key, Key::Order(_)) || values.iter().any(|value| same(*value, now));
-        if !ours || not_ours.contains(key) {
+        if !is_ours(key, values, now, not_ours) {
             leave(Why::SomebodyElse);
             continue;
         }
         if before.is_none() {
-            let children = foreign_children(key, touched, live);
+            let children = foreign_children(key, touched, not_ours, live);
             if !children.is_empty() {
                 leave(Why::Children(children));
                 continue;
@@ -129,8 +127,14 @@ fn towards_before(touched: &BTreeMap<Key, Touched<'_>>, not_ours: &BTreeSet<Key>
     (changes, left)
 }
 
-/// What would go with an object and is not of this run.
-fn foreign_children(key: &Key, touched: &BTreeMap<Key, Touched<'_>>, live: &State) -> Vec<Key> {
+/// Whether what is there now is what this run made of it.
+fn is_ours(key: &Key, values: &[Option<&Resource>], now: Option<&Resource>, not_ours: &BTreeSet<Key>) -> bool {
+    // The order of a service follows its servers; it has no writer of its own.
+    matches!(key, Key::Order(_)) || (!not_ours.contains(key) && values.iter().any(|value| same(*value, now)))
+}
+
+/// What would go with an object and is not of this run, or no longer.
+fn foreign_children(key: &Key, touched: &BTreeMap<Key, Touched<'_>>, not_ours: &BTreeSet<Key>, live: &State) -> Vec<Key> {
     let belongs: Box<dyn Fn(&Key) -> bool> = match key {
         Key::Service(service) => Box::new(|other| is_server_of(other, service)),
         Key::Link(name) => {
@@ -138,7 +142,10 @@ fn foreign_children(key: &Key, touched: &BTreeMap<Key, Touched<'_>>, live: &Stat
         }
         _ => return Vec::new(),
     };
-    live.objects.keys().filter(|other| belongs(other) && !touched.contains_key(*other)).cloned().collect()
+    let is_foreign = |other: &Key, now| {
+        touched.get(other).is_none_or(|Touched { values, .. }| !is_ours(other, values, Some(now), not_ours))
+    };
+    live.objects.iter().filter(|(other, now)| belongs(other) && is_foreign(other, now)).map(|(other, _)| other.clone()).collect()
 }
 
 fn is_server_of(key: &Key, service: &ServiceKey) -> bool {

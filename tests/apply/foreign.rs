@@ -17,6 +17,7 @@ pub fn tests() -> Vec<Trial> {
         test("foreign::a_service_that_appears_under_our_key_is_not_deleted", service_appears),
         test("foreign::a_vip_that_appears_under_our_key_is_not_deleted", vip_appears),
         test("foreign::a_server_that_appears_in_a_new_service_keeps_the_service", server_appears),
+        test("foreign::a_server_that_appears_under_our_key_in_a_new_service_keeps_both", server_appears_under_our_key),
         test("foreign::a_server_that_is_edited_after_we_made_it_is_left_as_it_is", server_edited),
         test("foreign::a_server_that_goes_before_it_is_edited_stays_gone", server_goes),
         test("foreign::a_service_of_an_example_that_appears_is_found_after_the_run", appears_elsewhere),
@@ -204,6 +205,20 @@ fn server_appears(world: &mut World) {
         ["-A -t 10.0.0.100:443 -s wlc", "-a -t 10.0.0.100:443 -r 10.0.0.77:443 -g -w 3"],
         "our own servers of it are gone, theirs is not"
     );
+}
+
+fn server_appears_under_our_key(world: &mut World) {
+    let director = Director::of("examples/flash-sale.kdl", "lb1");
+    director.plug_in(world);
+    let ended = while_someone_writes(world, &director, Rank::DestinationsAdded, &[], || {
+        ipvsadm("-a -t 10.0.0.100:443 -r 10.0.0.12:443 -m -w 3");
+    });
+    let words = director.words(&ended);
+    let (_, left) = incomplete(&director, &ended);
+    let keys: Vec<String> = left.iter().map(|left| left.key.to_string()).collect();
+    assert_eq!(keys, ["service tcp 10.0.0.100:443", "server tcp 10.0.0.100:443 10.0.0.12:443"], "{words}");
+    let table = ["-A -t 10.0.0.100:443 -s wlc", "-a -t 10.0.0.100:443 -r 10.0.0.12:443 -m -w 3"];
+    assert_eq!(witness::table(world), table, "{words}");
 }
 
 fn server_edited(world: &mut World) {
