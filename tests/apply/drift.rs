@@ -295,7 +295,7 @@ const DRIFTS: &[Drift] = &[
     drift("an_ipv6_vip_removed", &["ip addr del 2001:db8:1::100/128 dev eth0"], &["vip 2001:db8:1::100 eth0: add"]),
     drift(
         "an_ipv6_vip_that_is_preferred",
-        &["ip addr change 2001:db8:1::100/128 dev eth0 preferred_lft forever valid_lft forever"],
+        &["ip addr change 2001:db8:1::100/128 dev eth0 nodad preferred_lft forever valid_lft forever"],
         &["vip 2001:db8:1::100 eth0: preferred_lft 0 false → true"],
     ),
     drift(
