@@ -142,9 +142,8 @@ fn foreign_children(key: &Key, touched: &BTreeMap<Key, Touched<'_>>, not_ours: &
         }
         _ => return Vec::new(),
     };
-    let is_foreign = |other: &Key, now| {
-        touched.get(other).is_none_or(|Touched { values, .. }| !is_ours(other, values, Some(now), not_ours))
-    };
+    let is_foreign =
+        |other: &Key, now| touched.get(other).is_none_or(|Touched { values, .. }| !is_ours(other, values, Some(now), not_ours));
     live.objects.iter().filter(|(other, now)| belongs(other) && is_foreign(other, now)).map(|(other, _)| other.clone()).collect()
 }
 
