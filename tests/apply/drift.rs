@@ -1,8 +1,8 @@
 //! Everything that IPVS has, changed by hand one at a time: the next plan finds exactly that, apply mends it where it is,
 //! and nothing else moves.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use libtest_mimic::Trial;
@@ -34,11 +34,7 @@ const fn loss(name: &'static str, hand: &'static [&'static str], finds: &'static
 
 const DRIFTS: &[Drift] = &[
     // Services.
-    drift(
-        "a_scheduler",
-        &["ipvsadm -E -t 10.0.0.100:80 -s rr"],
-        &["service tcp 10.0.0.100:80: scheduler rr → wlc"],
-    ),
+    drift("a_scheduler", &["ipvsadm -E -t 10.0.0.100:80 -s rr"], &["service tcp 10.0.0.100:80: scheduler rr → wlc"]),
     drift(
         "a_scheduler_to_one_that_hashes",
         &["ipvsadm -E -t 10.0.0.100:80 -s sh"],
@@ -97,9 +93,7 @@ const DRIFTS: &[Drift] = &[
     drift(
         "a_persistence_engine_added",
         &["ipvsadm -E -u 203.0.113.5:514 -s rr -o -p 300 --pe sip"],
-        &[
-            "service udp 203.0.113.5:514: persistence 5m → none, persistence clients /32 → none, persistence engine sip → none",
-        ],
+        &["service udp 203.0.113.5:514: persistence 5m → none, persistence clients /32 → none, persistence engine sip → none"],
     ),
     drift(
         "one_packet_turned_off",
@@ -111,16 +105,8 @@ const DRIFTS: &[Drift] = &[
         &["ipvsadm -E -u 10.0.0.100:5060 -s wlc -p 300 --pe sip -o"],
         &["service udp 10.0.0.100:5060: one-packet true → false"],
     ),
-    drift(
-        "a_service_of_a_mark",
-        &["ipvsadm -E -f 7 -s rr"],
-        &["service fwmark 7 ipv4: scheduler rr → wlc"],
-    ),
-    drift(
-        "an_ipv6_service_of_a_mark",
-        &["ipvsadm -E -f 7 -6 -s rr"],
-        &["service fwmark 7 ipv6: scheduler rr → wlc"],
-    ),
+    drift("a_service_of_a_mark", &["ipvsadm -E -f 7 -s rr"], &["service fwmark 7 ipv4: scheduler rr → wlc"]),
+    drift("an_ipv6_service_of_a_mark", &["ipvsadm -E -f 7 -6 -s rr"], &["service fwmark 7 ipv6: scheduler rr → wlc"]),
     loss(
         "a_service_removed",
         &["ipvsadm -D -u 203.0.113.5:514"],
@@ -216,11 +202,7 @@ const DRIFTS: &[Drift] = &[
         &["ipvsadm -e -t 10.0.0.100:83 -r 198.51.100.13 -i -w 1 --tun-type gre"],
         &["server tcp 10.0.0.100:83 198.51.100.13:83: forward tun gre → tun gre csum"],
     ),
-    drift(
-        "a_server_removed",
-        &["ipvsadm -d -t 10.0.0.100:80 -r 10.0.0.11"],
-        &["server tcp 10.0.0.100:80 10.0.0.11:80: add"],
-    ),
+    drift("a_server_removed", &["ipvsadm -d -t 10.0.0.100:80 -r 10.0.0.11"], &["server tcp 10.0.0.100:80 10.0.0.11:80: add"]),
     drift(
         "a_server_of_a_mark_removed",
         &["ipvsadm -d -f 7 -6 -r [2001:db8:1::11]:0"],
@@ -228,10 +210,7 @@ const DRIFTS: &[Drift] = &[
     ),
     drift(
         "the_order_of_a_hash",
-        &[
-            "ipvsadm -d -t 10.0.0.100:81 -r 10.0.0.11",
-            "ipvsadm -a -t 10.0.0.100:81 -r 10.0.0.11 -g -w 3 -x 1000 -y 800",
-        ],
+        &["ipvsadm -d -t 10.0.0.100:81 -r 10.0.0.11", "ipvsadm -a -t 10.0.0.100:81 -r 10.0.0.11 -g -w 3 -x 1000 -y 800"],
         &[
             "order tcp 10.0.0.100:81: order of servers 10.0.0.12:81 10.0.0.13:81 10.0.0.11:81 → 10.0.0.11:81 10.0.0.12:81 10.0.0.13:81",
         ],
@@ -304,32 +283,16 @@ const DRIFTS: &[Drift] = &[
         &["vip 2001:db8:1::100 eth0: replace nodad false → true"],
     ),
     drift("a_device_down", &["ip link set lvs-5b9791 down"], &["link lvs-5b9791: up false → true"]),
-    drift(
-        "the_mark_of_a_device",
-        &["ip link set lvs-5b9791 alias mine"],
-        &["link lvs-5b9791: alias mine → lvsform:whole"],
-    ),
-    drift(
-        "a_device_removed",
-        &["ip link del lvs-5b9791"],
-        &["link lvs-5b9791: add", "vip 203.0.113.5 lvs-5b9791: add"],
-    ),
+    drift("the_mark_of_a_device", &["ip link set lvs-5b9791 alias mine"], &["link lvs-5b9791: alias mine → lvsform:whole"]),
+    drift("a_device_removed", &["ip link del lvs-5b9791"], &["link lvs-5b9791: add", "vip 203.0.113.5 lvs-5b9791: add"]),
     drift("the_mtu_of_a_tunnel", &["ip link set dc2 mtu 1300"], &["link dc2: mtu 1300 → 1400"]),
-    drift(
-        "the_address_of_a_tunnel",
-        &["ip addr del 172.16.0.2/30 dev dc2"],
-        &["address 172.16.0.2/30 dc2: add"],
-    ),
+    drift("the_address_of_a_tunnel", &["ip addr del 172.16.0.2/30 dev dc2"], &["address 172.16.0.2/30 dc2: add"]),
     drift(
         "the_ttl_of_a_tunnel",
         &["ip link change dc2 type gre local 10.0.0.2 remote 198.51.100.1 ttl 65 key 7"],
         &["link dc2: replace ttl 65 → 64", "address 172.16.0.2/30 dc2: put back"],
     ),
-    drift(
-        "forwarding",
-        &["write /proc/sys/net/ipv4/ip_forward 0"],
-        &["sysctl net.ipv4.ip_forward: value 0 → 1"],
-    ),
+    drift("forwarding", &["write /proc/sys/net/ipv4/ip_forward 0"], &["sysctl net.ipv4.ip_forward: value 0 → 1"]),
     drift(
         "a_sysctl_of_ipvs",
         &["write /proc/sys/net/ipv4/vs/expire_quiescent_template 0"],
@@ -436,11 +399,10 @@ fn knock_at(vip: &str, port: u16) {
 }
 
 fn by_hand(world: &World, command: &str) {
-    match command.strip_prefix("write ").and_then(|rest| rest.split_once(' ')) {
-        Some((file, value)) => std::fs::write(file, value).expect(file),
-        None => {
-            let (program, arguments) = command.split_once(' ').expect("a program and its arguments");
-            world.witness(program, arguments);
-        }
+    if let Some((file, value)) = command.strip_prefix("write ").and_then(|rest| rest.split_once(' ')) {
+        std::fs::write(file, value).expect(file);
+    } else {
+        let (program, arguments) = command.split_once(' ').expect("a program and its arguments");
+        world.witness(program, arguments);
     }
 }

@@ -112,17 +112,17 @@ fn exclusive(world: &mut World) {
     assert_eq!(witness::sysctl("net/ipv4/vs/sloppy_tcp").as_deref(), Some("1"));
 }
 
-/// Applies while somebody writes just before a rank, with the steps in `faults` refused.
+/// Applies while somebody writes just before a rank, with these steps not going well.
 fn while_someone_writes(
     world: &mut World,
     director: &Director,
     before: Rank,
-    faults: &[(usize, Fate)],
+    fates: &[(usize, Fate)],
     write: impl FnOnce(),
 ) -> Ended {
     let observed = director.read(&mut world.kernel);
     let plan = director.plan_from(&observed);
-    let mut faulty = Faulty::new(&mut world.kernel, faults);
+    let mut faulty = Faulty::new(&mut world.kernel, fates);
     let mut kernel = Meddled { kernel: &mut faulty, before, write: Some(Box::new(write)) };
     director.carry_out(&mut kernel, &observed, &plan)
 }
@@ -178,8 +178,7 @@ fn service_appears(world: &mut World) {
 fn vip_appears(world: &mut World) {
     let director = Director::of("examples/flash-sale.kdl", "lb1");
     director.plug_in(world);
-    let ended =
-        while_someone_writes(world, &director, Rank::Vips, &[], || someone("ip", "addr add 10.0.0.100/32 dev eth0"));
+    let ended = while_someone_writes(world, &director, Rank::Vips, &[], || someone("ip", "addr add 10.0.0.100/32 dev eth0"));
     let (_, left) = incomplete(&director, &ended);
     assert_eq!(left.iter().map(|left| left.key.to_string()).collect::<Vec<_>>(), ["vip 10.0.0.100 eth0"]);
     assert_eq!(witness::addresses(world), ["10.0.0.100/32 eth0", "10.0.0.2/24 eth0"]);
@@ -263,10 +262,7 @@ fn appears_elsewhere(world: &mut World) {
     });
     assert!(matches!(ended, Ended::Applied), "{}", director.words(&ended));
     witness::agree(world, &director, &["-A -t 192.0.2.80:80 -s rr", "-a -f 7 -r 10.2.0.99:0 -m -w 3"]);
-    let service = Key::Service(ServiceKey::Tuple {
-        protocol: lvsform::state::Protocol::Tcp,
-        address: [192, 0, 2, 80].into(),
-        port: 80,
-    });
+    let service =
+        Key::Service(ServiceKey::Tuple { protocol: lvsform::state::Protocol::Tcp, address: [192, 0, 2, 80].into(), port: 80 });
     assert!(director.read(&mut world.kernel).state.objects.contains_key(&service));
 }

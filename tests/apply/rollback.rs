@@ -91,7 +91,14 @@ fn no_scheduler(world: &mut World) {
     let words = refused(world, &director);
     says(
         &words,
-        &["to add service dice (service tcp 10.0.0.100:81, ", "topology.kdl:", "ENOENT", "scheduler `twos`", "ip_vs_twos", "modprobe"],
+        &[
+            "to add service dice (service tcp 10.0.0.100:81, ",
+            "topology.kdl:",
+            "ENOENT",
+            "scheduler `twos`",
+            "ip_vs_twos",
+            "modprobe",
+        ],
     );
     // The same among services that are there, with traffic of their own.
     shop("").apply_all(&mut world.kernel);

@@ -298,7 +298,8 @@ fn expected_devices(state: &State) -> Vec<String> {
             let start = |kind: &str, mtu: u32| format!("{name} {kind} up=true mtu={mtu} alias={alias}");
             Some(match &link.device {
                 LinkKind::Tunnel(tunnel) => {
-                    let address = |address: Option<IpAddr>| address.map_or_else(|| "any".to_owned(), |address| address.to_string());
+                    let address =
+                        |address: Option<IpAddr>| address.map_or_else(|| "any".to_owned(), |address| address.to_string());
                     let key = tunnel.key.map_or_else(|| "-".to_owned(), |key| std::net::Ipv4Addr::from(key).to_string());
                     let ends = format!("{} {}", address(tunnel.local), address(tunnel.remote));
                     format!("{} {ends} {} {key}", start(tunnel.kind.name(), link.mtu.unwrap_or(0)), tunnel.ttl)
