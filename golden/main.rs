@@ -105,11 +105,8 @@ impl Case {
         let id = sources.add(PathBuf::from(&file), "\n".repeat(LINES as usize));
         let span = |line: u32| Span { file: id, start: line.saturating_sub(1), end: line.saturating_sub(1) };
         let names = written.names.into_iter().map(|(key, (name, line, implied))| {
-            let origin = match implied {
-                Some(reason) => Origin::Implied(reason.leak(), span(line)),
-                None => Origin::Text(span(line)),
-            };
-            (key, Provenance { name: name.into(), origin })
+            let implied = implied.map(|reason| &*reason.leak());
+            (key, Provenance { name: name.into(), origin: Origin::Text(span(line)), implied })
         });
         Ok(Case {
             target: Target {

@@ -74,13 +74,22 @@ struct Target(Compiled);
 impl Target {
     /// Adds an object. Two things of the file that compile to one key are an error at both.
     fn add(&mut self, key: Key, resource: Resource, name: &Arc<str>, origin: Origin) {
+        self.put(key, resource, Provenance { name: name.clone(), origin, implied: None });
+    }
+
+    /// Adds an object that nobody wrote.
+    fn imply(&mut self, key: Key, resource: Resource, name: &Arc<str>, origin: Origin, reason: &'static str) {
+        self.put(key, resource, Provenance { name: name.clone(), origin, implied: Some(reason) });
+    }
+
+    fn put(&mut self, key: Key, resource: Resource, provenance: Provenance) {
         match self.0.names.entry(key.clone()) {
             Entry::Occupied(first) => {
-                let fault = Fault::OneKeyTwice { key, name: name.clone(), origin, first: first.get().clone() };
+                let fault = Fault::OneKeyTwice { key, second: provenance, first: first.get().clone() };
                 self.0.problems.push(fault.problem());
             }
             Entry::Vacant(entry) => {
-                entry.insert(Provenance { name: name.clone(), origin });
+                entry.insert(provenance);
                 self.0.state.objects.insert(key, resource);
             }
         }
@@ -134,12 +143,11 @@ fn modules(target: &mut Target) {
         }
     }
     for (module, because) in needed {
-        let Some(Provenance { name, origin }) = target.0.names.get(&because).cloned() else { continue };
-        let origin = match origin.span() {
-            Some(span) => Origin::Implied("needed by", span),
-            None => origin,
-        };
-        target.share(Key::Module(module.to_owned()), Resource::Module, &name, origin);
+        let Some(Provenance { origin, .. }) = target.0.names.get(&because).cloned() else { continue };
+        let key = Key::Module(module.to_owned());
+        if !target.0.names.contains_key(&key) {
+            target.imply(key, Resource::Module, &"".into(), origin, "needs it");
+        }
     }
 }
 

@@ -12,8 +12,11 @@ use crate::state::Key;
 pub struct Provenance {
     /// `shop`, `shop web3`, `storefront`, `lb1`
     pub name: Arc<str>,
-    /// The place, or what it is implied by.
+    /// The place.
     pub origin: Origin,
+    /// Nobody wrote the object: what stands at the place needs it. In words that follow the place: `return-path "snat" needs
+    /// it`.
+    pub implied: Option<&'static str>,
 }
 
 /// The user's words for each object of a desired state.

@@ -7,6 +7,8 @@ pub mod failure;
 pub mod json;
 pub mod text;
 
+use std::fmt::Write as _;
+
 use anstyle::{AnsiColor, Style as Ansi};
 
 use crate::provenance::Provenance;
@@ -16,11 +18,14 @@ use crate::state::Key;
 
 /// Where an object of a plan comes from, in words: `flash-sale.kdl:31`.
 fn place(provenance: Option<&Provenance>, sources: &Sources) -> String {
-    match provenance.map(|provenance| provenance.origin) {
-        None => "not in the file".to_owned(),
-        Some(Origin::Default) => "by default".to_owned(),
-        Some(Origin::Text(span)) => line(span, sources),
-        Some(Origin::Implied(reason, span)) => format!("{}: {reason}", line(span, sources)),
+    let Some(provenance) = provenance else { return "not in the file".to_owned() };
+    let place = match provenance.origin {
+        Origin::Default => "by default".to_owned(),
+        Origin::Text(span) => line(span, sources),
+    };
+    match provenance.implied {
+        None => place,
+        Some(reason) => format!("{place}: {reason}"),
     }
 }
 
@@ -43,10 +48,10 @@ pub fn error(message: &str, details: &[String], help: Option<&str>, style: text:
     let painted = |ansi: Ansi, word: &str| if style.colour { format!("{ansi}{word}{ansi:#}") } else { word.to_owned() };
     let mut text = format!("{}: {}\n", painted(RED, "error"), printable(message));
     for detail in details {
-        text.push_str(&format!("  {}\n", printable(detail)));
+        let _ = writeln!(text, "  {}", printable(detail));
     }
     if let Some(help) = help {
-        text.push_str(&format!("  {}: {}\n", painted(CYAN, "help"), printable(help)));
+        let _ = writeln!(text, "  {}: {}", painted(CYAN, "help"), printable(help));
     }
     text
 }

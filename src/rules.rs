@@ -8,6 +8,8 @@ mod listen;
 mod server;
 mod service;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod tunnel;
 mod vip;
 

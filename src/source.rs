@@ -51,15 +51,13 @@ pub enum Origin {
     Text(Span),
     /// Nobody wrote it: the language's default.
     Default,
-    /// Something else that was written there needs it; the text says what, in the operator's words.
-    Implied(&'static str, Span),
 }
 
 impl Origin {
     /// The place in a file, where there is one.
     pub fn span(self) -> Option<Span> {
         match self {
-            Origin::Text(span) | Origin::Implied(_, span) => Some(span),
+            Origin::Text(span) => Some(span),
             Origin::Default => None,
         }
     }

@@ -45,13 +45,15 @@ pub struct State {
 }
 
 /// One object of the kernel. The variant always belongs to the variant of the [`Key`] beside it.
+///
+/// There are many destinations and few of anything else, so what is larger than a destination is boxed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Resource {
     /// A kernel module that must be loaded because nothing loads it by itself in time.
     Module,
     /// A value below `/proc/sys/net`.
-    Sysctl(SysctlValue),
+    Sysctl(Box<SysctlValue>),
     /// A network device.
     Link(Box<Link>),
     /// A UDP port on which the kernel decapsulates GUE.
@@ -61,13 +63,37 @@ pub enum Resource {
     /// The IPVS connection timeouts of the namespace.
     Timeouts(Timeouts),
     /// A virtual service.
-    Service(Service),
+    Service(Box<Service>),
     /// A real server of a virtual service.
     Destination(Destination),
     /// The order in which a service's destinations were added, first added first; only where the scheduler makes it matter.
     Order(Order),
     /// An IPVS sync daemon.
-    Sync(SyncDaemon),
+    Sync(Box<SyncDaemon>),
+}
+
+impl From<SysctlValue> for Resource {
+    fn from(value: SysctlValue) -> Resource {
+        Resource::Sysctl(Box::new(value))
+    }
+}
+
+impl From<Link> for Resource {
+    fn from(link: Link) -> Resource {
+        Resource::Link(Box::new(link))
+    }
+}
+
+impl From<Service> for Resource {
+    fn from(service: Service) -> Resource {
+        Resource::Service(Box::new(service))
+    }
+}
+
+impl From<SyncDaemon> for Resource {
+    fn from(daemon: SyncDaemon) -> Resource {
+        Resource::Sync(Box::new(daemon))
+    }
 }
 
 /// The destinations of one service in the order in which they were added. The kernel lists them the other way round.
@@ -187,10 +213,10 @@ impl Resource {
     #[must_use]
     pub fn over(self, live: &Resource) -> Resource {
         match (self, live) {
-            (Resource::Sysctl(wanted), Resource::Sysctl(live)) => Resource::Sysctl(wanted.over(live)),
-            (Resource::Link(wanted), Resource::Link(live)) => Resource::Link(Box::new(wanted.over(live))),
+            (Resource::Sysctl(wanted), Resource::Sysctl(live)) => Resource::from(wanted.over(live)),
+            (Resource::Link(wanted), Resource::Link(live)) => Resource::from(wanted.over(live)),
             (Resource::Timeouts(wanted), Resource::Timeouts(live)) => Resource::Timeouts(wanted.over(live)),
-            (Resource::Sync(wanted), Resource::Sync(live)) => Resource::Sync(wanted.over(live)),
+            (Resource::Sync(wanted), Resource::Sync(live)) => Resource::from(wanted.over(live)),
             (Resource::Destination(wanted), Resource::Destination(live)) => Resource::Destination(wanted.over(live)),
             (wanted, _) => wanted,
         }

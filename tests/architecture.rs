@@ -57,10 +57,10 @@ fn modules() -> Vec<(String, String)> {
         let mut text = code(&path);
         let mut folders = vec![source.join(module)];
         while let Some(folder) = folders.pop().filter(|folder| folder.is_dir()) {
-            for (name, path) in entries(&folder) {
+            for (_, path) in entries(&folder) {
                 if path.is_dir() {
                     folders.insert(0, path);
-                } else if name.ends_with(".rs") {
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
                     text += &code(&path);
                 }
             }

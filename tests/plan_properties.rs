@@ -66,7 +66,7 @@ impl Run {
         let device = Link { device: LinkKind::Other(String::new()), up: true, mtu: Some(1500), alias: None };
         empty.state.objects.insert(Key::Link(INTERFACE.to_owned()), Resource::Link(Box::new(device)));
         for (path, [value, _]) in SYSCTLS.iter().filter(|(path, _)| !path.starts_with("net/ipv4/vs/")) {
-            empty.state.objects.insert(sysctl(path), Resource::Sysctl(SysctlValue { value: (*value).to_owned(), unless: None }));
+            empty.state.objects.insert(sysctl(path), Resource::from(SysctlValue { value: (*value).to_owned(), unless: None }));
         }
         let mut kernel = Fake::from(empty);
         let nothing = kernel.all();

@@ -1,5 +1,10 @@
-//! What only a kernel under QEMU can show: nftables, FOU, several CPUs. One boot for all of it.
+//! What only a kernel under QEMU can show: nftables, FOU, several CPUs, devices with GUE. One boot for all of it.
 #![allow(clippy::disallowed_methods, reason = "tests run programs and look at files")]
+
+#[path = "kernel/links.rs"]
+mod links;
+#[path = "kernel/world.rs"]
+mod world;
 
 use std::process::{Command, ExitCode};
 
@@ -9,11 +14,12 @@ use lvsform::lab::{Kernel, Lab, harness};
 fn main() -> ExitCode {
     let lab = Lab { kernel: Some(Kernel::Qemu { package: None }), cpus: 2, ..Lab::default() };
     harness::main(lab, || {
-        let tests = vec![
+        let mut tests = vec![
             Trial::test("the_guest_has_two_cpus", the_guest_has_two_cpus),
             Trial::test("nftables_answers", nftables_answers),
             Trial::test("a_fou_port_opens", a_fou_port_opens),
         ];
+        tests.extend(links::tests());
         libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
     })
 }

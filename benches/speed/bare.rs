@@ -157,7 +157,7 @@ fn message(family: u16, command: u8, flags: u16, attributes: &[Vec<u8>]) -> Vec<
     bytes.extend((flags | 1).to_ne_bytes());
     bytes.extend([0; 8]);
     bytes.extend([command, 1, 0, 0]);
-    attributes.iter().for_each(|attribute| bytes.extend(attribute));
+    bytes.extend(attributes.iter().flatten());
     bytes
 }
 

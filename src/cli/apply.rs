@@ -46,28 +46,34 @@ impl Apply {
         let scope = Scope::of(&compiled.state);
         let mut kernel = input::open(self.netns.as_deref(), out)?;
 
-        let observed = input::observe(&mut kernel, &scope, out)?;
-        let shown = plan::make(&input, host, &compiled, &observed);
-        out.say(&report::text::plan(&shown, &input.sources, out.style));
-        if shown.is_empty() {
+        let mut look = |out: &mut Output| {
+            let observed = input::observe(&mut kernel, &scope, out)?;
+            let plan = plan::make(&input, host, &compiled, &observed);
+            Ok::<_, Exit>((observed, plan))
+        };
+
+        let mut guard = if self.yes { Some(take_lock(out)?) } else { None };
+        let (mut observed, mut plan) = look(out)?;
+        out.say(&report::text::plan(&plan, &input.sources, out.style));
+        if plan.is_empty() {
             return Ok(Exit::Done);
         }
-        if !self.yes {
+        if guard.is_none() {
             ask(out)?;
-        }
-
-        // Not while somebody thinks about the answer; so the kernel may have moved since.
-        let _lock = take_lock(out)?;
-        let observed = input::observe(&mut kernel, &scope, out)?;
-        let plan = plan::make(&input, host, &compiled, &observed);
-        if plan.phases != shown.phases {
-            let message = "the kernel changed after the plan was shown; nothing was done";
-            out.error(&report::error(message, &[], Some("run it again and read the new plan"), out.error_style));
-            return Err(Exit::Stale);
+            // The lock is not held while somebody thinks, so the kernel may have moved since.
+            guard = Some(take_lock(out)?);
+            let shown = plan.phases;
+            (observed, plan) = look(out)?;
+            if plan.phases != shown {
+                let message = "the kernel changed after the plan was shown; nothing was done";
+                out.error(&report::error(message, &[], Some("run it again and read the new plan"), out.error_style));
+                return Err(Exit::Stale);
+            }
         }
         let exclusive = input.topology.ownership.value == Ownership::Exclusive;
-        let run = Run { wanted: &compiled.state, exclusive, observed: &observed, phases: plan.phases.clone() };
+        let run = Run { wanted: &compiled.state, exclusive, observed: &observed, phases: std::mem::take(&mut plan.phases) };
         let ended = txn::run(&mut kernel, run);
+        drop(guard);
         Ok(match &ended {
             Ended::Applied => {
                 out.say(&report::text::applied(&plan));

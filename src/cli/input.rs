@@ -70,23 +70,18 @@ impl Input {
     pub fn host(&self, name: Option<&str>, out: &mut Output) -> Result<&Host, Exit> {
         let hosts = &self.topology.hosts;
         let names = || hosts.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        let found = match name {
-            Some(name) => hosts.get(name).ok_or_else(|| {
-                let help = match nearest(name, hosts.keys().map(String::as_str)) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("its hosts are: {}", names()),
-                };
+        let found = if let Some(name) = name {
+            hosts.get(name).ok_or_else(|| {
+                let near = nearest(name, hosts.keys().map(String::as_str));
+                let help = near.map_or_else(|| format!("its hosts are: {}", names()), |near| format!("did you mean `{near}`?"));
                 (format!("the topology has no host `{name}`"), help)
-            }),
-            None => {
-                let own = hostname();
-                hosts.values().find(|host| host.hostname.value == own).ok_or_else(|| {
-                    (
-                        format!("no host of the topology has this machine's name, `{own}`"),
-                        format!("say which it is: --host NAME, one of: {}", names()),
-                    )
-                })
-            }
+            })
+        } else {
+            let own = hostname();
+            hosts.values().find(|host| host.hostname.value == own).ok_or_else(|| {
+                let help = format!("say which it is: --host NAME, one of: {}", names());
+                (format!("no host of the topology has this machine's name, `{own}`"), help)
+            })
         };
         found.map_err(|(message, help)| {
             out.error(&report::error(&message, &[], Some(&help), out.error_style));

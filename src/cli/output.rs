@@ -2,7 +2,7 @@
 //!
 //! A reader that goes away never ends a command: errors of writing are dropped, and the exit code tells the rest.
 
-use std::io::{IsTerminal, Write};
+use std::io::{IsTerminal, Stderr, Stdout, Write};
 
 use clap::{Args, ValueEnum};
 
@@ -15,7 +15,7 @@ const WIDTH: usize = 120;
 /// How output looks.
 #[derive(Debug, Args)]
 pub struct OutputArguments {
-    /// When to use colour; `auto`: on a terminal, unless NO_COLOR is set
+    /// When to use colour; `auto`: on a terminal, unless `NO_COLOR` is set
     #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
     color: Colour,
     /// Say more: every object, not only the first ones of many
@@ -41,11 +41,14 @@ pub struct Output {
     /// For standard error.
     pub error_style: Style,
     quiet: bool,
+    out: Stdout,
+    err: Stderr,
 }
 
 impl OutputArguments {
     pub(super) fn open(&self) -> Output {
-        Output { style: self.style(&std::io::stdout()), error_style: self.style(&std::io::stderr()), quiet: self.quiet }
+        let (out, err) = (std::io::stdout(), std::io::stderr());
+        Output { style: self.style(&out), error_style: self.style(&err), quiet: self.quiet, out, err }
     }
 
     fn style(&self, stream: &impl IsTerminal) -> Style {
@@ -77,8 +80,7 @@ impl Output {
 
     /// Prints what was asked for.
     pub fn print(&mut self, text: &str) {
-        let mut stream = std::io::stdout().lock();
-        let _ = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
+        let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
     }
 
     /// Prints what was asked for, unless `--quiet`.
@@ -97,7 +99,6 @@ impl Output {
 
     /// Prints about it.
     pub fn error(&mut self, text: &str) {
-        let mut stream = std::io::stderr().lock();
-        let _ = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
+        let _ = self.err.write_all(text.as_bytes());
     }
 }

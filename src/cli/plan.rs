@@ -55,16 +55,20 @@ impl Plan {
         let input = input::read(&self.host.file, out)?;
         let host = input.host(self.host.host.as_deref(), out)?;
         let compiled = input::compile(&input, host, out)?;
-        let observed = match &self.live {
-            Some(file) => input::captured(file, out)?,
-            None => {
-                let mut kernel = input::open(self.netns.as_deref(), out)?;
-                input::observe(&mut kernel, &Scope::of(&compiled.state), out)?
-            }
+        let observed = if let Some(file) = &self.live {
+            input::captured(file, out)?
+        } else {
+            let mut kernel = input::open(self.netns.as_deref(), out)?;
+            input::observe(&mut kernel, &Scope::of(&compiled.state), out)?
         };
         let plan = plan::make(&input, host, &compiled, &observed);
         match self.format {
-            Format::Text => out.say(&report::text::plan(&plan, &input.sources, out.style)),
+            Format::Text => {
+                out.say(&report::text::plan(&plan, &input.sources, out.style));
+                if !plan.is_empty() {
+                    out.say(&report::text::how_to_apply(&plan));
+                }
+            }
             Format::Json => out.json(&report::json::plan(&plan, &input.sources)),
         }
         Ok(if self.exit_code && !plan.is_empty() { Exit::Changes } else { Exit::Done })

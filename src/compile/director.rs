@@ -35,7 +35,7 @@ fn compile_service(topology: &Topology, host: &Host, service: &topology::Service
             if servers.is_empty() {
                 target.fault(Fault::NoServer { service: service.name.value.clone(), family, listen: listen.span });
             }
-            target.add(Key::Service(key), Resource::Service(compile_listen(service, listen, family)), &name, origin);
+            target.add(Key::Service(key), Resource::from(compile_listen(service, listen, family)), &name, origin);
             let mut order: Vec<DestinationId> = Vec::with_capacity(servers.len());
             for reached in servers.iter() {
                 if let (true, Some(sync)) = (Family::of(reached.address) != family, sync) {
@@ -137,7 +137,7 @@ fn timeouts(topology: &Topology, target: &mut Target) {
         udp: timeouts.udp.as_ref().map(|at| at.value),
     };
     if seconds != Timeouts::default() {
-        target.add(Key::Timeouts, Resource::Timeouts(seconds), &"timeouts".into(), Origin::Text(timeouts.span));
+        target.add(Key::Timeouts, Resource::Timeouts(seconds), &"".into(), Origin::Text(timeouts.span));
     }
 }
 
@@ -161,7 +161,7 @@ fn syncs<'t>(topology: &'t Topology, host: &Host, target: &mut Target) -> Option
                 max_length: sync.max_length.as_ref().map(|length| length.value),
             };
             let name: Arc<str> = format!("id {}", sync.id.value).into();
-            target.add(Key::Sync(role), Resource::Sync(daemon), &name, Origin::Text(sync.span));
+            target.add(Key::Sync(role), Resource::from(daemon), &name, Origin::Text(sync.span));
         }
     }
     first

@@ -1,7 +1,6 @@
 //! The wording of what only a compilation finds wrong.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use crate::provenance::Provenance;
 use crate::source::{Label, Origin, Problem, Severity, Span};
@@ -11,7 +10,7 @@ use crate::state::{Family, Key};
 #[derive(Debug)]
 pub(super) enum Fault {
     /// Two things of the file are one object of the kernel.
-    OneKeyTwice { key: Key, name: Arc<str>, origin: Origin, first: Provenance },
+    OneKeyTwice { key: Key, second: Provenance, first: Provenance },
     /// A host has several addresses that a service could use.
     SeveralAddresses { host: String, family: Family, addresses: Vec<IpAddr>, server: Origin, service: String },
     /// A service listens on a family in which it has no server.
@@ -27,10 +26,10 @@ pub(super) enum Fault {
 impl Fault {
     pub(super) fn problem(self) -> Problem {
         match self {
-            Fault::OneKeyTwice { key, name, origin, first } => error(
+            Fault::OneKeyTwice { key, second, first } => error(
                 "one-object-twice",
-                format!("`{name}` and `{}` are one object of the kernel: {key}", first.name),
-                [label(origin, "and again here"), label(first.origin, "here")],
+                format!("`{}` and `{}` are one object of the kernel: {key}", second.name, first.name),
+                [label(second.origin, "and again here"), label(first.origin, "here")],
                 Some("remove one of the two, or give it another address, port or name".to_owned()),
             ),
             Fault::SeveralAddresses { host, family, addresses, server, service } => error(
@@ -60,7 +59,7 @@ impl Fault {
             ),
             Fault::AgainstMethod { key, value, needed, reason, origin, cause } => error(
                 "sysctl-against-method",
-                format!("{key} = {value} stands against what {reason} needs: {needed}"),
+                format!("{key} is {value} here, and {reason} to be {needed}"),
                 [label(origin, "set here"), label(cause, "needed by this")],
                 Some("remove the line, or say `force=#true` (TOML: force = true) if you know better".to_owned()),
             ),

@@ -49,13 +49,12 @@ pub(super) fn compile(topology: &Topology, host: &Host, target: &mut Target) {
         }
         needs.remove(&key);
         let name: Arc<str> = host.name.value.as_str().into();
-        target.add(Key::Sysctl(key), Resource::Sysctl(value), &name, sysctl.key.origin);
+        target.add(Key::Sysctl(key), Resource::from(value), &name, sysctl.key.origin);
     }
     for (key, need) in needs {
         let mut value = SysctlValue::new(&key, need.value);
         value.unless = need.unless.map(str::to_owned);
-        let origin = need.origin.span().map_or(Origin::Default, |span| Origin::Implied(need.reason, span));
-        target.add(Key::Sysctl(key), Resource::Sysctl(value), &need.name, origin);
+        target.imply(Key::Sysctl(key), Resource::from(value), &need.name, need.origin, need.reason);
     }
 }
 
@@ -102,9 +101,9 @@ fn nat(host: &Host, target: &Target, needs: &mut BTreeMap<SysctlKey, Need>) {
         };
         match Family::of(destination.address) {
             Family::Ipv4 => {
-                need("net/ipv4/ip_forward", "1", None, "forward \"nat\"");
+                need("net/ipv4/ip_forward", "1", None, "forward \"nat\" needs it");
                 if let Some(interface) = shared_interface(host, &destination.service, destination.address) {
-                    let reason = "nat with clients and servers on one interface";
+                    let reason = "nat with clients and servers on one interface needs it";
                     need("net/ipv4/conf/all/send_redirects", "0", None, reason);
                     need(&format!("net/ipv4/conf/{interface}/send_redirects"), "0", None, reason);
                 }
@@ -112,9 +111,9 @@ fn nat(host: &Host, target: &Target, needs: &mut BTreeMap<SysctlKey, Need>) {
             Family::Ipv6 => {
                 // With forwarding on, the kernel forgets default routes that it learned, unless accept_ra is 2.
                 for interface in host.interfaces.keys() {
-                    need(&format!("net/ipv6/conf/{interface}/accept_ra"), "2", Some("0"), "forward \"nat\"");
+                    need(&format!("net/ipv6/conf/{interface}/accept_ra"), "2", Some("0"), "forward \"nat\" needs it");
                 }
-                need("net/ipv6/conf/all/forwarding", "1", None, "forward \"nat\"");
+                need("net/ipv6/conf/all/forwarding", "1", None, "forward \"nat\" needs it");
             }
         }
     }
@@ -138,7 +137,7 @@ fn snat(topology: &Topology, host: &Host, needs: &mut BTreeMap<SysctlKey, Need>)
             needs.entry(key).or_insert_with(|| Need {
                 value: "1",
                 unless: None,
-                reason: "return-path \"snat\"",
+                reason: "return-path \"snat\" needs it",
                 name: service.name.value.as_str().into(),
                 origin: mode.origin,
             });

@@ -17,7 +17,7 @@ pub(super) fn compile(topology: &Topology, host: &Host, target: &mut Target) {
             mtu: tunnel.mtu.as_ref().map(|mtu| mtu.value),
             alias: Some(alias(topology)),
         };
-        target.add(Key::Link(tunnel.name.value.clone()), Resource::Link(Box::new(link)), &name, tunnel.name.origin);
+        target.add(Key::Link(tunnel.name.value.clone()), Resource::from(link), &name, tunnel.name.origin);
         for address in &tunnel.addresses {
             let key = AddressKey {
                 address: address.value.addr(),

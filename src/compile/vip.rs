@@ -21,7 +21,7 @@ fn add(topology: &Topology, vip: &Vip, address: IpAddr, interface: String, origi
     let name: Arc<str> = vip.name.value.as_str().into();
     if interface == dummy_name(topology) {
         let link = Link { device: LinkKind::Dummy, up: true, mtu: None, alias: Some(alias(topology)) };
-        target.share(Key::Link(interface.clone()), Resource::Link(Box::new(link)), &name, origin);
+        target.share(Key::Link(interface.clone()), Resource::from(link), &name, origin);
     }
     let family = Family::of(address);
     // An IPv6 VIP that is preferred becomes the source of what the director itself sends, and health checks die.

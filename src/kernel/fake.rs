@@ -190,3 +190,137 @@ impl Fake {
         self.observed.state.objects.contains_key(key)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+
+    use super::{Fake, Fault};
+    use crate::kernel::{Kernel, Outcome, Refusal};
+    use crate::plan::{Phase, Rank};
+    use crate::state::{Change, Key, Observed, Resource, Scope};
+
+    const SERVICE: &str = "service tcp 10.0.0.100:80";
+    const SERVER: &str = "server tcp 10.0.0.100:80 10.0.0.11:80";
+    const WLC: &str = r#"{"kind": "service", "scheduler": "wlc"}"#;
+    const DR: &str = r#"{"kind": "destination", "forward": "dr", "weight": 1}"#;
+    const SYNC: &str = r#"{"kind": "sync", "interface": "eth0", "id": 1, "group": "224.0.0.81", "port": 8848, "ttl": 1}"#;
+
+    fn kernel(objects: &str) -> Fake {
+        let state = format!(r#"{{"link eth0": {{"kind": "link", "device": {{"other": ""}}, "up": true}}{objects}}}"#);
+        let mut observed = Observed { state: serde_json::from_str(&state).expect("a state"), ..Observed::default() };
+        observed.kernel.ipvs = true;
+        Fake::from(observed)
+    }
+
+    fn with_service() -> Fake {
+        kernel(&format!(r#", "{SERVICE}": {WLC}, "{SERVER}": {DR}"#))
+    }
+
+    fn send(kernel: &mut Fake, key: &str, before: Option<&str>, after: Option<&str>) -> Outcome {
+        let resource = |text| serde_json::from_str::<Resource>(text).expect("a resource");
+        let key: Key = key.parse().expect("a key");
+        let step = Change { key, before: before.map(resource), after: after.map(resource) };
+        kernel.run(&Phase { rank: Rank::ServicesAdded, steps: vec![step] }).pop().expect("an outcome for each step")
+    }
+
+    fn refused(errno: Errno) -> Outcome {
+        Outcome::Refused(Refusal { errno: errno as i32, text: None })
+    }
+
+    #[test]
+    fn services_are_refused_as_the_kernel_refuses_them() {
+        let mut kernel = with_service();
+        let nosuch = r#"{"kind": "service", "scheduler": "nosuch"}"#;
+        assert_eq!(send(&mut kernel, SERVICE, None, Some(nosuch)), refused(Errno::EEXIST), "before the scheduler is looked for");
+        assert_eq!(send(&mut kernel, SERVICE, Some(WLC), Some(nosuch)), refused(Errno::ENOENT));
+        assert_eq!(send(&mut kernel, "service tcp 10.0.0.9:80", Some(WLC), Some(nosuch)), refused(Errno::ESRCH));
+        assert_eq!(send(&mut kernel, "service tcp 10.0.0.9:80", Some(WLC), None), refused(Errno::ESRCH));
+        assert_eq!(send(&mut kernel, "service tcp 10.0.0.9:80", None, Some(nosuch)), refused(Errno::ENOENT));
+    }
+
+    #[test]
+    fn servers_are_refused_as_the_kernel_refuses_them() {
+        let mut kernel = with_service();
+        let below = r#"{"kind": "destination", "forward": "dr", "weight": 1, "max_connections": 1, "min_connections": 2}"#;
+        let other = "server tcp 10.0.0.100:80 10.0.0.12:80";
+        assert_eq!(send(&mut kernel, SERVER, None, Some(below)), refused(Errno::ERANGE), "before the server is looked for");
+        assert_eq!(send(&mut kernel, SERVER, None, Some(DR)), refused(Errno::EEXIST));
+        assert_eq!(send(&mut kernel, other, Some(DR), Some(DR)), refused(Errno::ENOENT));
+        assert_eq!(send(&mut kernel, other, Some(DR), None), refused(Errno::ENOENT));
+        assert_eq!(send(&mut kernel, "server tcp 10.0.0.9:80 10.0.0.12:80", None, Some(DR)), refused(Errno::ESRCH));
+        assert_eq!(send(&mut kernel, "server tcp 10.0.0.100:80 0.0.0.0:80", None, Some(DR)), refused(Errno::EINVAL));
+        assert_eq!(send(&mut kernel, "server tcp 10.0.0.100:80 [2001:db8::1]:80", None, Some(DR)), refused(Errno::EINVAL));
+    }
+
+    #[test]
+    fn a_sync_daemon_and_a_server_of_another_family_exclude_each_other() {
+        let (mixed, ipip) =
+            ("server tcp 10.0.0.100:80 [2001:db8::1]:80", r#"{"kind": "destination", "forward": {"tun": "ipip"}, "weight": 1}"#);
+        let mut kernel = with_service();
+        assert_eq!(send(&mut kernel, "sync master", None, Some(SYNC)), Outcome::Done);
+        assert_eq!(send(&mut kernel, "sync master", None, Some(SYNC)), refused(Errno::EEXIST));
+        assert_eq!(send(&mut kernel, mixed, None, Some(ipip)), refused(Errno::EINVAL));
+        assert_eq!(send(&mut kernel, "sync master", Some(SYNC), None), Outcome::Done);
+        assert_eq!(send(&mut kernel, "sync master", Some(SYNC), None), refused(Errno::ESRCH));
+        assert_eq!(send(&mut kernel, mixed, None, Some(ipip)), Outcome::Done);
+        assert_eq!(send(&mut kernel, "sync master", None, Some(SYNC)), refused(Errno::EINVAL));
+        let elsewhere = SYNC.replace("eth0", "eth9");
+        assert_eq!(send(&mut with_service(), "sync backup", None, Some(&elsewhere)), refused(Errno::ENODEV));
+    }
+
+    #[test]
+    fn devices_addresses_and_sysctls_are_refused_as_the_kernel_refuses_them() {
+        let mut kernel = kernel("");
+        let (dummy, address) = (r#"{"kind": "link", "device": "dummy", "up": true}"#, r#"{"kind": "address"}"#);
+        let one = r#"{"kind": "sysctl", "value": "4"}"#;
+        assert_eq!(send(&mut kernel, "link eth0", None, Some(dummy)), refused(Errno::EEXIST));
+        assert_eq!(send(&mut kernel, "link d0", Some(dummy), None), refused(Errno::ENODEV));
+        assert_eq!(send(&mut kernel, "link eth0", Some(dummy), None), refused(Errno::EOPNOTSUPP));
+        assert_eq!(send(&mut kernel, "vip 10.0.0.1 d0", None, Some(address)), refused(Errno::ENODEV));
+        assert_eq!(send(&mut kernel, "vip 10.0.0.1 eth0", Some(address), None), refused(Errno::EADDRNOTAVAIL));
+        assert_eq!(send(&mut kernel, "vip 10.0.0.1 eth0", None, Some(address)), Outcome::Done);
+        assert_eq!(send(&mut kernel, "vip 10.0.0.1 eth0", None, Some(address)), refused(Errno::EEXIST));
+        assert_eq!(send(&mut kernel, "sysctl net.core.nosuch", None, Some(one)), refused(Errno::ENOENT));
+        assert_eq!(send(&mut kernel, "sysctl net.ipv4.vs.drop_entry", None, Some(one)), refused(Errno::EINVAL));
+    }
+
+    #[test]
+    fn a_service_takes_its_servers_along_and_they_come_back_with_their_connections() {
+        let mut held = with_service().all();
+        let server: Key = SERVER.parse().expect("a key");
+        held.traffic.entry(server.clone()).or_default().active = 7;
+        let mut kernel = Fake::from(held);
+        assert_eq!(send(&mut kernel, SERVICE, Some(WLC), None), Outcome::Done);
+        assert!(!kernel.all().state.objects.contains_key(&server));
+        send(&mut kernel, SERVICE, None, Some(WLC));
+        send(&mut kernel, SERVER, None, Some(DR));
+        assert_eq!(kernel.all().traffic.get(&server).map(|connections| connections.active), Some(7));
+    }
+
+    #[test]
+    fn loading_ipvs_brings_its_sysctls_and_a_missing_module_brings_nothing() {
+        let mut kernel = Fake::from(Observed::default());
+        let scope = Scope {
+            sysctls: ["net.ipv4.vs.conntrack"].iter().filter_map(|key| crate::state::SysctlKey::parse(key)).collect(),
+            ..Scope::default()
+        };
+        assert_eq!(kernel.read(&scope).expect("readable").absent.len(), 1);
+        kernel.without_module("ip_vs");
+        assert!(matches!(send(&mut kernel, "module ip_vs", None, Some(r#"{"kind": "module"}"#)), Outcome::Refused(_)));
+        assert_eq!(send(&mut kernel, SERVICE, None, Some(WLC)), refused(Errno::ENOENT));
+        let mut kernel = Fake::from(Observed::default());
+        send(&mut kernel, "module ip_vs", None, Some(r#"{"kind": "module"}"#));
+        assert!(kernel.read(&scope).expect("readable").absent.is_empty());
+    }
+
+    #[test]
+    fn a_step_can_be_made_to_go_wrong() {
+        let mut kernel = kernel("");
+        kernel.fail(0, Fault::Refuse(Errno::ENOMEM as i32));
+        kernel.fail(1, Fault::Unknown { happened: true });
+        assert_eq!(send(&mut kernel, SERVICE, None, Some(WLC)), refused(Errno::ENOMEM));
+        assert_eq!(send(&mut kernel, SERVICE, None, Some(WLC)), Outcome::Unknown);
+        assert_eq!(send(&mut kernel, SERVICE, None, Some(WLC)), refused(Errno::EEXIST), "it happened");
+    }
+}

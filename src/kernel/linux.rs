@@ -4,7 +4,7 @@
 
 mod run;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::marker::PhantomData;
 
 use nix::errno::Errno;
@@ -63,7 +63,7 @@ impl Kernel for Linux {
             },
             ..Observed::default()
         };
-        let mut objects = Vec::new();
+        let mut objects = BTreeMap::new();
         for name in &scope.modules {
             // What counts of these two is whether they answer.
             let there = match name.as_str() {
@@ -72,12 +72,12 @@ impl Kernel for Linux {
                 name => module::is_loaded(name, &self.release),
             };
             if there {
-                objects.push((Key::Module(name.clone()), Resource::Module));
+                objects.insert(Key::Module(name.clone()), Resource::Module);
             }
         }
         for key in &scope.sysctls {
             match sysctl::read(key, self.initial_namespace)? {
-                Ok(value) => objects.push((Key::Sysctl(key.clone()), Resource::Sysctl(value))),
+                Ok(value) => drop(objects.insert(Key::Sysctl(key.clone()), Resource::from(value))),
                 Err(absence) => drop(observed.absent.insert(Key::Sysctl(key.clone()), absence)),
             }
         }
@@ -88,7 +88,7 @@ impl Kernel for Linux {
         if let Some(family) = number(ipvs::wire::FAMILY) {
             self.read_ipvs(family, &mut objects, &mut observed)?;
         }
-        observed.state = State { objects: objects.into_iter().collect() };
+        observed.state = State { objects };
         Ok(observed)
     }
 
@@ -97,14 +97,14 @@ impl Kernel for Linux {
     }
 }
 
-type Objects = Vec<(Key, Resource)>;
+type Objects = BTreeMap<Key, Resource>;
 
 impl Linux {
     fn read_fou(&mut self, family: u16, objects: &mut Objects) -> Result<(), ReadError> {
         let write = |writer: &mut _| fou::Request::Get.write(family, writer);
         let each = |message: Message<'_>| {
             let (key, port) = fou::decode(&message).ok_or(Malformed)?;
-            objects.push((Key::Fou(key), Resource::Fou(port)));
+            objects.insert(Key::Fou(key), Resource::Fou(port));
             Ok(())
         };
         self.generic.dump(write, each).map(drop).map_err(|failure| failed("the FOU ports", failure))
@@ -128,11 +128,11 @@ impl Linux {
                     tunnel.device =
                         device.bound_to.map(|index| names.get(&index).cloned().unwrap_or_else(|| format!("if{index}")));
                 }
-                objects.push((Key::Link(device.name), Resource::Link(Box::new(device.link))));
+                objects.insert(Key::Link(device.name), Resource::Link(Box::new(device.link)));
             }
             for (device, mut key, address) in addresses {
                 key.interface = names.get(&device).cloned().unwrap_or_default();
-                objects.push((Key::Address(key), Resource::Address(address)));
+                objects.insert(Key::Address(key), Resource::Address(address));
             }
             return Ok(());
         }
@@ -146,15 +146,15 @@ impl Linux {
             if order_matters(&service.scheduler) {
                 // The kernel lists the newest first.
                 let order = Order { servers: destinations.iter().rev().map(|entry| entry.id).collect() };
-                objects.push((Key::Order(key), Resource::Order(order)));
+                objects.insert(Key::Order(key), Resource::Order(order));
             }
-            objects.push((Key::Service(key), Resource::Service(service)));
+            objects.insert(Key::Service(key), Resource::from(service));
             for DestinationEntry { id, destination, connections, stats: _ } in destinations {
                 let key = Key::Destination(DestinationKey::new(key, id));
                 if connections != Connections::default() {
                     observed.traffic.insert(key.clone(), connections);
                 }
-                objects.push((key, Resource::Destination(destination)));
+                objects.insert(key, Resource::Destination(destination));
             }
         }
         let mut timeouts = None;
@@ -168,7 +168,7 @@ impl Linux {
         let write = |writer: &mut _| Request::GetDaemons.write(family, writer);
         let each = |message: Message<'_>| {
             let (role, daemon) = decode::daemon(&message).ok_or(Malformed)?;
-            objects.push((Key::Sync(role), Resource::Sync(daemon)));
+            objects.insert(Key::Sync(role), Resource::from(daemon));
             Ok(())
         };
         self.generic.dump(write, each).map(drop).map_err(|failure| ipvs_failed("the sync daemons", failure))

@@ -87,6 +87,7 @@ pub struct Socket {
     messages: usize,
     bytes: usize,
     out: Writer,
+    slots: Vec<usize>,
     incoming: Vec<u8>,
 }
 
@@ -126,35 +127,49 @@ impl Socket {
             messages: limits.messages,
             bytes,
             out: Writer::default(),
+            slots: Vec::new(),
             incoming: vec![0; RECEIVE],
         })
     }
 
-    /// Sends one message for each item, many at a time, and says of each item what became of it.
+    /// Sends one message for each item, many at a time, and appends to `outcomes` what became of each item, in order.
     ///
-    /// `write` begins and fills one message of less than 4 KiB; the socket ends it. After a send that was not answered in
-    /// full nothing more is sent: the rest is refused with `ECANCELED`.
-    pub fn transact<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Writer, &T)) -> Vec<Outcome> {
-        let mut outcomes = Vec::with_capacity(items.len());
-        while let Some(left) = items.get(outcomes.len()..).filter(|left| !left.is_empty()) {
+    /// `write` begins and fills one message of less than 4 KiB, which the socket ends; or it writes nothing and says the
+    /// outcome itself. After a send that was not answered in full nothing more is sent: the rest is refused with
+    /// `ECANCELED`.
+    pub fn transact<T>(
+        &mut self,
+        items: &[T],
+        outcomes: &mut Vec<Outcome>,
+        mut write: impl FnMut(&mut Writer, &T) -> Option<Outcome>,
+    ) {
+        let end = outcomes.len() + items.len();
+        let mut items = items.iter();
+        let mut slots = std::mem::take(&mut self.slots);
+        loop {
             self.out.clear();
+            slots.clear();
             let first = self.sequence.wrapping_add(1);
-            let mut count = 0;
-            for item in left.iter().take(self.messages) {
-                if count % 2 == 0 && self.out.bytes().len() + 2 * MESSAGE > self.bytes {
-                    break;
+            while slots.len() < self.messages
+                && (slots.len() % 2 == 1 || self.out.bytes().len() + 2 * MESSAGE <= self.bytes)
+                && let Some(item) = items.next()
+            {
+                let outcome = write(&mut self.out, item);
+                if outcome.is_none() {
+                    self.finish();
+                    slots.push(outcomes.len());
                 }
-                write(&mut self.out, item);
-                self.finish();
-                count += 1;
+                outcomes.push(outcome.unwrap_or(Outcome::Unknown));
             }
-            let begin = outcomes.len();
-            outcomes.resize(begin + count, Outcome::Unknown);
-            if !self.settle(first, outcomes.get_mut(begin..).unwrap_or_default()) {
-                outcomes.resize_with(items.len(), not_sent);
+            if slots.is_empty() {
+                break;
+            }
+            if !self.settle(first, &slots, outcomes) {
+                outcomes.resize_with(end, not_sent);
+                break;
             }
         }
-        outcomes
+        self.slots = slots;
     }
 
     fn finish(&mut self) {
@@ -162,13 +177,13 @@ impl Socket {
         self.out.end(self.sequence);
     }
 
-    /// Sends what was written and settles the outcome of each message; they come in unknown. False where the kernel did
-    /// not take the send, or something stayed unknown.
-    fn settle(&mut self, first: u32, outcomes: &mut [Outcome]) -> bool {
+    /// Sends what was written and settles the outcomes of its messages, which stand in `slots` and come in unknown. False
+    /// where the kernel did not take the send, or something stayed unknown.
+    fn settle(&mut self, first: u32, slots: &[usize], outcomes: &mut [Outcome]) -> bool {
         self.out.add_flags(ACK);
         if let Err(error) = retry(|| self.channel.send(self.out.bytes(), 0)) {
             // A send is taken whole or not at all.
-            outcomes.fill(Outcome::Refused(refusal(&error)));
+            settle_open(slots, outcomes, &Outcome::Refused(refusal(&error)));
             return false;
         }
         let mut overrun = false;
@@ -185,18 +200,17 @@ impl Socket {
             };
             for message in Messages(self.incoming.get(..length).unwrap_or_default()).flatten() {
                 let index = usize::try_from(message.sequence.wrapping_sub(first)).unwrap_or(usize::MAX);
-                let (ERROR, Some(errno), Some(outcome)) = (message.kind, message.errno(), outcomes.get_mut(index)) else {
+                let slot = slots.get(index).and_then(|slot| outcomes.get_mut(*slot));
+                let (ERROR, Some(errno), Some(outcome)) = (message.kind, message.errno(), slot) else {
                     continue; // an answer to an earlier send that was given up, or nothing that we know
                 };
                 *outcome = match errno {
                     0 => Outcome::Done,
                     errno => Outcome::Refused(Refusal { errno, text: message.text() }),
                 };
-                if index + 1 == outcomes.len() && !overrun {
+                if index + 1 == slots.len() && !overrun {
                     // Errors come in order, so what was not answered before the last answer is done.
-                    for outcome in outcomes.iter_mut().filter(|outcome| **outcome == Outcome::Unknown) {
-                        *outcome = Outcome::Done;
-                    }
+                    settle_open(slots, outcomes, &Outcome::Done);
                     return true;
                 }
             }
@@ -259,6 +273,15 @@ impl Socket {
                 malformed |= each(message).is_err();
             }
             dump.parts += u32::from(entries);
+        }
+    }
+}
+
+/// Gives every message of a send that is still unknown the same outcome.
+fn settle_open(slots: &[usize], outcomes: &mut [Outcome], settled: &Outcome) {
+    for slot in slots {
+        if let Some(outcome) = outcomes.get_mut(*slot).filter(|outcome| **outcome == Outcome::Unknown) {
+            *outcome = settled.clone();
         }
     }
 }

@@ -75,7 +75,7 @@ pub enum Impact {
         /// What becomes of them.
         ending: Ending,
     },
-    /// The last service of a family goes.
+    /// The last service of a family goes; said once for each family.
     LastOfFamily(Family),
     /// Servers are taken out and put back at once, to sit in the right order.
     Reseated {
@@ -218,7 +218,7 @@ impl fmt::Display for Impact {
             }
             Impact::LastOfFamily(family) => write!(
                 f,
-                "the last {} service: IPVS lets go of the family, and packets of its connections reach this host's own stack",
+                "no {} service is left: IPVS lets go of the family, and packets of its connections reach this host's own stack",
                 spelled(*family)
             ),
             Impact::Reseated { servers } => write!(
@@ -288,6 +288,8 @@ pub(super) struct Impacts<'a> {
     templates_stay: bool,
     /// How many services each family will have.
     services: BTreeMap<Family, usize>,
+    /// The first service that goes, of each family: it stands for all of them.
+    going: BTreeMap<Family, ServiceKey>,
     /// How many servers of each service are taken out and put back.
     reseated: BTreeMap<ServiceKey, usize>,
 }
@@ -296,6 +298,7 @@ impl<'a> Impacts<'a> {
     /// `reseated`: how many servers of each service are taken out and put back.
     pub(super) fn new(changes: &[Change], observed: &'a Observed, reseated: BTreeMap<ServiceKey, usize>) -> Impacts<'a> {
         let mut services = BTreeMap::new();
+        let mut going = BTreeMap::new();
         for key in observed.state.objects.keys() {
             if let Key::Service(service) = key {
                 *services.entry(service.family()).or_insert(0) += 1;
@@ -306,7 +309,10 @@ impl<'a> Impacts<'a> {
                 let count: &mut usize = services.entry(service.family()).or_insert(0);
                 match change.action() {
                     Action::Add => *count += 1,
-                    Action::Delete => *count = count.saturating_sub(1),
+                    Action::Delete => {
+                        *count = count.saturating_sub(1);
+                        going.entry(service.family()).or_insert(service);
+                    }
                     Action::Change | Action::Replace | Action::Restore => {}
                 }
             }
@@ -324,6 +330,7 @@ impl<'a> Impacts<'a> {
             expires: afterwards(Some(SysctlKey::expire_nodest_conn())),
             templates_stay: afterwards(SysctlKey::parse("net/ipv4/vs/expire_quiescent_template")) != Some(true),
             services,
+            going,
             reseated,
         }
     }
@@ -351,7 +358,9 @@ impl<'a> Impacts<'a> {
                 vec![if after.is_some() { Impact::SyncRestarted(*role) } else { Impact::SyncStopped(*role) }]
             }
             (Key::Service(key), Some(_), None) => {
-                self.is_last(key.family()).then_some(Impact::LastOfFamily(key.family())).into_iter().collect()
+                let family = key.family();
+                let says_it = self.is_last(family) && self.going.get(&family) == Some(key);
+                says_it.then_some(Impact::LastOfFamily(family)).into_iter().collect()
             }
             (Key::Service(key), Some(Resource::Service(before)), Some(Resource::Service(after))) => {
                 self.service(*key, before, after)

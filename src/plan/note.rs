@@ -152,3 +152,39 @@ fn foreign(wanted: &State, observed: &Observed) -> Vec<Note> {
     }
     notes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Note, notes};
+    use crate::plan::diff;
+    use crate::plan::testing::{observed, state};
+    use crate::state::{Absence, Key};
+
+    #[test]
+    fn a_sysctl_that_nothing_brings_is_told_before_apply_is_refused() {
+        let text = |name: &str| format!(r#""sysctl {name}": {{"kind": "sysctl", "value": "1"}}"#);
+        let device = r#""link d0": {"kind": "link", "device": "dummy", "up": true}"#;
+        for (name, told) in [("net.ipv4.nosuch", true), ("net.ipv4.conf.d0.arp_ignore", false), ("net.ipv4.vs.nosuch", true)] {
+            let wanted = state(&[device, &text(name), r#""timeouts": {"kind": "timeouts"}"#]);
+            let mut live = observed(&[]);
+            let key: Key = format!("sysctl {name}").parse().expect("a key");
+            live.absent.insert(key, Absence::Missing);
+            let notes = notes(&wanted, &live, false, &diff(&wanted, &live, false), &[]);
+            assert_eq!(notes.iter().any(|note| matches!(note, Note::NoSuchSysctl(_))), told, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_daemon_of_others_beside_a_server_of_another_family_is_told() {
+        let service = r#""service tcp 10.0.0.100:80": {"kind": "service", "scheduler": "rr"}"#;
+        let mixed =
+            r#""server tcp 10.0.0.100:80 [2001:db8::1]:80": {"kind": "destination", "forward": {"tun": "ipip"}, "weight": 1}"#;
+        let sync =
+            r#""sync master": {"kind": "sync", "interface": "eth0", "id": 1, "group": "224.0.0.81", "port": 8848, "ttl": 1}"#;
+        for (live, told) in [(vec![service, sync], true), (vec![service], false)] {
+            let (wanted, live) = (state(&[service, mixed]), observed(&live));
+            let notes = notes(&wanted, &live, false, &diff(&wanted, &live, false), &[]);
+            assert_eq!(notes.iter().any(|note| matches!(note, Note::SyncBesideMixed(_))), told);
+        }
+    }
+}

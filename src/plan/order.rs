@@ -180,7 +180,7 @@ fn rank_of_sysctl(key: &SysctlKey, after: &Resource, plan: &Surroundings) -> Ran
     // With `accept_ra` 2 a device keeps its default route when forwarding is turned on; afterwards is too late.
     let keeps_routes = key.path().starts_with("net/ipv6/conf/") && key.path().ends_with("/accept_ra");
     match after {
-        Resource::Sysctl(SysctlValue { value, .. }) if keeps_routes && value == "2" => Rank::RouterAdvertisements,
+        Resource::Sysctl(sysctl) if keeps_routes && sysctl.value == "2" => Rank::RouterAdvertisements,
         _ => Rank::Sysctls,
     }
 }
@@ -203,7 +203,7 @@ fn add_in_order(plan: &Surroundings, steps: &mut BTreeMap<Rank, Vec<Change>>) {
         })
         .collect();
     if let Some(added) = steps.get_mut(&Rank::DestinationsAdded) {
-        added.sort_by_key(|step| match &step.key {
+        added.sort_by_cached_key(|step| match &step.key {
             Key::Destination(key) => (Some(key.service), seats.get(key).copied()),
             _ => (None, None),
         });
@@ -260,7 +260,7 @@ fn keep_connections(observed: &Observed, steps: &mut BTreeMap<Rank, Vec<Change>>
     steps.retain(|_, steps| !steps.is_empty());
     let before = step.as_ref().and_then(|step| step.before.clone()).or_else(|| observed.state.objects.get(&key).cloned());
     let after = step.and_then(|step| step.after).or_else(|| before.clone());
-    let kept = Some(Resource::Sysctl(SysctlValue { value: "0".to_owned(), unless: None }));
+    let kept = Some(Resource::from(SysctlValue { value: "0".to_owned(), unless: None }));
     let mut put = |rank, before, after| steps.entry(rank).or_default().push(Change { key: key.clone(), before, after });
     // Unknown before and not wanted: there is nothing to put back, so it is not touched.
     if before != kept && after.is_some() {

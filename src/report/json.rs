@@ -193,8 +193,7 @@ fn change(planned: &Planned, sources: &Sources) -> Change {
         action: planned.action,
         name: planned.provenance.as_ref().map(|provenance| provenance.name.to_string()),
         place: planned.provenance.as_ref().and_then(|provenance| match provenance.origin {
-            Origin::Text(span) => Some(place(span, None, sources)),
-            Origin::Implied(reason, span) => Some(place(span, Some(reason), sources)),
+            Origin::Text(span) => Some(place(span, provenance.implied, sources)),
             Origin::Default => None,
         }),
         before: planned.change.before.clone(),

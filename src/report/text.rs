@@ -10,7 +10,7 @@ use anstyle::{AnsiColor, Style as Ansi};
 
 use super::{kind_and_identity, line, place, printable};
 use crate::plan::{Impact, Plan, Planned, Summary};
-use crate::provenance::Provenance;
+use crate::provenance::{LeftOut, Provenance};
 use crate::source::Sources;
 use crate::state::{
     Action, Address, Destination, FieldChange, FouPort, Key, Link, LinkKind, Resource, Service, ServiceKey, SyncDaemon, Timeouts,
@@ -53,15 +53,33 @@ pub fn plan(plan: &Plan, sources: &Sources, style: Style) -> String {
     for note in &plan.notes {
         out.wrapped(0, &note.to_string());
     }
-    for left_out in &plan.left_out {
-        let place = left_out.span.map(|span| format!(" ({})", line(span, sources))).unwrap_or_default();
-        out.wrapped(0, &format!("Not carried out by this version: {}{place}.", left_out.text));
-    }
-    if !plan.is_empty() {
-        let command = format!("lvsform apply {} --host {}", argument(&target.file), argument(&target.host));
-        out.line(0, &format!("Apply:  {}", printable(&command)));
+    if !plan.left_out.is_empty() {
+        out.wrapped(0, &left_out(&plan.left_out, sources, style));
     }
     out.text
+}
+
+/// How to carry out a plan that was only shown.
+pub fn how_to_apply(plan: &Plan) -> String {
+    let command = format!("lvsform apply {} --host {}", argument(&plan.target.file), argument(&plan.target.host));
+    format!("Apply:  {}\n", printable(&command))
+}
+
+/// One sentence, however much it is.
+fn left_out(left_out: &[LeftOut], sources: &Sources, style: Style) -> String {
+    let shown = if style.verbose { left_out.len() } else { SHOWN };
+    let mut said: Vec<String> = left_out
+        .iter()
+        .take(shown)
+        .map(|LeftOut { text, span }| match span {
+            Some(span) => format!("{text} ({})", line(*span, sources)),
+            None => text.clone(),
+        })
+        .collect();
+    if left_out.len() > shown {
+        said.push(format!("and {} more (-v shows them)", left_out.len() - shown));
+    }
+    format!("Not carried out by this version: {}.", said.join("; "))
 }
 
 /// What is said of a plan that was carried out.
@@ -313,8 +331,8 @@ fn what(key: &Key, provenance: Option<&Provenance>) -> String {
     let (kind, _) = kind_and_identity(key);
     let what = match provenance {
         Some(Provenance { name, .. }) if name.split(' ').next() == Some(&*kind) => name.to_string(),
-        Some(Provenance { name, .. }) => format!("{kind} {name}"),
-        None => kind,
+        Some(Provenance { name, .. }) if !name.is_empty() => format!("{kind} {name}"),
+        _ => kind,
     };
     printable(&what).into_owned()
 }
@@ -392,7 +410,7 @@ fn describe(resource: &Resource) -> String {
             set.collect::<Vec<_>>().join(" ")
         }
         Resource::Service(service) => {
-            let Service { scheduler: _, flags, persistence, engine } = service;
+            let Service { scheduler: _, flags, persistence, engine } = &**service;
             let persistence = persistence.map(|one| format!("persistence {} {}", duration(one.timeout), one.clients));
             words(&[
                 (true, service.scheduler_text()),
@@ -410,7 +428,7 @@ fn describe(resource: &Resource) -> String {
             ])
         }
         Resource::Sync(daemon) => {
-            let SyncDaemon { interface, id, group, port, ttl, max_length } = daemon;
+            let SyncDaemon { interface, id, group, port, ttl, max_length } = &**daemon;
             words(&[
                 (true, format!("{interface} id {id} group {group} port {port} ttl {ttl}")),
                 (max_length.is_some(), format!("max-length {}", max_length.unwrap_or_default())),
@@ -454,4 +472,57 @@ fn words(parts: &[(bool, String)]) -> String {
 
 fn duration(seconds: u32) -> String {
     humantime::format_duration(std::time::Duration::from_secs(seconds.into())).to_string().replace(' ', "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Style, argument, plan};
+    use crate::plan::{Plan, Target};
+    use crate::provenance::Names;
+    use crate::source::Sources;
+    use crate::state::{Observed, State};
+
+    const PLAIN: Style = Style { colour: false, width: 100, verbose: false };
+
+    fn servers(count: usize) -> Plan {
+        let servers = (1..=count).map(|host| {
+            format!(r#", "server tcp 10.0.0.100:80 10.0.1.{host}:80": {{"kind": "destination", "forward": "dr", "weight": 1}}"#)
+        });
+        let text = format!(
+            r#"{{"service tcp 10.0.0.100:80": {{"kind": "service", "scheduler": "wlc"}}{}}}"#,
+            servers.collect::<String>()
+        );
+        let wanted: State = serde_json::from_str(&text).expect("a state");
+        let target = Target {
+            topology: "shop".to_owned(),
+            file: "shop.kdl".to_owned(),
+            host: "lb1".to_owned(),
+            role: "director".to_owned(),
+        };
+        Plan::make(target, &wanted, &Names::new(), &Observed::default(), false, Vec::new())
+    }
+
+    #[test]
+    fn colour_changes_no_word() {
+        let plain = plan(&servers(2), &Sources::default(), PLAIN);
+        let coloured = plan(&servers(2), &Sources::default(), Style { colour: true, ..PLAIN });
+        assert_ne!(plain, coloured);
+        assert_eq!(plain, anstream::adapter::strip_str(&coloured).to_string());
+    }
+
+    #[test]
+    fn many_servers_are_counted_unless_all_are_asked_for() {
+        let plan_of = servers(200);
+        let text = plan(&plan_of, &Sources::default(), PLAIN);
+        assert!(text.contains("… and more servers: 190 to add"), "{text}");
+        let all = plan(&plan_of, &Sources::default(), Style { verbose: true, ..PLAIN });
+        assert!(all.contains("10.0.1.200:80") && !all.contains('…'), "{all}");
+    }
+
+    #[test]
+    fn the_command_at_the_end_can_be_pasted_into_a_shell() {
+        assert_eq!(argument("sites/shop.kdl"), "sites/shop.kdl");
+        assert_eq!(argument("my shop's.kdl"), r"'my shop'\''s.kdl'");
+        assert_eq!(argument(""), "''");
+    }
 }

@@ -134,7 +134,7 @@ impl Scanner<'_> {
         while self.token(start) {}
         let end = self.at;
         if end - start > NODE_CAP && !self.broken {
-            let first = start..self.line_end(start).min(start + 60);
+            let first = start..self.line_end(start).min(self.text.floor_char_boundary(start + 60));
             self.report(
                 first,
                 "too-large",
@@ -148,7 +148,9 @@ impl Scanner<'_> {
             self.blank(start..end);
             return None;
         }
-        Some(start..end)
+        // A comment behind the node is blank by now, and costs the crate as much as any text.
+        let blanks = self.clean[start..end].iter().rev().take_while(|byte| **byte == b' ').count();
+        Some(start..end - blanks)
     }
 
     /// Reads one token of a node. False when its top-level node ends.
@@ -208,7 +210,7 @@ impl Scanner<'_> {
 
     /// A node ends at `end`. False if it is the top-level one.
     fn end_of_node(&mut self, end: usize) -> bool {
-        self.missing_value(end);
+        self.missing_value();
         let top = self.frames.len() == 1;
         if let Some(frame) = self.frames.last_mut() {
             frame.place = Place::Start;
@@ -223,19 +225,18 @@ impl Scanner<'_> {
     }
 
     /// `=` with nothing behind it.
-    fn missing_value(&mut self, end: usize) {
+    fn missing_value(&mut self) {
         if let Some(equals) = self.equals.take() {
             self.report(equals..equals + 1, "syntax", "no value behind `=`", "");
             self.broken = true;
         }
         self.property = false;
-        debug_assert!(end <= self.bytes.len());
     }
 
     fn open(&mut self, dashed_block: Option<usize>) {
         let at = self.at;
         self.at += 1;
-        self.missing_value(at);
+        self.missing_value();
         if dashed_block.is_none() {
             match self.place() {
                 Place::Start => {

@@ -77,7 +77,7 @@ fn moved_by_forwarding(cause: &SysctlKey, value: &SysctlValue, observed: &Observ
     state
         .filter_map(|(key, before)| {
             let Key::Sysctl(sysctl) = key else { return None };
-            let after = Resource::Sysctl(moved(sysctl)?);
+            let after = Resource::from(moved(sysctl)?);
             (sysctl != cause && after != *before).then(|| Change {
                 key: key.clone(),
                 before: Some(before.clone()),

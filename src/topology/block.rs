@@ -24,26 +24,12 @@ pub struct Context {
     pub references: Vec<(Target, Box<str>, Span)>,
     /// How the node that is being read was written.
     pub spelling: Spelling,
-    expanded: u64,
 }
-
-/// The most hosts, addresses and servers of a topology after its ranges are expanded.
-pub const MOST: u64 = 1_000_000;
 
 impl Context {
     /// Notes a mistake.
     pub fn report(&mut self, fault: &Fault, span: Span) {
         self.problems.push(fault.at(span, self.spelling));
-    }
-
-    /// Whether `count` more values may be made of a range; says so once if not.
-    pub fn may_expand(&mut self, count: u32, span: Span) -> bool {
-        let within = self.expanded <= MOST;
-        self.expanded = self.expanded.saturating_add(count.into());
-        if within && self.expanded > MOST {
-            self.report(&Fault::TooMany { most: MOST }, span);
-        }
-        self.expanded <= MOST
     }
 }
 
@@ -60,6 +46,8 @@ pub struct Block {
     pub whole: bool,
     /// The blocks in it, in the order of the text.
     pub blocks: Vec<Block>,
+    /// How it was written.
+    pub spelling: Spelling,
     slots: Vec<Slot>,
 }
 
@@ -241,6 +229,7 @@ fn found_text(value: &Scalar) -> Box<str> {
 fn head(cx: &mut Context, block: &mut Block, wanted: Type, word: &'static str, arg: &Arg) {
     match value(cx, wanted, word, arg) {
         Some(value) => {
+            block.head.reserve_exact(1);
             block.head.push(value);
             block.whole = true;
         }
@@ -269,7 +258,15 @@ fn value(cx: &mut Context, wanted: Type, what: &'static str, arg: &Arg) -> Optio
 
 /// Reads what stands in a block: fields, blocks, and in TOML the key of the main value, which the caller has read.
 fn block(cx: &mut Context, kind: &'static Kind, span: Span, children: &[Node]) -> Block {
-    let mut found = Block { kind, span, head: Vec::new(), whole: false, blocks: Vec::new(), slots: Vec::new() };
+    let mut found = Block {
+        kind,
+        span,
+        spelling: cx.spelling,
+        head: Vec::new(),
+        whole: false,
+        blocks: Vec::new(),
+        slots: Vec::with_capacity(children.len().min(kind.fields.len())),
+    };
     let mut once: Vec<(&'static str, Span)> = Vec::new();
     // Words that a misspelled one probably is: not missing as well.
     let mut meant: Vec<String> = Vec::new();
@@ -327,7 +324,10 @@ fn read_field(cx: &mut Context, kind: &'static Kind, field: &'static Field, node
         } else if node.form == Written::TomlArray {
             cx.report(&Fault::OneValue { word, each: None }, node.span);
         }
-        return node.args.iter().take(1).filter_map(|arg| value(cx, field.value, word, arg)).collect();
+        // A vector that grows by itself begins with place for four.
+        let mut values = Vec::with_capacity(1);
+        values.extend(node.args.first().and_then(|arg| value(cx, field.value, word, arg)));
+        return values;
     }
     let mut values: Vec<_> = node.args.iter().filter_map(|arg| value(cx, field.value, word, arg)).collect();
     if values.len() > 1 {
@@ -492,6 +492,25 @@ impl Block {
             _ => return None,
         };
         Some(At { value, origin: *origin })
+    }
+
+    /// How many hosts, addresses and servers it stands for, with those in it: so many things are made of it.
+    pub fn count(&self) -> u64 {
+        let own = match self.head.first().map(|head| &head.value) {
+            Some(Value::Names(names)) => u64::from(names.count()),
+            Some(Value::Addresses(range)) => u64::from(range.count()),
+            _ => 1,
+        };
+        let listed = |slot: &Slot| {
+            slot.values
+                .iter()
+                .filter_map(|At { value, .. }| match value {
+                    Value::Addresses(range) => Some(u64::from(range.count())),
+                    _ => None,
+                })
+                .sum::<u64>()
+        };
+        own.saturating_add(self.slots.iter().map(listed).sum()).saturating_add(self.blocks.iter().map(Block::count).sum())
     }
 
     /// The ranges in its fields and in the blocks in it, with their counts.

@@ -14,7 +14,10 @@ use super::{Host, Ownership, Policy, Role, Server, Topology, cluster, host, serv
 use crate::source::problem::nearest;
 use crate::source::{At, FileId, Origin, Problem, Span, Tree};
 
-/// Reads a tree. `None` where it is empty; otherwise a topology, as far as it was understood.
+/// The most hosts, addresses and servers of a topology. They are counted before a range is expanded.
+const MOST: u64 = 1_000_000;
+
+/// Reads a tree. `None` where it is empty or asks for too much; otherwise a topology, as far as it was understood.
 pub fn decode(tree: &Tree) -> (Option<Topology>, Vec<Problem>) {
     let mut cx = Context::default();
     let begin = Span { file: FileId(0), start: 0, end: 0 };
@@ -25,6 +28,7 @@ pub fn decode(tree: &Tree) -> (Option<Topology>, Vec<Problem>) {
     let mut topology = empty();
     let mut names = Names::default();
     let mut once: HashMap<&'static str, Span> = HashMap::new();
+    let mut blocks: Vec<Block> = Vec::new();
     for node in &tree.nodes {
         cx.spelling = if node.form.is_toml() { Spelling::Toml } else { Spelling::Kdl };
         if &*node.key == "include" {
@@ -46,9 +50,19 @@ pub fn decode(tree: &Tree) -> (Option<Topology>, Vec<Problem>) {
             }
             once.insert(kind.word, node.span);
         }
-        for block in block::read(&mut cx, kind, node) {
-            place(&mut cx, &mut topology, &mut names, &block);
+        blocks.extend(block::read(&mut cx, kind, node));
+    }
+    let mut count = 0u64;
+    for block in &blocks {
+        count = count.saturating_add(block.count());
+        if count > MOST {
+            cx.report(&Fault::TooMany { most: MOST }, block.span);
+            return (None, cx.problems);
         }
+    }
+    for block in blocks {
+        cx.spelling = block.spelling;
+        place(&mut cx, &mut topology, &mut names, &block);
     }
     if !once.contains_key("topology") {
         let first = tree.nodes.iter().find(|node| node.span.file == FileId(0));
@@ -138,7 +152,7 @@ fn place(cx: &mut Context, topology: &mut Topology, names: &mut Names, block: &B
         "director" => add_hosts(cx, topology, names, block, Role::Director),
         "real-server" => add_hosts(cx, topology, names, block, Role::RealServer),
         "vip" => {
-            let vip = vip::vip(cx, block);
+            let vip = vip::vip(block);
             if let (true, Some(vip)) = (names.claim(cx, block), vip) {
                 topology.vips.insert(vip.name.value.clone(), vip);
             }

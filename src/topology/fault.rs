@@ -284,7 +284,7 @@ impl Fault {
                     .help("give each host addresses of its own; an address that moves between hosts is a `vip`")
             }
             Fault::TooMany { most } => {
-                said("too-many", format!("ranges up to here make more than {most} hosts, addresses and servers"))
+                said("too-many", format!("up to the end of this there are more than {most} hosts, addresses and servers"))
                     .help("use shorter ranges, or several topologies")
             }
             Fault::Unresolved { target, name, nearest, known } => {
@@ -335,8 +335,17 @@ fn value(what: &str, wanted: Type, found: &Scalar, hint: &Hint, spelling: Spelli
         Hint::None => match (wanted, found) {
             (Type::Word(words), _) if words.len() > FEW_WORDS => Some(format!("these are {}", choices(words))),
             (Type::Boolean, _) => Some(format!("write `{}` or `{}`", truth(true), truth(false))),
-            (Type::Duration { .. } | Type::Integer { .. } | Type::Amount | Type::Word(_), _)
-            | (Type::Address { .. } | Type::Network | Type::Subnet | Type::Multicast, _) => None,
+            (
+                Type::Duration { .. }
+                | Type::Integer { .. }
+                | Type::Amount
+                | Type::Word(_)
+                | Type::Address { .. }
+                | Type::Network
+                | Type::Subnet
+                | Type::Multicast,
+                _,
+            ) => None,
             (_, Scalar::Integer(_) | Scalar::Boolean(_)) => Some("put it in quotes".to_owned()),
             _ => None,
         },

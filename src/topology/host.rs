@@ -22,9 +22,6 @@ pub fn hosts(cx: &mut Context, block: &Block, role: Role) -> Vec<Host> {
         cx.report(&Fault::RangeLengths { names: names.count(), count, name: name_span }, span);
         return vec![host(cx, block, role, names, name_span, 0)];
     }
-    if !cx.may_expand(names.count(), name_span) {
-        return Vec::new();
-    }
     let mut hosts = vec![host(cx, block, role, names, name_span, 0)];
     // What is wrong with the first is wrong with all, and has been said.
     let mut quiet = Context::default();

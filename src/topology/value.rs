@@ -276,9 +276,9 @@ fn network(what: &'static str, text: &str) -> Result<NetworkRange, Mistake> {
     let Some((addresses, prefix)) = text.rsplit_once('/') else { return Err(Mistake::Hint(prefix_missing(text))) };
     let digits = !prefix.is_empty() && prefix.len() <= 3 && prefix.bytes().all(|byte| byte.is_ascii_digit());
     let prefix: Option<u8> = if digits { prefix.parse().ok() } else { None };
-    let range = AddressRange::parse(addresses).map_err(|why| match addresses.contains(['[', ']']) {
-        true => Mistake::Fault(Box::new(Fault::Range { what, text: text.into(), why })),
-        false => Mistake::Hint(Hint::None),
+    let range = AddressRange::parse(addresses).map_err(|why| {
+        let ranged = addresses.contains(['[', ']']);
+        if ranged { Mistake::Fault(Box::new(Fault::Range { what, text: text.into(), why })) } else { Mistake::Hint(Hint::None) }
     })?;
     usable(range.at(0), Whose::Gateway)?;
     let longest = if range.at(0).is_ipv4() { 32 } else { 128 };

@@ -1,17 +1,15 @@
 //! `vip`
 
 use super::Vip;
-use super::block::{Block, Context};
+use super::block::Block;
 use crate::source::At;
 
 /// A VIP; `None` where it has no name or no address, which has been said.
-pub fn vip(cx: &mut Context, block: &Block) -> Option<Vip> {
+pub fn vip(block: &Block) -> Option<Vip> {
     let name = block.label()?;
     let mut addresses = Vec::new();
     for At { value, origin } in block.addresses("address") {
-        if cx.may_expand(value.count(), origin.span().unwrap_or(block.span)) {
-            addresses.extend(value.iter().map(|value| At { value, origin }));
-        }
+        addresses.extend(value.iter().map(|value| At { value, origin }));
     }
     if addresses.is_empty() {
         return None;

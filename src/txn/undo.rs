@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::same;
 use crate::kernel::{Kernel, Outcome, ReadError, Refusal};
 use crate::plan::{Phase, order};
-use crate::state::{Change, Key, Observed, Resource, Scope, ServiceKey, State};
+use crate::state::effects::effects;
+use crate::state::{Change, Key, Observed, Order, Resource, Scope, ServiceKey, State};
 
 /// An object that is not as it was before the run.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,9 +39,9 @@ pub enum Why {
 }
 
 /// One object that the run touched: what it was, and every value on its way.
-struct Touched<'a> {
-    before: Option<&'a Resource>,
-    values: Vec<Option<&'a Resource>>,
+struct Touched {
+    before: Option<Resource>,
+    values: Vec<Option<Resource>>,
 }
 
 /// Two rounds are enough where the kernel answers: the second takes up what the first one's answers made possible.
@@ -81,36 +82,42 @@ pub(super) fn undo(
     Ok(left)
 }
 
-fn touched<'a>(observed: &'a Observed, begun: &'a [Phase]) -> BTreeMap<Key, Touched<'a>> {
-    let mut touched: BTreeMap<Key, Touched<'a>> = BTreeMap::new();
+/// Everything that the steps changed, and everything that the kernel changed by itself with them.
+fn touched(observed: &Observed, begun: &[Phase]) -> BTreeMap<Key, Touched> {
+    let mut touched: BTreeMap<Key, Touched> = BTreeMap::new();
     for step in begun.iter().flat_map(|phase| &phase.steps) {
         // A loaded module stays: unloading it would take more with it than the run brought.
         if matches!(step.key, Key::Module(_)) {
             continue;
         }
-        let entry =
-            touched.entry(step.key.clone()).or_insert_with(|| Touched { before: step.before.as_ref(), values: Vec::new() });
-        entry.values.push(step.after.as_ref());
+        for change in effects(step, observed).into_iter().chain([step.clone()]) {
+            let entry = touched.entry(change.key).or_insert_with(|| Touched { before: change.before, values: Vec::new() });
+            entry.values.push(change.after);
+        }
         // Whoever touches a server of a hash scheduler may have moved its seat.
         if let Key::Destination(key) = &step.key
             && let Some(order) = observed.state.objects.get(&Key::Order(key.service))
         {
-            touched.entry(Key::Order(key.service)).or_insert(Touched { before: Some(order), values: Vec::new() });
+            touched.entry(Key::Order(key.service)).or_insert(Touched { before: Some(order.clone()), values: Vec::new() });
         }
     }
     touched
 }
 
 /// What leads back to what was there before, and what cannot be led back because it is somebody else's.
-fn towards_before(touched: &BTreeMap<Key, Touched<'_>>, not_ours: &BTreeSet<Key>, live: &State) -> (Vec<Change>, Vec<Left>) {
-    let mut changes = Vec::new();
+fn towards_before(touched: &BTreeMap<Key, Touched>, not_ours: &BTreeSet<Key>, live: &State) -> (Vec<Change>, Vec<Left>) {
+    let mut changes: Vec<Change> = Vec::new();
     let mut left = Vec::new();
     for (key, Touched { before, values }) in touched {
         let now = live.objects.get(key);
-        if same(*before, now) {
+        if let (Key::Order(service), Some(Resource::Order(before))) = (key, before) {
+            changes.extend(seats(*service, before, &changes, live));
             continue;
         }
-        let mut leave = |why| left.push(Left { key: key.clone(), before: before.cloned(), now: now.cloned(), why });
+        if same(before.as_ref(), now) {
+            continue;
+        }
+        let mut leave = |why| left.push(Left { key: key.clone(), before: before.clone(), now: now.cloned(), why });
         if !is_ours(key, values, now, not_ours) {
             leave(Why::SomebodyElse);
             continue;
@@ -122,19 +129,32 @@ fn towards_before(touched: &BTreeMap<Key, Touched<'_>>, not_ours: &BTreeSet<Key>
                 continue;
             }
         }
-        changes.push(Change { key: key.clone(), before: now.cloned(), after: before.cloned() });
+        changes.push(Change { key: key.clone(), before: now.cloned(), after: before.clone() });
     }
     (changes, left)
 }
 
+/// What puts the servers of a hash scheduler back on their seats, as far as they are there or `changes` bring them back;
+/// servers of others keep theirs. Keys sort servers before their order, so `changes` has them already.
+fn seats(service: ServiceKey, before: &Order, changes: &[Change], live: &State) -> Option<Change> {
+    let Some(Resource::Order(now)) = live.objects.get(&Key::Order(service)) else { return None };
+    let mut there = now.servers.clone();
+    there.extend(changes.iter().filter_map(|change| match &change.key {
+        Key::Destination(key) if key.service == service && change.after.is_some() => Some(key.id()),
+        _ => None,
+    }));
+    let (before, now) = (before.among(&there), now.among(&before.servers));
+    let order = |order| Some(Resource::Order(order));
+    (before != now).then(|| Change { key: Key::Order(service), before: order(now), after: order(before) })
+}
+
 /// Whether what is there now is what this run made of it.
-fn is_ours(key: &Key, values: &[Option<&Resource>], now: Option<&Resource>, not_ours: &BTreeSet<Key>) -> bool {
-    // The order of a service follows its servers; it has no writer of its own.
-    matches!(key, Key::Order(_)) || (!not_ours.contains(key) && values.iter().any(|value| same(*value, now)))
+fn is_ours(key: &Key, values: &[Option<Resource>], now: Option<&Resource>, not_ours: &BTreeSet<Key>) -> bool {
+    !not_ours.contains(key) && values.iter().any(|value| same(value.as_ref(), now))
 }
 
 /// What would go with an object and is not of this run, or no longer.
-fn foreign_children(key: &Key, touched: &BTreeMap<Key, Touched<'_>>, not_ours: &BTreeSet<Key>, live: &State) -> Vec<Key> {
+fn foreign_children(key: &Key, touched: &BTreeMap<Key, Touched>, not_ours: &BTreeSet<Key>, live: &State) -> Vec<Key> {
     let belongs: Box<dyn Fn(&Key) -> bool> = match key {
         Key::Service(service) => Box::new(|other| is_server_of(other, service)),
         Key::Link(name) => {

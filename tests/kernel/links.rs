@@ -36,7 +36,7 @@ fn link(device: LinkKind) -> Link {
 }
 
 fn boxed(link: &Link) -> Resource {
-    Resource::Link(Box::new(link.clone()))
+    Resource::from(link.clone())
 }
 
 fn tunnel(kind: TunnelKind) -> Tunnel {
@@ -318,7 +318,7 @@ fn refusals(world: &mut World) {
 
 fn needs_fou(world: &mut World) {
     let loaded = world.add("module fou", Resource::Module);
-    assert_eq!(loaded, Outcome::Done, "this kernel has no FOU (User-Mode Linux): leave these tests out with --skip gue::");
+    assert_eq!(loaded, Outcome::Done, "this kernel has no FOU");
 }
 
 fn fou(world: &mut World) {

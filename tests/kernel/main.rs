@@ -1,26 +1,30 @@
-//! The real kernel behind `lvsform::kernel::linux`, each test in a fresh network namespace of its own.
+//! The real kernel behind `lvsform::kernel::linux`, each test in a fresh network namespace of its own, all in one guest.
 //!
-//! Needs root and a kernel with IPVS; where either is missing every test fails and says so. What needs GUE on tunnel
-//! devices, which User-Mode Linux lacks, is named `gue::…`: leave it out there with `--skip gue::`. What measures is
-//! ignored unless asked for with `--ignored`.
+//! What needs GUE on tunnel devices, which User-Mode Linux lacks, is named `gue::…` and runs under QEMU, in `tests/qemu.rs`.
 
 mod ipvs;
 mod links;
 mod sends;
-mod speed;
 mod sysctls;
 mod world;
 
-use libtest_mimic::{Arguments, Trial};
+use std::process::ExitCode;
 
-#[expect(clippy::disallowed_macros, reason = "a test's helper process says what it saw")]
-fn main() {
+use libtest_mimic::{Arguments, Trial};
+use lvsform::lab::{Lab, harness};
+
+fn main() -> ExitCode {
+    harness::main(Lab::default(), tests)
+}
+
+#[expect(clippy::disallowed_macros, reason = "a test's own child process says what it saw")]
+fn tests() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(sends::READ) {
         println!("{}", sends::read());
-        return;
+        return ExitCode::SUCCESS;
     }
-    let arguments = Arguments::from_args();
-    let trials: Vec<Trial> =
-        [ipvs::tests(), links::tests(), sends::tests(), sysctls::tests(), speed::tests()].into_iter().flatten().collect();
-    libtest_mimic::run(&arguments, trials).exit();
+    let mut trials: Vec<Trial> =
+        [ipvs::tests(), links::tests(), sends::tests(), sysctls::tests()].into_iter().flatten().collect();
+    trials.retain(|trial| !trial.name().starts_with("gue::"));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -17,7 +17,7 @@ pub fn tests() -> Vec<Trial> {
         test("sends::two_thousand_refusals_neither_hang_nor_get_lost", two_thousand),
         test("sends::an_overflow_leaves_what_was_not_answered_unknown", overflow),
         test("sends::a_thousand_services_with_ten_servers_each_are_all_read_back", ten_thousand),
-        test("sends::two_hundred_servers_of_one_service_come_in_order", wide),
+        test("sends::fifteen_hundred_servers_of_one_service_come_in_order", wide),
         test("sends::a_reading_without_the_capability_says_which_one", no_capability),
         test("sends::a_phase_of_many_kinds_keeps_its_order", kinds),
     ]
@@ -29,7 +29,7 @@ fn nth(number: u32) -> String {
 
 fn mixed_outcomes(world: &mut World) {
     // Every third service is there already.
-    let value = || Some(Resource::Service(service("rr")));
+    let value = || Some(Resource::from(service("rr")));
     world.run((0..3000).step_by(3).map(|number| change(&nth(number), None, value())).collect());
     let outcomes = world.run((0..3000).map(|number| change(&nth(number), None, value())).collect());
     for (number, outcome) in outcomes.iter().enumerate() {
@@ -41,7 +41,7 @@ fn mixed_outcomes(world: &mut World) {
 }
 
 fn two_thousand(world: &mut World) {
-    let gone = |number| change(&nth(number), Some(Resource::Service(service("rr"))), None);
+    let gone = |number| change(&nth(number), Some(Resource::from(service("rr"))), None);
     let outcomes = world.run((0..2000).map(gone).collect());
     assert!(outcomes.iter().all(|outcome| outcome.errno() == Errno::ESRCH as i32));
 }
@@ -57,14 +57,22 @@ fn overflow(_: &mut World) {
         port: 80,
     };
     let keys: Vec<ServiceKey> = (0..1000).map(of).collect();
-    let outcomes = socket.transact(&keys, |writer, key| Request::DeleteService(*key).write(number, writer));
+    let delete = |socket: &mut Socket, keys: &[ServiceKey]| {
+        let mut outcomes = Vec::new();
+        socket.transact(keys, &mut outcomes, |writer, key| {
+            Request::DeleteService(*key).write(number, writer);
+            None
+        });
+        outcomes
+    };
+    let outcomes = delete(&mut socket, &keys);
     let refused = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Refused(_))).count();
     let unknown = outcomes.iter().filter(|outcome| **outcome == Outcome::Unknown).count();
     assert_eq!(refused + unknown, 1000, "nothing is taken for done");
     assert!(unknown > 0, "the buffer did not overflow");
     assert!(outcomes.iter().take(refused).all(|outcome| matches!(outcome, Outcome::Refused(_))), "the first were answered");
     // The socket still works, and late answers do not count for later requests.
-    let again = socket.transact(&keys[..3], |writer, key| Request::DeleteService(*key).write(number, writer));
+    let again = delete(&mut socket, &keys[..3]);
     assert!(again.iter().all(|outcome| outcome.errno() == Errno::ESRCH as i32), "{again:?}");
 }
 
@@ -72,7 +80,7 @@ fn ten_thousand(world: &mut World) {
     for number in 1..=10 {
         make_local(world, &format!("192.168.0.{number}:80"));
     }
-    let services = (0..1000).map(|number| change(&nth(number), None, Some(Resource::Service(service("wlc")))));
+    let services = (0..1000).map(|number| change(&nth(number), None, Some(Resource::from(service("wlc")))));
     assert!(world.run(services.collect()).iter().all(|outcome| *outcome == Outcome::Done));
     let weight = |number: u32, server: u32| number * 10 + server;
     let value = |number, member| -> Destination { server(Forward::Nat, weight(number, member)) };
@@ -91,7 +99,7 @@ fn ten_thousand(world: &mut World) {
 }
 
 fn wide(world: &mut World) {
-    world.add("service tcp 10.0.0.100:80", Resource::Service(service("mh"))).expect_done();
+    world.add("service tcp 10.0.0.100:80", Resource::from(service("mh"))).expect_done();
     make_local(world, "192.168.0.1:80");
     let names: Vec<String> = (1..=1500).map(|port| format!("192.168.0.1:{port}")).collect();
     let steps = names.iter().map(|name| {
@@ -121,12 +129,12 @@ pub fn read() -> String {
 fn kinds(world: &mut World) {
     use lvsform::state::{Address, Link, LinkKind, SysctlValue};
     let link = Link { device: LinkKind::Dummy, up: true, mtu: None, alias: None };
-    let sysctl = |value: &str| Resource::Sysctl(SysctlValue { value: value.to_owned(), unless: None });
+    let sysctl = |value: &str| Resource::from(SysctlValue { value: value.to_owned(), unless: None });
     let outcomes = world.run(vec![
-        change("link d1", None, Some(Resource::Link(Box::new(link)))),
+        change("link d1", None, Some(Resource::from(link))),
         change("sysctl net/ipv4/conf/d1/rp_filter", None, Some(sysctl("2"))),
         change("vip 10.0.1.1 d1", None, Some(Resource::Address(Address { deprecated: false, nodad: false }))),
-        change("service tcp 10.0.0.100:80", None, Some(Resource::Service(service("rr")))),
+        change("service tcp 10.0.0.100:80", None, Some(Resource::from(service("rr")))),
         change("server tcp 10.0.0.100:80 10.0.1.1:80", None, Some(Resource::Destination(server(Forward::Dr, 1)))),
         change("vip 10.0.1.2 d1", None, Some(Resource::Address(Address { deprecated: false, nodad: false }))),
         change("server tcp 10.0.0.100:80 10.0.1.2:80", None, Some(Resource::Destination(server(Forward::Dr, 1)))),

@@ -29,7 +29,7 @@ fn scope(keys: &[&str]) -> Scope {
 }
 
 fn value(text: &str) -> Resource {
-    Resource::Sysctl(SysctlValue { value: text.to_owned(), unless: None })
+    Resource::from(SysctlValue { value: text.to_owned(), unless: None })
 }
 
 fn write(world: &mut World) {
@@ -113,7 +113,7 @@ fn by_name(world: &mut World) {
     });
     let observed = there.join().expect("no panic");
     world.witness("ip", "netns del lvsform-test");
-    assert_eq!(observed.state.objects.get(&key("service tcp 10.0.0.100:443")), Some(&Resource::Service(service("rr"))));
+    assert_eq!(observed.state.objects.get(&key("service tcp 10.0.0.100:443")), Some(&Resource::from(service("rr"))));
     assert!(!observed.absent.is_empty(), "sysctls are those of the namespace too");
     assert_eq!(world.get("service tcp 10.0.0.100:443"), None, "and not of another");
 }

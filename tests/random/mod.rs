@@ -54,12 +54,12 @@ pub fn state(kind: Kind) -> impl Strategy<Value = State> {
                 add_service(&mut state, key, service, servers);
             }
             for (name, value) in sysctls {
-                let value = Resource::Sysctl(SysctlValue { value: value.to_owned(), unless: None });
+                let value = Resource::from(SysctlValue { value: value.to_owned(), unless: None });
                 state.objects.insert(sysctl(name), value);
             }
             state.objects.extend(links);
             state.objects.extend(timeouts.map(|timeouts| (Key::Timeouts, Resource::Timeouts(timeouts))));
-            state.objects.extend(syncs.into_iter().map(|(role, daemon)| (Key::Sync(role), Resource::Sync(daemon))));
+            state.objects.extend(syncs.into_iter().map(|(role, daemon)| (Key::Sync(role), Resource::from(daemon))));
             state
         },
     )
@@ -75,7 +75,7 @@ fn add_service(state: &mut State, key: ServiceKey, service: Service, servers: Ve
         let order = Order { servers: servers.iter().map(|(key, _)| key.id()).collect() };
         state.objects.insert(Key::Order(key), Resource::Order(order));
     }
-    state.objects.insert(Key::Service(key), Resource::Service(service));
+    state.objects.insert(Key::Service(key), Resource::from(service));
     state.objects.extend(servers.into_iter().map(|(key, server)| (Key::Destination(key), Resource::Destination(server))));
 }
 
@@ -166,12 +166,12 @@ fn links() -> impl Strategy<Value = Vec<(Key, Resource)>> {
         (device, any::<bool>(), proptest::option::of(select(vec![1300, 1400])), vec(1_u8..4, 0..3), any::<bool>()).prop_map(
             move |(device, up, mtu, addresses, quiet)| {
                 let link = Link { device, up, mtu, alias: Some("lvsform:random".to_owned()) };
-                let mut objects = vec![(Key::Link(name.to_owned()), Resource::Link(Box::new(link)))];
+                let mut objects = vec![(Key::Link(name.to_owned()), Resource::from(link))];
                 objects
                     .extend(addresses.into_iter().map(|host| address(name, Ipv4Addr::new(172, 16, 0, host).into(), 30, false)));
                 if quiet {
                     let path = format!("net/ipv4/conf/{name}/rp_filter");
-                    objects.push((sysctl(&path), Resource::Sysctl(SysctlValue { value: "2".to_owned(), unless: None })));
+                    objects.push((sysctl(&path), Resource::from(SysctlValue { value: "2".to_owned(), unless: None })));
                 }
                 objects
             },

@@ -50,7 +50,7 @@ impl Fake {
         {
             return Err(no(Errno::EINVAL));
         }
-        self.state().objects.insert(name, Resource::Service(service.clone()));
+        self.state().objects.insert(name, Resource::from(service.clone()));
         self.seats.entry(key).or_default();
         Ok(())
     }
@@ -154,7 +154,7 @@ impl Fake {
         let headers = if daemon.group.is_ipv4() { 28 } else { 48 };
         let max_length = daemon.max_length.or(u16::try_from(mtu.saturating_sub(headers)).ok());
         let daemon = SyncDaemon { max_length, ..daemon.clone() };
-        self.state().objects.insert(Key::Sync(role), Resource::Sync(daemon));
+        self.state().objects.insert(Key::Sync(role), Resource::from(daemon));
         Ok(())
     }
 

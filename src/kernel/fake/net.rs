@@ -21,7 +21,7 @@ impl Fake {
                     return Err(no(Errno::EOPNOTSUPP));
                 }
                 let link = Link { mtu: link.mtu.or(live.mtu), alias: link.alias.clone().or(live.alias.clone()), ..link.clone() };
-                self.state().objects.insert(key, Resource::Link(Box::new(link)));
+                self.state().objects.insert(key, Resource::from(link));
                 return Ok(());
             }
             _ => {}
@@ -48,7 +48,7 @@ impl Fake {
             }
         };
         let link = Link { mtu: link.mtu.or(Some(mtu)), ..link.clone() };
-        self.state().objects.insert(key, Resource::Link(Box::new(link)));
+        self.state().objects.insert(key, Resource::from(link));
         for (family, value, default) in DEVICE {
             // A new device takes what `default` says.
             let path = |device: &str| SysctlKey::parse(&format!("net/{family}/conf/{device}/{value}"));

@@ -14,6 +14,7 @@ pub(super) const IPVS: &[(&str, &str)] = &[
     ("net/ipv4/vs/cache_bypass", "0"),
     ("net/ipv4/vs/conn_reuse_mode", "1"),
     ("net/ipv4/vs/conntrack", "0"),
+    ("net/ipv4/vs/debug_level", "0"),
     ("net/ipv4/vs/drop_entry", "0"),
     ("net/ipv4/vs/drop_packet", "0"),
     ("net/ipv4/vs/expire_nodest_conn", "0"),
@@ -29,6 +30,7 @@ pub(super) const IPVS: &[(&str, &str)] = &[
     ("net/ipv4/vs/snat_reroute", "1"),
     ("net/ipv4/vs/sync_persist_mode", "0"),
     ("net/ipv4/vs/sync_ports", "1"),
+    ("net/ipv4/vs/sync_qlen_max", "7825"), // the kernel derives it from the memory
     ("net/ipv4/vs/sync_refresh_period", "0"),
     ("net/ipv4/vs/sync_retries", "0"),
     ("net/ipv4/vs/sync_sock_size", "0"),
@@ -68,7 +70,7 @@ impl Fake {
     }
 
     pub(super) fn appears(&mut self, key: SysctlKey, value: &str) {
-        let value = Resource::Sysctl(SysctlValue { value: value.to_owned(), unless: None });
+        let value = Resource::from(SysctlValue { value: value.to_owned(), unless: None });
         let key = Key::Sysctl(key);
         self.observed.absent.remove(&key);
         self.state().objects.entry(key).or_insert(value);
@@ -115,7 +117,7 @@ impl Fake {
         if !accepted(key, &value.value) {
             return Err(no(Errno::EINVAL));
         }
-        let after = Resource::Sysctl(SysctlValue::new(key, &value.value));
+        let after = Resource::from(SysctlValue::new(key, &value.value));
         let change = Change { key: name, before: Some(before), after: Some(after.clone()) };
         for effect in effects(&change, &self.observed) {
             if let Some(after) = effect.after {

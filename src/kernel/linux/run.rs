@@ -38,16 +38,18 @@ pub(super) fn run(linux: &mut Linux, phase: &Phase) -> Vec<Outcome> {
     let mut outcomes = Vec::with_capacity(phase.steps.len());
     for steps in phase.steps.chunk_by(|one, next| part(&one.key) == part(&next.key)) {
         let Some(first) = steps.first() else { continue };
-        outcomes.extend(match part(&first.key) {
-            Part::Module => steps.iter().map(|step| load(&mut linux.generic, step)).collect(),
-            Part::Sysctl => steps.iter().map(write_sysctl).collect(),
-            Part::Fou => pipeline(&mut linux.generic, fou::FAMILY, steps, fou_request, |request, family, writer| {
-                request.write(family, writer);
+        match part(&first.key) {
+            Part::Module => outcomes.extend(steps.iter().map(|step| load(&mut linux.generic, step))),
+            Part::Sysctl => outcomes.extend(steps.iter().map(write_sysctl)),
+            Part::Fou => pipeline(&mut linux.generic, fou::FAMILY, steps, &mut outcomes, |step, family, writer| {
+                fou_request(step).map(|request| request.map(|request| request.write(family, writer)))
             }),
-            Part::Link => rtnl::change_links(&mut linux.route, steps),
-            Part::Address => rtnl::change_addresses(&mut linux.route, steps),
-            Part::Ipvs => pipeline(&mut linux.generic, ipvs::wire::FAMILY, steps, ipvs_request, Request::write),
-        });
+            Part::Link => rtnl::change_links(&mut linux.route, steps, &mut outcomes),
+            Part::Address => rtnl::change_addresses(&mut linux.route, steps, &mut outcomes),
+            Part::Ipvs => pipeline(&mut linux.generic, ipvs::wire::FAMILY, steps, &mut outcomes, |step, family, writer| {
+                ipvs_request(step).map(|request| request.map(|request| request.write(family, writer)))
+            }),
+        }
     }
     outcomes
 }
@@ -86,45 +88,30 @@ fn write_sysctl(step: &Change) -> Outcome {
     }
 }
 
-/// Sends the request of each step; `None` is a step without one, and done.
-fn pipeline<'a, R>(
+/// Sends the request of each step, for the number of a family. `write` writes one, or none for a step that is done without.
+fn pipeline(
     socket: &mut Socket,
     family: &str,
-    steps: &'a [Change],
-    request: impl Fn(&'a Change) -> Result<Option<R>, Refusal>,
-    write: impl Fn(&R, u16, &mut Writer),
-) -> Vec<Outcome> {
-    let number = match family::load(socket, family) {
-        Ok(number) => number,
+    steps: &[Change],
+    outcomes: &mut Vec<Outcome>,
+    write: impl Fn(&Change, u16, &mut Writer) -> Result<Option<()>, Refusal>,
+) {
+    match family::load(socket, family) {
+        Ok(number) => socket.transact(steps, outcomes, |writer, step| match write(step, number, writer) {
+            Ok(Some(())) => None,
+            Ok(None) => Some(Outcome::Done),
+            Err(refusal) => Some(Outcome::Refused(refusal)),
+        }),
         Err(failure) => {
-            let refusal = match failure {
-                Failure::Refused(refusal) => refusal,
-                Failure::Malformed => Refusal { errno: Errno::EPROTO as i32, text: None },
+            let (errno, text) = match failure {
+                Failure::Refused(Refusal { errno, text }) => (errno, text),
+                Failure::Malformed => (Errno::EPROTO as i32, None),
             };
-            let text = refusal.text.unwrap_or_else(|| format!("the kernel has no netlink family {family}"));
-            let refusal = Refusal { errno: refusal.errno, text: Some(text) };
-            return vec![Outcome::Refused(refusal); steps.len()];
-        }
-    };
-    let mut outcomes = Vec::with_capacity(steps.len());
-    let mut requests = Vec::with_capacity(steps.len());
-    for step in steps {
-        match request(step) {
-            Ok(Some(request)) => {
-                requests.push((outcomes.len(), request));
-                outcomes.push(Outcome::Unknown);
-            }
-            Ok(None) => outcomes.push(Outcome::Done),
-            Err(refusal) => outcomes.push(Outcome::Refused(refusal)),
+            let text = text.unwrap_or_else(|| format!("the kernel has no netlink family {family}"));
+            let outcome = Outcome::Refused(Refusal { errno, text: Some(text) });
+            outcomes.resize(outcomes.len() + steps.len(), outcome);
         }
     }
-    let answers = socket.transact(&requests, |writer, (_, request)| write(request, number, writer));
-    for ((slot, _), answer) in requests.iter().zip(answers) {
-        if let Some(outcome) = outcomes.get_mut(*slot) {
-            *outcome = answer;
-        }
-    }
-    outcomes
 }
 
 fn fou_request(step: &Change) -> Result<Option<fou::Request>, Refusal> {

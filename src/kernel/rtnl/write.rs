@@ -45,34 +45,25 @@ fn not_ours() -> Refusal {
     refused(Errno::EINVAL, "the step's key and value are of different kinds")
 }
 
-/// Carries out steps on addresses, pipelined.
-pub fn change_addresses(socket: &mut Socket, steps: &[Change]) -> Vec<Outcome> {
+/// Carries out steps on addresses, pipelined, and appends their outcomes.
+pub fn change_addresses(socket: &mut Socket, steps: &[Change], outcomes: &mut Vec<Outcome>) {
     let mut devices = HashMap::new();
-    let mut outcomes = Vec::with_capacity(steps.len());
-    let mut requests = Vec::with_capacity(steps.len());
-    for step in steps {
-        match address_request(step, &mut devices) {
-            Ok(request) => {
-                requests.push((outcomes.len(), request));
-                outcomes.push(Outcome::Unknown);
-            }
-            Err(refusal) => outcomes.push(Outcome::Refused(refusal)),
+    socket.transact(steps, outcomes, |writer, step| match address_request(step, &mut devices) {
+        Ok(request) => {
+            request.write(writer);
+            None
         }
-    }
-    let answers = socket.transact(&requests, |writer, (_, request)| request.write(writer));
-    for ((slot, _), answer) in requests.iter().zip(answers) {
-        outcomes[*slot] = answer;
-    }
-    outcomes
+        Err(refusal) => Some(Outcome::Refused(refusal)),
+    });
 }
 
-fn address_request<'a>(step: &'a Change, devices: &mut HashMap<&'a str, u32>) -> Result<Request, Refusal> {
+fn address_request(step: &Change, devices: &mut HashMap<String, u32>) -> Result<Request, Refusal> {
     let Key::Address(key) = &step.key else { return Err(not_ours()) };
     let index = if let Some(index) = devices.get(key.interface.as_str()) {
         *index
     } else {
         let index = device_index(&key.interface)?;
-        devices.insert(&key.interface, index);
+        devices.insert(key.interface.clone(), index);
         index
     };
     match (&step.before, &step.after) {
@@ -121,45 +112,54 @@ struct Stage {
     back: Request,
 }
 
-/// Carries out steps on devices. A step has several requests where the kernel asks for it: the alias is ignored in the one
-/// that makes a device. Requests of one stage are pipelined; where a later stage is refused, the earlier ones of that step
-/// are taken back, so that a refused step has changed nothing.
-pub fn change_links(socket: &mut Socket, steps: &[Change]) -> Vec<Outcome> {
-    let mut outcomes = Vec::with_capacity(steps.len());
-    let mut stages = Vec::with_capacity(steps.len());
-    for step in steps {
-        match link_stages(step) {
-            Ok(of_step) => {
-                stages.push(of_step);
-                outcomes.push(Outcome::Done);
-            }
-            Err(refusal) => {
-                stages.push(Vec::new());
-                outcomes.push(Outcome::Refused(refusal));
-            }
-        }
-    }
-    let most = stages.iter().map(Vec::len).max().unwrap_or(0);
+/// Carries out steps on devices, and appends their outcomes. A step has several requests where the kernel asks for it: the
+/// alias is ignored in the one that makes a device. Requests of one stage are pipelined; where a later stage is refused,
+/// the earlier ones of that step are taken back, so that a refused step has changed nothing.
+pub fn change_links(socket: &mut Socket, steps: &[Change], outcomes: &mut Vec<Outcome>) {
+    let mut works: Vec<Work> = steps.iter().map(work).collect();
+    let most = works.iter().map(|work| work.stages.len()).max().unwrap_or(0);
     for stage in 0..most {
-        let work: Vec<(usize, &Request)> = stages
-            .iter()
-            .enumerate()
-            .filter(|(step, _)| outcomes[*step] == Outcome::Done)
-            .filter_map(|(step, stages)| Some((step, &stages.get(stage)?.forward)))
-            .collect();
-        let answers = socket.transact(&work, |writer, (_, request)| request.write(writer));
-        for ((step, _), answer) in work.into_iter().zip(answers) {
-            if matches!(answer, Outcome::Refused(_)) && stage > 0 {
-                let back: Vec<&Request> = stages[step][..stage].iter().rev().map(|stage| &stage.back).collect();
-                let undone = socket.transact(&back, |writer, request| request.write(writer));
-                let clean = undone.iter().all(|outcome| *outcome == Outcome::Done);
-                outcomes[step] = if clean { answer } else { Outcome::Unknown };
-            } else {
-                outcomes[step] = answer;
+        let mut answers = Vec::new();
+        socket.transact(&works, &mut answers, |writer, work| match (&work.outcome, work.stages.get(stage)) {
+            (Outcome::Done, Some(stage)) => {
+                stage.forward.write(writer);
+                None
             }
+            (outcome, _) => Some(outcome.clone()),
+        });
+        for (work, answer) in works.iter_mut().zip(answers) {
+            if work.outcome != Outcome::Done || work.stages.len() <= stage {
+                continue; // settled before this stage
+            }
+            let clean = !matches!(answer, Outcome::Refused(_)) || take_back(socket, &work.stages[..stage]);
+            work.outcome = if clean { answer } else { Outcome::Unknown };
         }
     }
-    outcomes
+    outcomes.extend(works.into_iter().map(|work| work.outcome));
+}
+
+/// The stages of a step, and what became of those that were sent.
+struct Work {
+    stages: Vec<Stage>,
+    outcome: Outcome,
+}
+
+fn work(step: &Change) -> Work {
+    match link_stages(step) {
+        Ok(stages) => Work { stages, outcome: Outcome::Done },
+        Err(refusal) => Work { stages: Vec::new(), outcome: Outcome::Refused(refusal) },
+    }
+}
+
+/// Takes stages back, the last first. False where that was refused too.
+fn take_back(socket: &mut Socket, stages: &[Stage]) -> bool {
+    let mut answers = Vec::new();
+    let back: Vec<&Request> = stages.iter().rev().map(|stage| &stage.back).collect();
+    socket.transact(&back, &mut answers, |writer, request| {
+        request.write(writer);
+        None
+    });
+    answers.iter().all(|answer| *answer == Outcome::Done)
 }
 
 fn link_stages(step: &Change) -> Result<Vec<Stage>, Refusal> {

@@ -1,0 +1,147 @@
+//! Each rule where it speaks, and where it must not. How a mistake is worded is in `golden/bad`.
+
+use super::examine;
+use crate::source::memory::load_text;
+
+const BASE: &str = "topology \"t\"\ndirector \"lb1\" { interface \"eth0\" address=\"10.0.0.2/24\"; interface \"eth1\" address=\"2001:db8::2/64\"; }\n";
+const PAIR: &str = "director \"lb2\" { interface \"eth0\" address=\"10.0.0.3/24\"; }\n";
+const VIP: &str = "vip \"v\" address=\"10.0.0.100\"\n";
+
+/// The codes of everything that is said of a text behind [`BASE`].
+fn said(text: &str) -> Vec<&'static str> {
+    let loaded = load_text("a.kdl", &format!("{BASE}{text}"));
+    examine(&loaded).1.into_iter().map(|problem| problem.code).collect()
+}
+
+/// A service with what is given, and a server.
+fn service(listen: &str, rest: &str) -> String {
+    format!("service \"s\" {{ {listen}; {rest}; server \"10.0.0.11\"; }}\n")
+}
+
+#[test]
+fn a_plain_cluster_is_silent() {
+    assert_eq!(said(&format!("{VIP}{}", service("listen vip=\"v\" port=80", "forward \"dr\""))), [""; 0]);
+    assert_eq!(said(&format!("{PAIR}{VIP}").replace("\"10.0.0.100\"", "\"10.0.0.100\" holder=\"lb1\"")), [""; 0]);
+}
+
+#[test]
+fn a_vip_in_a_subnet_of_several_directors_needs_a_holder_or_another_manager() {
+    let vip = |text: &str| said(&format!("{PAIR}vip \"v\" {text}\n"));
+    assert_eq!(vip("address=\"10.0.0.100\""), ["no-holder"]);
+    assert_eq!(vip("address=\"10.0.0.100\" managed=#false"), [""; 0]);
+    assert_eq!(vip("address=\"10.0.0.100\" directors=\"lb1\""), [""; 0]);
+    assert_eq!(vip("address=\"203.0.113.1\""), [""; 0]);
+    assert_eq!(vip("address=\"203.0.113.1\" interface=\"eth0\""), ["no-holder"]);
+    assert_eq!(vip("address=\"203.0.113.1\" interface=\"lo\""), [""; 0]);
+}
+
+#[test]
+fn vips_share_an_address_only_where_no_director_carries_both() {
+    let two = |one: &str, two: &str| {
+        said(&format!("{PAIR}vip \"v\" address=\"203.0.113.1\" {one}\nvip \"w\" address=\"203.0.113.1\" {two}\n"))
+    };
+    assert_eq!(two("", "directors=\"lb1\""), ["address-twice"]);
+    assert_eq!(two("directors=\"lb2\"", "directors=\"lb1\""), [""; 0]);
+}
+
+#[test]
+fn one_kernel_service_is_not_two_also_over_families_and_protocols() {
+    let listens = |text: &str| said(&format!("vip \"v\" address=\"10.0.0.100\" {{}}\n{}", service(text, "forward \"dr\"")));
+    assert_eq!(listens("listen vip=\"v\" port=80; listen vip=\"v\" port=80"), ["listened-twice"]);
+    assert_eq!(listens("listen vip=\"v\" port=80; listen vip=\"v\" port=80 protocol=\"udp\""), [""; 0]);
+    assert_eq!(listens("listen vip=\"v\" port=80; listen vip=\"v\" port=81"), [""; 0]);
+}
+
+#[test]
+fn a_mark_may_be_two_listens_of_two_families_of_one_service() {
+    let vip = "vip \"v\" { address \"10.0.0.100\" \"2001:db8::100\"; }\n";
+    let rest = "forward \"dr\"; server \"2001:db8::11\"";
+    let listens = "listen fwmark=7 vip=\"v\" family=\"ipv4\"; listen fwmark=7 vip=\"v\" family=\"ipv6\"";
+    assert_eq!(said(&format!("{vip}{}", service(listens, rest))), [""; 0]);
+    let same = "listen fwmark=7 vip=\"v\" family=\"ipv4\"; listen fwmark=7 vip=\"v\"";
+    assert_eq!(said(&format!("{vip}{}", service(same, rest))), ["listened-twice"]);
+}
+
+#[test]
+fn ports_of_servers_are_nats() {
+    let with = |forward: &str, server: &str| {
+        said(&format!(
+            "{VIP}service \"s\" {{ listen vip=\"v\" port=80; forward \"{forward}\"; server \"10.0.0.11\" {server}; }}\n"
+        ))
+    };
+    assert_eq!(with("nat", "port=8080"), [""; 0]);
+    assert_eq!(with("dr", "port=8080"), ["port-kept"]);
+    assert_eq!(with("dr", "port=8080 { forward \"nat\"; }"), [""; 0]);
+    assert_eq!(with("nat", "port=8080 { forward \"tun\"; }"), ["port-kept"]);
+}
+
+#[test]
+fn one_server_by_two_ways_is_there_twice() {
+    let servers = |text: &str| {
+        said(&format!(
+            "{VIP}real-server \"web1\" {{ interface \"eth0\" address=\"10.0.0.11/24\"; }}\nservice \"s\" {{ listen vip=\"v\" port=80; forward \"nat\"; {text}; }}\n"
+        ))
+    };
+    assert_eq!(servers("server \"web1\"; server \"10.0.0.11\""), ["server-twice"]);
+    assert_eq!(servers("server \"web1\"; server \"a\" host=\"web1\" port=80"), ["server-twice"]);
+    assert_eq!(servers("server \"web1\"; server \"a\" host=\"web1\" port=81"), [""; 0]);
+    assert_eq!(servers("server \"10.0.0.[10-12]\"; server \"web1\""), ["server-twice"]);
+}
+
+#[test]
+fn two_services_may_have_one_pool() {
+    let text = format!("{VIP}pool \"p\" {{ server \"10.0.0.11\"; server \"10.0.0.11\"; }}\n");
+    let two = |port| format!("service \"s{port}\" {{ listen vip=\"v\" port={port}; forward \"dr\"; pool \"p\"; }}\n");
+    assert_eq!(said(&format!("{text}{}{}", two(80), two(81))), ["server-twice"]);
+}
+
+#[test]
+fn a_director_serves_with_nat_or_alone() {
+    let with = |directors: &str, forward: &str| {
+        said(&format!(
+            "{PAIR}vip \"v\" address=\"10.0.0.100\" holder=\"lb1\" {directors}\nservice \"s\" {{ listen vip=\"v\" port=80; forward \"{forward}\"; server \"lb1\"; }}\n"
+        ))
+    };
+    assert_eq!(with("", "dr"), ["round-and-round"]);
+    assert_eq!(with("", "nat"), [""; 0]);
+    assert_eq!(with("directors=\"lb1\"", "dr"), [""; 0]);
+    assert_eq!(with("directors=\"lb1\" interface=\"lo\"", "tun"), ["vip-off-interface"]);
+}
+
+#[test]
+fn sync_pairs_are_each_others_backup_with_two_ids() {
+    let one = |id, master, backup| format!("sync id={id} interface=\"eth0\" master=\"{master}\" backup=\"{backup}\"\n");
+    assert_eq!(said(&format!("{PAIR}{}{}", one(1, "lb1", "lb2"), one(2, "lb2", "lb1"))), [""; 0]);
+    assert_eq!(said(&format!("{PAIR}{}{}", one(1, "lb1", "lb2"), one(2, "lb1", "lb2"))), ["daemon-twice", "daemon-twice"]);
+    assert_eq!(said("sync id=1 interface=\"eth0\"\nsync id=2 interface=\"eth0\"\n"), ["daemon-twice"]);
+}
+
+#[test]
+fn tunings_that_differ_are_settled_by_the_host() {
+    let service = "service \"s\" { listen vip=\"v\" port=80; forward \"nat\"; server \"lb1\"; }\n";
+    let tunings =
+        "tuning \"director\" { sysctl \"net.core.somaxconn\" 1; }\ntuning \"real-server\" { sysctl \"net/core/somaxconn\" 2; }\n";
+    assert_eq!(said(&format!("{VIP}{service}{tunings}")), ["tunings-differ"]);
+    let base = BASE.replace("interface \"eth1\"", "sysctl \"net.core.somaxconn\" 3; interface \"eth1\"");
+    let loaded = load_text("a.kdl", &format!("{base}{VIP}{service}{tunings}"));
+    assert_eq!(examine(&loaded).1, []);
+}
+
+#[test]
+fn nothing_is_said_to_be_missing_from_a_torn_file() {
+    let codes =
+        said("service \"s\" { listen vip=\"v\" port=80; forward \"dr\"; server \"web1\"; }\nvip \"v\" address=10.0.0.1\n");
+    assert_eq!(codes, ["unquoted"]);
+}
+
+#[test]
+fn two_tunnels_that_are_one_in_the_kernel_are_refused() {
+    let with = |text: &str| {
+        said(&format!(
+            "real-server \"e\" {{ tunnel \"a\" kind=\"gre\" remote=\"10.0.0.9\"; tunnel \"b\" kind=\"gre\" {text}; }}\n"
+        ))
+    };
+    assert_eq!(with("remote=\"10.0.0.9\""), ["tunnel-twice"]);
+    assert_eq!(with("remote=\"10.0.0.9\" key=1"), [""; 0]);
+    assert_eq!(with("remote=\"2001:db8::9\""), ["tunnel-end"]);
+}
