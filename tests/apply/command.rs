@@ -9,8 +9,8 @@ use lvsform::kernel::netns;
 use lvsform::txn::lock;
 
 use crate::director::Director;
-use crate::witness;
 use crate::world::{World, test};
+use crate::{hand, witness};
 
 pub fn tests() -> Vec<Trial> {
     vec![
@@ -272,7 +272,7 @@ fn no_capability(world: &mut World) {
 fn captured(world: &mut World) {
     let director = sale(world);
     director.apply_all(&mut world.kernel);
-    world.feed("ipvsadm", "-R", "-E -t 10.0.0.100:443 -s rr\n-d -t 10.0.0.100:80 -r 10.0.0.11:80\n-A -u 10.0.0.100:53 -s rr\n");
+    hand::feed("ipvsadm", "-R", "-E -t 10.0.0.100:443 -s rr\n-d -t 10.0.0.100:80 -r 10.0.0.11:80\n-A -u 10.0.0.100:53 -s rr\n");
     std::fs::write("/proc/sys/net/ipv4/vs/expire_nodest_conn", "1").expect("a sysctl");
     let (live, _) = run(lvsform(&format!("plan {SALE} --host lb1 --exit-code")), 2);
     let (snapshot, _) = run(lvsform(&format!("snapshot {SALE} --host lb1")), 0);

@@ -12,6 +12,7 @@ use lvsform::topology::{Ownership, Topology};
 use lvsform::txn::{self, Ended, Run};
 use lvsform::{report, rules};
 
+use crate::hand;
 use crate::world::World;
 
 /// The topology with every attribute that IPVS has.
@@ -52,8 +53,8 @@ impl Director {
         self.topology.ownership.value == Ownership::Exclusive
     }
 
-    /// Makes the interfaces that the file says the host has, as dummy devices.
-    pub fn plug_in(&self, world: &World) {
+    /// Makes the interfaces that the file says the host has, as dummy devices, in the world of this thread.
+    pub fn plug_in(&self, _: &World) {
         let mut lines = String::new();
         for (name, interface) in &self.topology.hosts[&self.host].interfaces {
             lines += &format!("link add {name} type dummy\nlink set {name} up\n");
@@ -62,7 +63,7 @@ impl Director {
                 lines += &format!("addr add {} dev {name}{nodad}\n", address.value);
             }
         }
-        world.feed("ip", "-batch -", &lines);
+        hand::feed("ip", "-batch -", &lines);
     }
 
     pub fn scope(&self) -> Scope {

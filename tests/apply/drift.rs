@@ -8,8 +8,8 @@ use std::time::Duration;
 use libtest_mimic::Trial;
 
 use crate::director::{Director, WHOLE};
-use crate::witness;
 use crate::world::{World, test};
+use crate::{hand, witness};
 
 /// Something that somebody did by hand to a director that held [`WHOLE`].
 struct Drift {
@@ -347,7 +347,7 @@ fn mend(world: &mut World, director: &Director, drift: &Drift) {
     let name = drift.name;
     let before = seen(world);
     let counted = witness::counters(world);
-    drift.hand.iter().for_each(|command| by_hand(world, command));
+    drift.hand.iter().for_each(|command| by_hand(command));
     assert_eq!(director.finds(&mut world.kernel), drift.finds, "{name}");
     director.apply_all(&mut world.kernel);
     assert_eq!(seen(world), before, "{name}");
@@ -398,11 +398,11 @@ fn knock_at(vip: &str, port: u16) {
     let _ = TcpStream::connect_timeout(&address, Duration::from_millis(1));
 }
 
-fn by_hand(world: &World, command: &str) {
+fn by_hand(command: &str) {
     if let Some((file, value)) = command.strip_prefix("write ").and_then(|rest| rest.split_once(' ')) {
         std::fs::write(file, value).expect(file);
     } else {
         let (program, arguments) = command.split_once(' ').expect("a program and its arguments");
-        world.witness(program, arguments);
+        hand::run(program, arguments);
     }
 }

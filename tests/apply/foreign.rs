@@ -6,9 +6,9 @@ use lvsform::state::{Key, ServiceKey};
 use lvsform::txn::{Ended, Failure, Left, Why};
 
 use crate::director::{Director, WHOLE};
-use crate::witness;
 use crate::world::{World, key, test};
 use crate::wrap::{Fate, Faulty, Meddled};
+use crate::{hand, witness};
 
 pub fn tests() -> Vec<Trial> {
     vec![
@@ -34,9 +34,9 @@ const THEIRS: [&str; 6] = [
     "-a -t 192.0.2.80:80 -r 10.0.0.99:8443 -m -w 9",
 ];
 
-fn make_theirs(world: &World) {
-    world.feed("ipvsadm", "-R", &(THEIRS.join("\n") + "\n"));
-    world.feed(
+fn make_theirs() {
+    hand::feed("ipvsadm", "-R", &(THEIRS.join("\n") + "\n"));
+    hand::feed(
         "ip",
         "-batch -",
         "link add theirs type dummy\nlink set theirs up\naddr add 10.0.0.7/24 dev eth0\naddr add 192.0.2.80/32 dev theirs\n",
@@ -61,7 +61,7 @@ fn theirs_stand(world: &World) {
 fn untouched(world: &mut World) {
     let director = Director::of(WHOLE, "lb1");
     director.plug_in(world);
-    make_theirs(world);
+    make_theirs();
     let before = witness::everything(world, &director);
 
     // A run that fails at its last step.
@@ -77,7 +77,7 @@ fn untouched(world: &mut World) {
     theirs_stand(world);
 
     // Beside a server of theirs in a service of ours, and one in a hash, whose order is ours alone.
-    world.feed(
+    hand::feed(
         "ipvsadm",
         "-R",
         "-a -t 10.0.0.100:80 -r 10.0.0.98:80 -g -w 2
@@ -98,7 +98,7 @@ fn untouched(world: &mut World) {
 fn exclusive(world: &mut World) {
     let director = Director::of("examples/flash-sale.kdl", "lb1");
     director.plug_in(world);
-    make_theirs(world);
+    make_theirs();
     let found = director.finds(&mut world.kernel);
     let deleted = ["service tcp 10.0.0.100:8080: delete", "service tcp 192.0.2.80:80: delete", "service fwmark 9 ipv6: delete"];
     for line in deleted {
@@ -134,14 +134,8 @@ fn step_of(world: &mut World, director: &Director, text: &str) -> usize {
     plan.phases.iter().flat_map(|phase| &phase.steps).position(|step| step.key == wanted).expect("a step of the plan")
 }
 
-/// Somebody's command, in this thread's namespace.
 fn ipvsadm(arguments: &str) {
-    someone("ipvsadm", arguments);
-}
-
-fn someone(program: &str, arguments: &str) {
-    let status = std::process::Command::new(program).args(arguments.split(' ')).status().expect(program);
-    assert!(status.success(), "{program} {arguments}");
+    hand::run("ipvsadm", arguments);
 }
 
 #[track_caller]
@@ -178,7 +172,7 @@ fn service_appears(world: &mut World) {
 fn vip_appears(world: &mut World) {
     let director = Director::of("examples/flash-sale.kdl", "lb1");
     director.plug_in(world);
-    let ended = while_someone_writes(world, &director, Rank::Vips, &[], || someone("ip", "addr add 10.0.0.100/32 dev eth0"));
+    let ended = while_someone_writes(world, &director, Rank::Vips, &[], || hand::run("ip", "addr add 10.0.0.100/32 dev eth0"));
     let (_, left) = incomplete(&director, &ended);
     assert_eq!(left.iter().map(|left| left.key.to_string()).collect::<Vec<_>>(), ["vip 10.0.0.100 eth0"]);
     assert_eq!(witness::addresses(world), ["10.0.0.100/32 eth0", "10.0.0.2/24 eth0"]);

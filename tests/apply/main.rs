@@ -8,6 +8,7 @@ mod director;
 mod drift;
 mod examples;
 mod foreign;
+mod hand;
 mod rollback;
 mod unloaded;
 mod witness;

@@ -5,9 +5,9 @@ use lvsform::plan::Plan;
 use lvsform::txn::{Ended, Failure};
 
 use crate::director::Director;
-use crate::witness;
 use crate::world::{World, test};
 use crate::wrap::{Fate, Faulty};
+use crate::{hand, witness};
 
 pub fn tests() -> Vec<Trial> {
     let mut tests = vec![
@@ -174,7 +174,7 @@ fn from_disorder(world: &mut World) -> Director {
     let director = Director::of("examples/flash-sale.kdl", "lb1");
     director.plug_in(world);
     director.apply_all(&mut world.kernel);
-    world.feed(
+    hand::feed(
         "ipvsadm",
         "-R",
         "-E -t 10.0.0.100:443 -s mh -b mh-port

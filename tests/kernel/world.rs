@@ -1,9 +1,8 @@
 //! A fresh network namespace, and what a test does in it.
 
 use std::any::Any;
-use std::io::Write;
 use std::panic::AssertUnwindSafe;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -105,19 +104,6 @@ impl World {
         let output = Command::new(program).args(arguments.split(' ')).output().expect(program);
         assert!(output.status.success(), "{program} {arguments}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    /// Runs a program in this namespace with `input` at its standard input. It must succeed and have nothing to say.
-    #[expect(clippy::disallowed_methods, reason = "the witnesses are programs")]
-    #[expect(clippy::unused_self, reason = "only the thread of a world is in its namespace")]
-    pub fn feed(&self, program: &str, arguments: &str, input: &str) {
-        let mut command = Command::new(program);
-        command.args(arguments.split(' ')).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect(program);
-        child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("it reads all of it");
-        let output = child.wait_with_output().expect(program);
-        let words = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && words.is_empty(), "{program} {arguments}: {words}\n{input}");
     }
 
     /// What a witness says, as JSON.
