@@ -82,10 +82,10 @@ pub fn run(kernel: &mut dyn Kernel, mut run: Run<'_>) -> Ended {
     }
 }
 
-/// A sysctl that did not exist when the plan was made, because its module or device came after, has a value by now: it is
-/// read before it is written, or there would be nothing to go back to.
+/// Sysctls and timeouts that did not exist when the plan was made, because their module or device came after, have values
+/// by now: they are read before they are written, or there would be nothing to go back to.
 fn complete(kernel: &mut dyn Kernel, phase: &mut Phase, scope: &Scope) -> Result<(), ReadError> {
-    let open = |step: &Change| matches!(step.key, Key::Sysctl(_)) && step.before.is_none();
+    let open = |step: &Change| matches!(step.key, Key::Sysctl(_) | Key::Timeouts) && step.before.is_none();
     if !phase.steps.iter().any(open) {
         return Ok(());
     }

@@ -42,7 +42,10 @@ fn what_failed(failure: &Failure, names: &Names, sources: &Sources, style: Style
             for (change, refusal) in refused.iter().take(SHOWN) {
                 let message = format!("the kernel refused to {} {}", verb(change), object(&change.key, names, sources));
                 let (reason, help) = explain(change, refusal);
-                let details = [format!("it answered {}", answer(refusal)), reason];
+                let mut details = vec![format!("it answered {}", answer(refusal))];
+                if refusal.text.as_ref() != Some(&reason) {
+                    details.push(reason);
+                }
                 text.push_str(&error(&message, &details, Some(&help), style));
             }
             if refused.len() > SHOWN {
@@ -128,7 +131,11 @@ fn object(key: &Key, names: &Names, sources: &Sources) -> String {
     match names.get(key) {
         Some(provenance) => {
             let kind = identity.split(' ').next().unwrap_or_default().to_owned();
-            let place = provenance.origin.span().map(|span| format!(", {}", line(span, sources))).unwrap_or_default();
+            let place = provenance.origin.span().map(|span| line(span, sources));
+            if *provenance.name == identity {
+                return place.map_or(identity.clone(), |place| format!("{identity} ({place})"));
+            }
+            let place = place.map(|place| format!(", {place}")).unwrap_or_default();
             format!("{kind} {} ({identity}{place})", printable(&provenance.name))
         }
         None => identity,

@@ -29,7 +29,8 @@ pub struct Address {
 }
 
 impl Address {
-    /// The kernel keeps `IFA_F_NODAD` as it was at creation (`inet6_addr_modify`); the lifetime can be edited.
+    /// The lifetime can be edited. So can `IFA_F_NODAD` (`inet6_addr_modify`), but what came of asking the link would stay: an
+    /// address that somebody else had too would go on being unusable. It is made anew.
     pub(super) fn changes_in_place(self, after: Address) -> bool {
         self.nodad == after.nodad
     }

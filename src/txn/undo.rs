@@ -123,12 +123,12 @@ fn towards_before(touched: &BTreeMap<Key, Touched>, not_ours: &BTreeSet<Key>, li
             continue;
         }
         let mut leave = |why| left.push(Left { key: key.clone(), before: before.clone(), now: now.cloned(), why });
-        if not_ours.contains(key) || !values.iter().any(|value| same(value.as_ref(), now)) {
+        if !is_ours(key, values, now, not_ours) {
             leave(Why::SomebodyElse);
             continue;
         }
         if before.is_none() {
-            let children = foreign_children(key, touched, live);
+            let children = foreign_children(key, touched, not_ours, live);
             if !children.is_empty() {
                 leave(Why::Children(children));
                 continue;
@@ -153,8 +153,13 @@ fn seats(service: ServiceKey, before: &Order, changes: &[Change], live: &State) 
     (before != now).then(|| Change { key: Key::Order(service), before: order(now), after: order(before) })
 }
 
-/// What would go with an object and is not of this run.
-fn foreign_children(key: &Key, touched: &BTreeMap<Key, Touched>, live: &State) -> Vec<Key> {
+/// Whether what is there now is what this run made of it.
+fn is_ours(key: &Key, values: &[Option<Resource>], now: Option<&Resource>, not_ours: &BTreeSet<Key>) -> bool {
+    !not_ours.contains(key) && values.iter().any(|value| same(value.as_ref(), now))
+}
+
+/// What would go with an object and is not of this run, or no longer.
+fn foreign_children(key: &Key, touched: &BTreeMap<Key, Touched>, not_ours: &BTreeSet<Key>, live: &State) -> Vec<Key> {
     let belongs: Box<dyn Fn(&Key) -> bool> = match key {
         Key::Service(service) => Box::new(|other| is_server_of(other, service)),
         Key::Link(name) => {
@@ -162,7 +167,9 @@ fn foreign_children(key: &Key, touched: &BTreeMap<Key, Touched>, live: &State) -
         }
         _ => return Vec::new(),
     };
-    live.objects.keys().filter(|other| belongs(other) && !touched.contains_key(*other)).cloned().collect()
+    let is_foreign =
+        |other: &Key, now| touched.get(other).is_none_or(|Touched { values, .. }| !is_ours(other, values, Some(now), not_ours));
+    live.objects.iter().filter(|(other, now)| belongs(other) && is_foreign(other, now)).map(|(other, _)| other.clone()).collect()
 }
 
 fn is_server_of(key: &Key, service: &ServiceKey) -> bool {

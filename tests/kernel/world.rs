@@ -1,6 +1,7 @@
 //! A fresh network namespace, and what a test does in it.
 
 use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
@@ -22,11 +23,11 @@ pub struct World {
 }
 
 /// A test in a world of its own: a thread in a new network namespace with `lo` up and IPVS loaded.
-pub fn test(name: &'static str, body: fn(&mut World)) -> Trial {
+pub fn test(name: impl Into<String>, body: impl FnOnce(&mut World) + Send + 'static) -> Trial {
     Trial::test(name, move || {
         let (done, finished) = mpsc::channel();
         let thread = thread::spawn(move || {
-            let result = std::panic::catch_unwind(|| body(&mut World::new()));
+            let result = std::panic::catch_unwind(AssertUnwindSafe(|| body(&mut World::new())));
             let _ = done.send(());
             result
         });
@@ -46,7 +47,7 @@ fn words(panic: &(dyn Any + Send)) -> String {
 }
 
 impl World {
-    /// Moves the calling thread into a new namespace.
+    /// Moves the calling thread into a new network namespace.
     pub fn new() -> World {
         unshare(CloneFlags::CLONE_NEWNET)
             .expect("a network namespace of its own: run these tests as root, or in the lab's guest");

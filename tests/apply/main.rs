@@ -1,0 +1,35 @@
+//! The main job on a real kernel: plan, apply, what other programs then see, drift, refusals, foreign writers, and the
+//! command itself. One boot for all of it, and for each test a network namespace of its own.
+#![allow(clippy::disallowed_methods, reason = "tests run programs and look at files")]
+#![allow(clippy::format_push_string, reason = "a few lines of text, put together to be read")]
+
+mod command;
+mod director;
+mod drift;
+mod examples;
+mod foreign;
+mod hand;
+mod rollback;
+mod unloaded;
+mod witness;
+#[path = "../kernel/world.rs"]
+#[allow(dead_code, reason = "another suite uses the rest")]
+mod world;
+mod wrap;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use libtest_mimic::Arguments;
+use lvsform::lab::{Kernel, Lab, harness};
+
+fn main() -> ExitCode {
+    let lab = Lab { kernel: Some(Kernel::Uml), timeout: Duration::from_mins(10), ..Lab::default() };
+    harness::main(lab, || {
+        // Every other test loads IPVS, and nothing unloads it.
+        let unloaded = unloaded::tests();
+        let suites = [examples::tests(), drift::tests(), rollback::tests(), foreign::tests(), command::tests(), unloaded];
+        let tests = suites.into_iter().flatten().collect();
+        libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
+    })
+}
