@@ -95,7 +95,7 @@ pub(super) fn reached<'t>(
             Ok(None) => {}
             Err(fault) => {
                 unsettled = true;
-                target.fault(fault);
+                target.fault(*fault);
             }
         }
     }
@@ -113,7 +113,7 @@ fn address_of(
     family: Family,
     directors: &[&Host],
     service: &Service,
-) -> Result<Option<IpAddr>, Fault> {
+) -> Result<Option<IpAddr>, Box<Fault>> {
     if let Some(address) = &server.address {
         return Ok((Family::of(address.value) == family).then_some(address.value));
     }
@@ -128,13 +128,13 @@ fn address_of(
     match candidates.as_slice() {
         [] => Ok(None),
         [address] => Ok(Some(*address)),
-        _ => Err(Fault::SeveralAddresses {
+        _ => Err(Box::new(Fault::SeveralAddresses {
             host: host.name.value.clone(),
             family,
             addresses: candidates,
             server: server.label.origin,
             service: service.name.value.clone(),
-        }),
+        })),
     }
 }
 

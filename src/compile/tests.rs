@@ -1,11 +1,9 @@
 //! What a topology becomes on a host, as lines of `key → value`. Each text stands behind what it needs of [`HOSTS`].
 
 use crate::compile::{Allocation, Compiled, compile, problems};
-use crate::rules::examine;
 use crate::source::memory::load_text;
-use crate::source::{Problem, Severity};
 use crate::state::{Key, Resource};
-use crate::topology::Topology;
+use crate::topology::{Topology, decode};
 
 /// Two directors on one subnet of each family; a server of both families, one of IPv4 and one of IPv6.
 const HOSTS: &str = r#"topology "t"
@@ -20,9 +18,9 @@ vip "r" address="203.0.113.[80-81]"
 "#;
 
 fn topology(text: &str) -> Topology {
-    let (topology, problems) = examine(&load_text("t.kdl", text));
-    let errors: Vec<&Problem> = problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
-    assert!(errors.is_empty(), "{text}\n{errors:#?}");
+    let loaded = load_text("t.kdl", text);
+    let (topology, problems) = decode(&loaded.tree);
+    assert!(loaded.problems.is_empty() && problems.is_empty(), "{text}\n{:#?}\n{problems:#?}", loaded.problems);
     topology.expect("a text without an error is a topology")
 }
 
