@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Exit, in_words};
 use super::files::DiskFiles;
 use super::output::Output;
+use super::{Exit, in_words};
 use crate::compile::{self, Compiled};
 use crate::kernel::linux::Linux;
 use crate::kernel::{Kernel, ReadError};
