@@ -10,6 +10,7 @@ PROGRAMS := ipvsadm:ipvsadm ip:iproute2 modprobe:kmod busybox:busybox-static nft
 OPTIONAL := linux.uml:user-mode-linux
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends
 CARGO ?= cargo
 
 ## Shows the main job in the lab: check, plan, apply, a change by hand, a plan that finds it.
@@ -36,11 +37,8 @@ deps:
 	@PATH="$$PATH:/usr/sbin:/sbin"; missing= ; \
 	for pair in $(PROGRAMS); do command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair#*:}"; done; \
 	for pair in $(OPTIONAL); do command -v "$${pair%%:*}" >/dev/null || optional="$$optional $${pair#*:}"; done; \
-	[ -n "$$missing$$optional" ] || exit 0; \
-	echo "installing:$$missing$$optional"; \
-	$(SUDO) apt-get -qq update && \
-	{ [ -z "$$missing" ] || $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install $$missing; } && \
+	[ -z "$$missing" ] || { echo "installing:$$missing"; $(SUDO) apt-get -qq update && $(APT) install $$missing; } || exit 1; \
 	for package in $$optional; do \
-	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$$package" || \
-	  echo "$$package cannot be had from this distribution: guests run under QEMU, which takes longer to boot"; \
+	  apt-cache show "$$package" >/dev/null 2>&1 || continue; \
+	  echo "installing: $$package"; $(APT) install "$$package" || echo "without it guests run under QEMU, and take longer to boot"; \
 	done

@@ -43,6 +43,17 @@ fn kind_and_identity(key: &Key) -> (String, String) {
     text.split_once(' ').map_or_else(|| (text.clone(), String::new()), |(kind, rest)| (kind.to_owned(), rest.to_owned()))
 }
 
+/// `server shop web3`; a name that begins with its kind is not said twice.
+fn what(key: &Key, provenance: Option<&Provenance>) -> String {
+    let (kind, _) = kind_and_identity(key);
+    let what = match provenance {
+        Some(Provenance { name, .. }) if name.split(' ').next() == Some(&*kind) => name.to_string(),
+        Some(Provenance { name, .. }) if !name.is_empty() => format!("{kind} {name}"),
+        _ => kind,
+    };
+    printable(&what).into_owned()
+}
+
 const RED: Ansi = AnsiColor::Red.on_default().bold();
 const CYAN: Ansi = AnsiColor::Cyan.on_default();
 

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::input::{self, HostArguments};
 use super::output::Output;
-use super::{Exit, plan};
+use super::{Exit, in_words, plan};
 use crate::kernel::netns;
 use crate::report::{self, failure};
 use crate::state::Scope;
@@ -18,7 +18,8 @@ use crate::txn::{self, Ended, Run};
 /// Make a host's kernel hold what a topology says
 ///
 /// Shows the plan, asks, carries it out in order, reads the kernel back and compares. If the kernel refuses anything,
-/// everything that this run did is taken back. What others made is never touched.
+/// everything that this run did is taken back. What is not in the file is left alone, but for the IPVS table where the file
+/// says `ownership ipvs="exclusive"`.
 ///
 /// Exit code: 0 done, or nothing to do; 1 failed, nothing changed; 6 the kernel moved since the plan was shown; 7 another
 /// run has the lock; 8 failed and rolled back; 9 failed, and not everything is as it was; 10 the topology is not valid.
@@ -121,7 +122,7 @@ fn take_lock(out: &mut Output) -> Result<lock::Lock, Exit> {
         exit
     };
     let cookie = netns::cookie().map_err(|error| {
-        let message = format!("the kernel does not say which network namespace this is: {error}");
+        let message = format!("the kernel does not say which network namespace this is: {}", error.desc());
         say(message, "lvsform apply needs Linux 5.14 or newer", Exit::Failed)
     })?;
     lock::take(Path::new(lock::DIRECTORY), cookie).map_err(|error| match error {
@@ -136,7 +137,7 @@ fn take_lock(out: &mut Output) -> Result<lock::Lock, Exit> {
             Exit::Failed,
         ),
         LockError::Io(path, error) => say(
-            format!("cannot lock {}: {error}; nothing was changed", path.display()),
+            format!("cannot lock {}: {}; nothing was changed", path.display(), in_words(&error)),
             "apply must run as root, with /run writable",
             Exit::Failed,
         ),

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::text::Style;
-use super::{error, line, printable};
+use super::{error, kind_and_identity, line, printable, what};
 use crate::kernel::Refusal;
 use crate::provenance::Names;
 use crate::source::Sources;
@@ -54,47 +54,38 @@ fn what_failed(failure: &Failure, names: &Names, sources: &Sources, style: Style
             text
         }
         Failure::NotDone(changes) => {
-            let details = listed(changes.iter(), names, sources);
-            error(
-                "the kernel did not answer, and did not do this",
-                &details,
-                Some("look at its log (dmesg), then run it again"),
-                style,
-            )
+            let undone = |change: &Change| format!("to {} it", verb(change));
+            let details = listed(changes, undone, names, sources);
+            let message = "the kernel did not answer, and reading it shows that this did not happen";
+            error(message, &details, Some("look at its log (dmesg), then run it again"), style)
         }
         Failure::NotHeld(changes) => {
-            let details = listed(changes.iter(), names, sources);
+            let missing =
+                |change: &Change| if change.after.is_some() { "it is not there" } else { "it is still there" }.to_owned();
+            let details = listed(changes, missing, names, sources);
             let message = "the kernel acknowledged every step, and still differs from the file";
-            error(message, &details, Some("someone else may have written at the same moment: run `lvsform plan`"), style)
+            let help = "someone else may have written at the same moment: `lvsform plan` shows what differs now";
+            error(message, &details, Some(help), style)
         }
         Failure::Reading(reason) => error(&format!("the kernel could not be read in between: {reason}"), &[], None, style),
     }
 }
 
-fn listed<'a>(changes: impl ExactSizeIterator<Item = &'a Change>, names: &Names, sources: &Sources) -> Vec<String> {
-    let more = changes.len().saturating_sub(SHOWN);
-    let mut lines: Vec<String> = changes
-        .take(SHOWN)
-        .map(|change| {
-            let fields: Vec<String> = change
-                .fields()
-                .iter()
-                .map(|field| {
-                    format!(
-                        "{} {} → {}",
-                        field.field,
-                        field.before.as_deref().unwrap_or("none"),
-                        field.after.as_deref().unwrap_or("none")
-                    )
-                })
-                .collect();
-            let what =
-                if fields.is_empty() { format!("to {}", verb(change)) } else { printable(&fields.join(", ")).into_owned() };
-            format!("{}: {what}", object(&change.key, names, sources))
-        })
-        .collect();
-    if more > 0 {
-        lines.push(format!("… and {more} more"));
+/// A line for each change: the fields that differ, or what `whole` says of an object that has none.
+fn listed(changes: &[Change], whole: impl Fn(&Change) -> String, names: &Names, sources: &Sources) -> Vec<String> {
+    let none = || "none".to_owned();
+    let line = |change: &Change| {
+        let fields: Vec<String> = change
+            .fields()
+            .into_iter()
+            .map(|field| format!("{} {} → {}", field.field, field.before.unwrap_or_else(none), field.after.unwrap_or_else(none)))
+            .collect();
+        let what = if fields.is_empty() { whole(change) } else { fields.join(", ") };
+        format!("{}: {what}", object(&change.key, names, sources))
+    };
+    let mut lines: Vec<String> = changes.iter().take(SHOWN).map(line).collect();
+    if changes.len() > SHOWN {
+        lines.push(format!("… and {} more", changes.len() - SHOWN));
     }
     lines
 }
@@ -125,21 +116,17 @@ fn incomplete(left: &[Left], names: &Names, sources: &Sources) -> String {
     text
 }
 
-/// `service shop (service tcp 10.0.0.100:443, shop.kdl:12)`
+/// `service shop (tcp 10.0.0.100:443, shop.kdl:12)`, or `service tcp 10.0.0.100:443` where the file has no word for it.
 fn object(key: &Key, names: &Names, sources: &Sources) -> String {
-    let identity = printable(&key.to_string()).into_owned();
-    match names.get(key) {
-        Some(provenance) => {
-            let kind = identity.split(' ').next().unwrap_or_default().to_owned();
-            let place = provenance.origin.span().map(|span| line(span, sources));
-            if *provenance.name == identity {
-                return place.map_or(identity.clone(), |place| format!("{identity} ({place})"));
-            }
-            let place = place.map(|place| format!(", {place}")).unwrap_or_default();
-            format!("{kind} {} ({identity}{place})", printable(&provenance.name))
-        }
-        None => identity,
-    }
+    let provenance = names.get(key);
+    let (kind, identity) = kind_and_identity(key);
+    let place = provenance.and_then(|provenance| provenance.origin.span()).map(|span| line(span, sources));
+    let what = what(key, provenance);
+    let (what, rest) =
+        if what == kind { (key.to_string(), None) } else { (what, Some(identity).filter(|text| !text.is_empty())) };
+    let beside: Vec<String> = rest.into_iter().chain(place).collect();
+    let text = if beside.is_empty() { what } else { format!("{what} ({})", beside.join(", ")) };
+    printable(&text).into_owned()
 }
 
 fn verb(change: &Change) -> &'static str {
@@ -164,65 +151,95 @@ fn answer(refusal: &Refusal) -> String {
 
 /// Why the kernel may have said so, and what to do. The kernel gives IPVS no words of its own, so they are here.
 fn explain(change: &Change, refusal: &Refusal) -> (String, String) {
+    let said = |reason: &str, help: &str| (reason.to_owned(), help.to_owned());
     let errno = Errno::from_raw(refusal.errno);
     if refusal.proves_another_writer(change) {
-        let there = if errno == Errno::EEXIST {
-            "is there already, and was not when it was planned"
-        } else {
-            "was there when it was planned, and is gone"
+        let reason = match errno {
+            Errno::EEXIST => "it is there already, and was not when the plan was made: someone else is writing",
+            _ => "it was there when the plan was made, and is gone: someone else is writing",
         };
-        return (format!("it {there}: someone else is writing"), "find out who it is, and run it again".to_owned());
+        return said(reason, "find out who it is, and run it again");
     }
-    let (reason, help) = match (&change.key, change.after.as_ref(), errno) {
-        (_, _, Errno::EPERM | Errno::EACCES) => ("this user may not write it".to_owned(), "run it as root (CAP_NET_ADMIN)".to_owned()),
-        (_, _, Errno::EROFS) => ("/proc/sys is mounted read-only here".to_owned(), "run it outside the container, or let the container write it".to_owned()),
-        (_, _, Errno::ENOMEM | Errno::ENOBUFS) => ("the kernel has no memory for it".to_owned(), "look at its log (dmesg)".to_owned()),
-        (Key::Service(_), Some(Resource::Service(service)), Errno::ENOENT) => {
-            let scheduler = printable(&service.scheduler).into_owned();
-            let module = format!("ip_vs_{scheduler}");
-            match &service.engine {
-                Some(engine) => (
-                    format!("scheduler `{scheduler}` or persistence engine `{engine}` is not available: module {module} or ip_vs_pe_{engine} is missing"),
-                    format!("try `modprobe {module}` and `modprobe ip_vs_pe_{engine}`, install the kernel package that has them, or choose another scheduler"),
-                ),
-                None => (
-                    format!("scheduler `{scheduler}` is not available: module {module} is missing"),
-                    format!("try `modprobe {module}`, install the kernel package that has it, or choose another scheduler"),
-                ),
-            }
+    match errno {
+        Errno::EPERM | Errno::EACCES => return said("this user may not write it", "run it as root (CAP_NET_ADMIN)"),
+        Errno::EROFS => {
+            return said("/proc/sys is mounted read-only here", "run it outside the container, or let the container write it");
         }
-        (Key::Service(_) | Key::Destination(_), _, Errno::EAFNOSUPPORT) => {
-            ("the kernel has no IPv6, or IPVS without it".to_owned(), "enable IPv6, or listen on IPv4 alone: family=\"ipv4\"".to_owned())
+        Errno::ENOMEM | Errno::ENOBUFS => return said("the kernel has no memory for it", "look at its log (dmesg)"),
+        _ => {}
+    }
+    match (&change.key, errno) {
+        (Key::Service(_), Errno::ENOENT) => missing_scheduler(change),
+        (Key::Service(_) | Key::Destination(_), Errno::EAFNOSUPPORT) => {
+            said("the kernel has no IPv6, or IPVS without it", "enable IPv6, or listen on IPv4 alone: family=\"ipv4\"")
         }
-        (Key::Destination(_), _, Errno::EINVAL) => (
-            "the kernel takes no such address as a server: its routes say that it is no unicast address, or it is of another family than the service without a tunnel (or beside a sync daemon); in a new namespace `lo` must have been up once".to_owned(),
-            "`ip route get ADDRESS` shows what the kernel makes of it".to_owned(),
+        (Key::Destination(key), Errno::EINVAL) => (
+            "it takes no such server: by its routes the address is not unicast, or the service is of another family and the \
+             server has no tunnel, or there is a sync daemon beside"
+                .to_owned(),
+            format!("see `ip route get {}`; in a new network namespace, `ip link set lo up` comes first", key.address),
         ),
-        (Key::Destination(_), _, Errno::ERANGE) => ("weight or thresholds are out of range".to_owned(), "min-connections must not exceed max-connections".to_owned()),
-        (Key::Destination(_), _, Errno::ESRCH) => ("its service is gone: someone else is writing".to_owned(), "find out who it is, and run it again".to_owned()),
-        (Key::Sync(_), _, Errno::ENODEV) => ("the device it is to multicast on does not exist".to_owned(), "`ip link` shows what there is; mend `interface`".to_owned()),
-        (Key::Address(key), _, Errno::ENODEV) => {
-            (format!("there is no device `{}`", printable(&key.interface)), "`ip link` shows what there is; mend `interface`".to_owned())
+        (Key::Destination(_), Errno::ERANGE) => {
+            said("weight or thresholds are out of range", "min-connections must not exceed max-connections")
         }
-        (Key::Link(_), _, Errno::EOPNOTSUPP) => {
-            ("the kernel does not know this kind of device".to_owned(), "install the kernel package that has its module".to_owned())
+        (Key::Destination(_), Errno::ESRCH) => {
+            said("its service is gone: someone else is writing", "find out who it is, and run it again")
         }
-        (Key::Link(_), Some(_), Errno::EEXIST) => (
-            "there is a device of this name, or another tunnel with the same kind, local and remote address and key".to_owned(),
-            "`ip -d link` shows it".to_owned(),
+        (Key::Sync(_), Errno::ENODEV) => said(
+            "the device that it is to multicast on does not exist",
+            "`ip link` shows those that do; mend `interface` of the sync block",
         ),
-        (Key::Link(_), Some(_), Errno::ENODEV) => {
-            ("the device that it is bound to does not exist".to_owned(), "`ip link` shows what there is; mend `device`".to_owned())
+        (Key::Sync(_), Errno::EINVAL) => said(
+            "it takes no sync daemon beside servers of another family than their service",
+            "`ipvsadm -Ln` shows them; take the sync block or those servers away",
+        ),
+        (Key::Address(key), Errno::ENODEV) => (
+            format!("there is no device `{}`", printable(&key.interface)),
+            "`ip link` shows those that there are; mend `interface`".to_owned(),
+        ),
+        (Key::Link(_), Errno::EOPNOTSUPP) => {
+            said("it does not know this kind of device", "install the kernel package that has the device's module")
         }
-        (Key::Sysctl(key), _, Errno::ENOENT) => (
+        (Key::Link(_), Errno::EEXIST) => {
+            said("there is another tunnel of the same kind, local and remote address and key", "`ip -d link` shows it")
+        }
+        (Key::Link(_), Errno::ENODEV) => {
+            said("the device that it is bound to does not exist", "`ip link` shows those that do; mend `device`")
+        }
+        (Key::Sysctl(key), Errno::ENOENT) => (
             format!("this kernel, or this namespace, has no {key}"),
             "mend the key; a sysctl of a module or a device exists only while that is there".to_owned(),
         ),
-        (Key::Sysctl(_), _, Errno::EINVAL | Errno::ERANGE) => ("the kernel does not take this value".to_owned(), "mend the value".to_owned()),
-        (Key::Module(name), _, _) => {
-            (format!("module {name} cannot be loaded"), format!("try `modprobe {name}`, and install the kernel package that has it"))
+        (Key::Sysctl(_), Errno::EINVAL | Errno::ERANGE) => said("it does not take this value", "mend the value"),
+        (Key::Module(name), _) => {
+            let name = printable(name);
+            (
+                format!("module {name} cannot be loaded"),
+                format!("try `modprobe {name}`, or install the kernel package that has it"),
+            )
         }
-        _ => ("the kernel gives no reason".to_owned(), "look at its log (dmesg)".to_owned()),
-    };
-    (reason, help)
+        _ => said("it gives no reason", "look at its log (dmesg)"),
+    }
 }
+
+/// The scheduler of a service, or its persistence engine, is a module that cannot be had.
+fn missing_scheduler(change: &Change) -> (String, String) {
+    let Some(Resource::Service(service)) = &change.after else {
+        return ("its scheduler is not available".to_owned(), "look at its log (dmesg)".to_owned());
+    };
+    let scheduler = format!("ip_vs_{}", printable(&service.scheduler));
+    let (what, modules) = match &service.engine {
+        Some(engine) => {
+            let engine = format!("ip_vs_pe_{}", printable(engine));
+            (format!("{scheduler} or {engine}"), format!("`modprobe {scheduler}` and `modprobe {engine}`"))
+        }
+        None => (scheduler.clone(), format!("`modprobe {scheduler}`")),
+    };
+    (
+        format!("it has no module {what}, which the service asks for"),
+        format!("try {modules}; if that fails, install the kernel package that has it, or choose another scheduler"),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style as Ansi};
 
-use super::{kind_and_identity, line, place, printable};
+use super::{kind_and_identity, line, place, printable, what};
 use crate::plan::{Impact, Plan, Planned, Summary};
 use crate::provenance::{LeftOut, Provenance};
 use crate::source::Sources;
@@ -370,17 +370,6 @@ fn symbol(action: Action) -> (&'static str, Ansi) {
         Action::Replace | Action::Restore => ("±", AnsiColor::Magenta.on_default()),
         Action::Delete => ("-", RED),
     }
-}
-
-/// `server shop web3`; a name that begins with its kind is not said twice.
-fn what(key: &Key, provenance: Option<&Provenance>) -> String {
-    let (kind, _) = kind_and_identity(key);
-    let what = match provenance {
-        Some(Provenance { name, .. }) if name.split(' ').next() == Some(&*kind) => name.to_string(),
-        Some(Provenance { name, .. }) if !name.is_empty() => format!("{kind} {name}"),
-        _ => kind,
-    };
-    printable(&what).into_owned()
 }
 
 fn row(planned: &Planned, sources: &Sources) -> Row {
