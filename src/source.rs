@@ -182,7 +182,7 @@ pub struct Tree {
 }
 
 /// One node of a [`Tree`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// The kind or field: `director`, `port`, in TOML also a name: `lb1`.
     pub key: Box<str>,
