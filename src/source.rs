@@ -235,7 +235,7 @@ pub enum Scalar {
     /// a string
     Text(Box<str>),
     /// an integer
-    Integer(i128),
+    Integer(i64),
     /// `#true`, `true`
     Boolean(bool),
 }

@@ -141,7 +141,8 @@ impl Reader<'_> {
         }
         let value = match entry.value() {
             KdlValue::String(text) => Scalar::Text(text.as_str().into()),
-            KdlValue::Integer(number) => Scalar::Integer(*number),
+            // What is beyond the range the scanner has told and replaced.
+            KdlValue::Integer(number) => Scalar::Integer(i64::try_from(*number).ok()?),
             KdlValue::Bool(value) => Scalar::Boolean(*value),
             KdlValue::Float(_) => {
                 let token = self.text.get(start..end).unwrap_or_default();
