@@ -180,7 +180,7 @@ pub struct Tree {
 }
 
 /// One node of a [`Tree`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// The kind or field: `director`, `port`, in TOML also a name: `lb1`.
     pub key: Box<str>,
@@ -233,7 +233,7 @@ pub enum Scalar {
     /// a string
     Text(Box<str>),
     /// an integer
-    Integer(i128),
+    Integer(i64),
     /// `#true`, `true`
     Boolean(bool),
 }

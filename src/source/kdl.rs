@@ -1,86 +1,28 @@
-//! KDL 2 text to nodes: the scanner's pieces through the `kdl` crate, with places and without what the language refuses.
+//! KDL 2 text to nodes, with places and without what the language refuses: of the scanner's top-level nodes the plain ones
+//! by our own reader, the others by the `kdl` crate.
+
+mod plain;
 
 use std::collections::BTreeMap;
-use std::num::NonZero;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use ::kdl::{KdlDiagnostic, KdlDocument, KdlEntry, KdlIdentifier, KdlNode, KdlValue};
 
-use super::scan::{self, Scanned};
-use super::{Arg, FileId, Form, Node, Problem, Scalar, Span};
-
-/// Top-level nodes that are parsed together: the crate is faster with short texts and its trees are large.
-const PIECE_NODES: usize = 10;
-
-/// Bytes beyond which a piece takes no further node.
-const PIECE_BYTES: usize = 64 * 1024;
-
-/// Bytes from which on pieces are parsed side by side; below, starting threads costs more than it gains.
-const PARALLEL_FROM: usize = 256 * 1024;
+use super::{Arg, FileId, Form, Node, Problem, Scalar, Span, scan};
 
 /// Reads a whole file: what was understood of it, and every mistake.
 pub(super) fn read(text: &str, file: FileId, problems: &mut Vec<Problem>) -> Vec<Node> {
     let mut scanned = scan::scan(text, file);
     problems.append(&mut scanned.problems);
     let reader = Reader { text, clean: &scanned.clean, file, repairs: &scanned.repairs };
-    let pieces = pieces(&scanned);
     let mut nodes = Vec::new();
-    for read in side_by_side(&pieces, text.len(), |piece| reader.piece(piece)) {
-        nodes.extend(read.nodes);
-        problems.extend(read.problems);
+    for node in &scanned.nodes {
+        match reader.plain(node) {
+            Some(read) => nodes.extend(read),
+            None => nodes.extend(reader.any(node, problems)),
+        }
     }
     nodes
-}
-
-/// What was read of one piece.
-#[derive(Default)]
-struct Read {
-    nodes: Vec<Node>,
-    problems: Vec<Problem>,
-}
-
-/// Groups of neighbouring nodes.
-fn pieces(scanned: &Scanned) -> Vec<&[Range<usize>]> {
-    let mut pieces = Vec::new();
-    let mut rest = scanned.nodes.as_slice();
-    while let Some(first) = rest.first() {
-        let fits = |node: &&Range<usize>| node.end - first.start <= PIECE_BYTES;
-        let length = rest.iter().take(PIECE_NODES).take_while(fits).count().max(1);
-        let (piece, others) = rest.split_at(length);
-        pieces.push(piece);
-        rest = others;
-    }
-    pieces
-}
-
-/// Reads every piece, on several threads where the file is large; the order is the text's.
-fn side_by_side<P: Copy + Sync>(pieces: &[P], bytes: usize, read: impl Fn(P) -> Read + Sync) -> Vec<Read> {
-    let workers =
-        if bytes < PARALLEL_FROM { 1 } else { thread::available_parallelism().map_or(1, NonZero::get).min(pieces.len()) };
-    if workers < 2 {
-        return pieces.iter().map(|piece| read(*piece)).collect();
-    }
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(piece) = pieces.get(index) else { return done };
-            done.push((index, read(*piece)));
-        }
-    };
-    let mut done = thread::scope(|scope| {
-        let others: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
-        let mut done = work();
-        for other in others {
-            done.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        }
-        done
-    });
-    done.sort_unstable_by_key(|(index, _)| *index);
-    done.into_iter().map(|(_, read)| read).collect()
 }
 
 struct Reader<'t> {
@@ -91,23 +33,21 @@ struct Reader<'t> {
 }
 
 impl Reader<'_> {
-    /// Reads neighbouring nodes together; where one has a mistake, each alone, so that it hides none of the others.
-    fn piece(&self, nodes: &[Range<usize>]) -> Read {
-        let mut read = Read::default();
-        let (Some(first), Some(last)) = (nodes.first(), nodes.last()) else { return read };
-        match self.parse(first.start..last.end) {
-            Ok(document) => read.nodes = self.nodes(&document, first.start, &mut read.problems),
-            Err(diagnostics) if nodes.len() == 1 => read.problems = self.syntax(diagnostics, first),
-            Err(_) => {
-                for node in nodes {
-                    match self.parse(node.clone()) {
-                        Ok(document) => read.nodes.extend(self.nodes(&document, node.start, &mut read.problems)),
-                        Err(diagnostics) => read.problems.extend(self.syntax(diagnostics, node)),
-                    }
-                }
+    /// Reads a top-level node without the crate, if it is plain.
+    fn plain(&self, node: &Range<usize>) -> Option<Vec<Node>> {
+        let repaired = self.repairs.range(node.clone()).next().is_some();
+        if repaired { None } else { plain::read(self.clean, node.clone(), self.file) }
+    }
+
+    /// Reads a top-level node with the crate.
+    fn any(&self, node: &Range<usize>, problems: &mut Vec<Problem>) -> Vec<Node> {
+        match self.parse(node.clone()) {
+            Ok(document) => self.nodes(&document, node.start, problems),
+            Err(diagnostics) => {
+                problems.extend(self.syntax(diagnostics, node));
+                Vec::new()
             }
         }
-        read
     }
 
     fn parse(&self, piece: Range<usize>) -> Result<KdlDocument, Vec<KdlDiagnostic>> {
@@ -201,7 +141,8 @@ impl Reader<'_> {
         }
         let value = match entry.value() {
             KdlValue::String(text) => Scalar::Text(text.as_str().into()),
-            KdlValue::Integer(number) => Scalar::Integer(*number),
+            // What is beyond the range the scanner has told and replaced.
+            KdlValue::Integer(number) => Scalar::Integer(i64::try_from(*number).ok()?),
             KdlValue::Bool(value) => Scalar::Boolean(*value),
             KdlValue::Float(_) => {
                 let token = self.text.get(start..end).unwrap_or_default();

@@ -137,11 +137,11 @@ impl Reader<'_, '_> {
         Some(Arg { value, span })
     }
 
-    fn integer(&mut self, number: &DeInteger<'_>, span: Span) -> i128 {
-        i128::from_str_radix(number.as_str(), number.radix()).unwrap_or_else(|_| {
+    fn integer(&mut self, number: &DeInteger<'_>, span: Span) -> i64 {
+        i64::from_str_radix(number.as_str(), number.radix()).unwrap_or_else(|_| {
             let message = format!("`{number}` is larger than any number here may be");
             self.problems.push(Problem::error("integer-too-large", message).at(span, ""));
-            if number.as_str().starts_with('-') { i128::MIN } else { i128::MAX }
+            if number.as_str().starts_with('-') { i64::MIN } else { i64::MAX }
         })
     }
 

@@ -55,7 +55,7 @@ pub enum Hint {
     /// a number in quotes
     WithoutQuotes,
     /// a number where a duration is wanted
-    BareDuration(i128),
+    BareDuration(i64),
     /// a text that is no duration
     Units,
     /// a word that means true or false elsewhere

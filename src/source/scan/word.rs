@@ -8,7 +8,7 @@ pub(super) enum Word {
     /// An identifier, a number or a keyword of KDL 2.
     Plain,
     /// A whole number beyond the reader's range, and the nearest within it.
-    TooLarge(i128),
+    TooLarge(i64),
     /// A keyword of KDL 1 or TOML, without its `#`.
     Keyword(Scalar),
     /// `#` and no keyword of KDL.
@@ -58,11 +58,11 @@ fn number(token: &str, unsigned: &str) -> Word {
         _ => (unsigned, 10),
     };
     if run(digits, radix) {
-        // The crate reads the sign after the digits, so the least number of all is beyond its range, too.
-        return match i128::from_str_radix(&digits.replace('_', ""), radix) {
+        let sign = if negative { "-" } else { "" };
+        return match i64::from_str_radix(&format!("{sign}{}", digits.replace('_', "")), radix) {
             Ok(_) => Word::Plain,
-            Err(_) if negative => Word::TooLarge(-i128::MAX),
-            Err(_) => Word::TooLarge(i128::MAX),
+            Err(_) if negative => Word::TooLarge(i64::MIN),
+            Err(_) => Word::TooLarge(i64::MAX),
         };
     }
     if radix == 10 && float(unsigned) { Word::Plain } else { Word::Unquoted("begins with a digit") }
@@ -121,6 +121,11 @@ mod tests {
 
     #[test]
     fn a_number_beyond_the_range_is_too_large() {
-        assert_eq!(word(&"9".repeat(60)), Word::TooLarge(i128::MAX));
+        for (token, nearest) in [("9223372036854775808", i64::MAX), ("-0x8000000000000001", i64::MIN)] {
+            assert_eq!(word(token), Word::TooLarge(nearest));
+        }
+        for token in ["9223372036854775807", "-9_223_372_036_854_775_808"] {
+            assert_eq!(word(token), Word::Plain);
+        }
     }
 }
