@@ -22,7 +22,7 @@ fn file() -> (Sources, Names) {
     let id = sources.add(PathBuf::from("sites/shop.kdl"), "topology \"shop\"\nservice \"shop\" {\n".to_owned());
     let named = |key: &str, name: &str, bytes| {
         let origin = Origin::Text(Span::new(id, bytes));
-        (key.parse().expect("a key"), Provenance { name: Arc::from(name), origin })
+        (key.parse().expect("a key"), Provenance { name: Arc::from(name), origin, implied: None })
     };
     let names = [
         named(SERVICE, "shop", 16..23),
