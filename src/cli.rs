@@ -99,19 +99,20 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         }
     };
     let mut out = arguments.output.open();
+    // Its exit code is what became of the kernel, whoever read about it.
+    let applies = matches!(arguments.command, Command::Apply(_));
     let exit = match arguments.command {
         Command::Check(command) => command.run(&mut out),
         Command::Plan(command) => command.run(&mut out),
-        // Its exit code is what became of the kernel, whoever read about it.
-        Command::Apply(command) => return command.run(&mut out),
+        Command::Apply(command) => command.run(&mut out),
         Command::Snapshot(command) => command.run(&mut out),
         Command::Lab(command) => Exit::Command(command.run()),
         Command::Schema(command) => command.run(&mut out),
     };
     let Some(error) = out.incomplete() else { return exit };
     let message = format!("what was printed is not complete: {}", in_words(error));
-    out.error(&report::error(&message, &[], Some("make room where standard output leads, and run it again"), out.error_style));
-    if matches!(exit, Exit::Done | Exit::Changes) { Exit::Failed } else { exit }
+    out.error(&report::error(&message, &[], Some("make room where standard output leads"), out.error_style));
+    if matches!(exit, Exit::Done | Exit::Changes) && !applies { Exit::Failed } else { exit }
 }
 
 /// The system's words for an error, without its number.

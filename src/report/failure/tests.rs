@@ -20,15 +20,15 @@ const SERVER: &str = "server tcp 10.0.0.100:443 10.0.0.13:443";
 fn file() -> (Sources, Names) {
     let mut sources = Sources::default();
     let id = sources.add(PathBuf::from("sites/shop.kdl"), "topology \"shop\"\nservice \"shop\" {\n".to_owned());
-    let named = |key: &str, name: &str, bytes| {
+    let entry = |key: &str, name: &str, bytes| {
         let origin = Origin::Text(Span::new(id, bytes));
         (key.parse().expect("a key"), Provenance { name: Arc::from(name), origin, implied: None })
     };
     let names = [
-        named(SERVICE, "shop", 16..23),
-        named(SERVER, "shop web3", 16..23),
-        named("timeouts", "timeouts", 0..8),
-        named("sysctl net.core.somaxconn", "lb1", 0..8),
+        entry(SERVICE, "shop", 16..23),
+        entry(SERVER, "shop web3", 16..23),
+        entry("timeouts", "timeouts", 0..8),
+        entry("sysctl net.core.somaxconn", "lb1", 0..8),
     ];
     (sources, names.into())
 }
@@ -63,6 +63,7 @@ const SYNC: &str = r#"{"kind": "sync", "interface": "eth1", "id": 1, "group": "2
 const IPVS: &str = "sysctl net.ipv4.vs.drop_entry";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn each_refusal_has_a_reason_and_says_what_to_do() {
     let another = "find out who it is, and run it again";
     let cases: Vec<(Change, Errno, &str, &str)> = vec![
@@ -283,9 +284,9 @@ Nobody knows what is left of this run. `lvsform plan` shows it as soon as the ke
 #[test]
 fn an_object_is_named_in_the_users_words_and_the_kernels_and_neither_twice() {
     let (sources, names) = file();
-    let named = |key: &str| object(&key.parse::<Key>().expect("a key"), &names, &sources);
-    assert_eq!(named(SERVICE), "service shop (tcp 10.0.0.100:443, shop.kdl:2)");
-    assert_eq!(named("timeouts"), "timeouts (shop.kdl:1)");
-    assert_eq!(named("sysctl net.core.somaxconn"), "sysctl lb1 (net.core.somaxconn, shop.kdl:1)");
-    assert_eq!(named("service udp 10.0.0.9:53"), "service udp 10.0.0.9:53");
+    let shown = |key: &str| object(&key.parse::<Key>().expect("a key"), &names, &sources);
+    assert_eq!(shown(SERVICE), "service shop (tcp 10.0.0.100:443, shop.kdl:2)");
+    assert_eq!(shown("timeouts"), "timeouts (shop.kdl:1)");
+    assert_eq!(shown("sysctl net.core.somaxconn"), "sysctl lb1 (net.core.somaxconn, shop.kdl:1)");
+    assert_eq!(shown("service udp 10.0.0.9:53"), "service udp 10.0.0.9:53");
 }
