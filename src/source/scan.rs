@@ -164,7 +164,7 @@ impl Scanner<'_> {
             return self.end_of_node(at);
         }
         if let Some(length) = blank(&self.bytes[at..]) {
-            self.at += length;
+            self.at = self.blanks_end(at + length);
             return true;
         }
         if self.comment() {
@@ -394,6 +394,10 @@ impl Scanner<'_> {
         let mut end = start;
         while end < self.bytes.len() {
             let rest = &self.bytes[end..];
+            if matches!(rest[0], b'0'..=b'9' | b'a'..=b'z' | b'-' | b'_' | b'.') {
+                end += 1;
+                continue;
+            }
             let ends = matches!(rest[0], b'"' | b';' | b'{' | b'}' | b'(' | b')' | b'=' | b'\\')
                 || rest.starts_with(b"//")
                 || rest.starts_with(b"/*")
@@ -426,6 +430,7 @@ impl Scanner<'_> {
                     // Behind a blank the escape is over; else it has one more byte that is not looked at.
                     at += usize::from(at == escape);
                 }
+                Some(b' '..=b'~') => at += 1,
                 Some(_) if newline(&self.bytes[at..]).is_none() => at += 1,
                 _ => return self.unclosed_string(start, at.min(self.bytes.len())),
             }
@@ -473,6 +478,9 @@ impl Scanner<'_> {
     /// A string from `start` to `end` was read.
     fn string(&mut self, start: usize, end: usize) {
         self.at = end;
+        if self.bytes[start..end].iter().all(|byte| matches!(byte, b' '..=b'~')) {
+            return self.value(start);
+        }
         let bad = self.text[start..end].char_indices().find(|(_, char)| word::forbidden(*char));
         if let Some((at, char)) = bad {
             let range = start + at..start + at + char.len_utf8();
@@ -522,6 +530,7 @@ impl Scanner<'_> {
     fn blanks(&mut self) {
         while self.at < self.bytes.len() {
             match blank(&self.bytes[self.at..]) {
+                Some(1) => self.at = self.blanks_end(self.at),
                 Some(length) => self.at += length,
                 None if self.comment() => {}
                 None => return,
@@ -554,6 +563,12 @@ impl Scanner<'_> {
         }
         self.blank(start..self.at);
         true
+    }
+
+    /// Where spaces and tabs from `start` on end.
+    fn blanks_end(&self, start: usize) -> usize {
+        let blanks = self.bytes.get(start..).unwrap_or_default().iter().take_while(|byte| matches!(byte, b' ' | b'\t'));
+        start + blanks.count()
     }
 
     fn line_end(&self, start: usize) -> usize {

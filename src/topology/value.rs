@@ -60,7 +60,6 @@ pub fn read(wanted: Type, what: &'static str, arg: &Arg) -> Result<Value, Box<Fa
     }
     match (wanted, &arg.value) {
         (Type::Integer { min, max }, Scalar::Integer(number)) if (min..=max).contains(number) => Ok(Value::Integer(*number)),
-        (Type::Integer { .. }, Scalar::Integer(_)) => Err(wrong(Hint::None)),
         (Type::Integer { .. }, Scalar::Text(text)) if text.parse::<i64>().is_ok() => Err(wrong(Hint::WithoutQuotes)),
         (Type::Duration { min, max }, Scalar::Text(text)) => match duration(text) {
             Some(seconds) if (u64::from(min)..=u64::from(max)).contains(&seconds) => {

@@ -1,7 +1,7 @@
 //! Plain KDL 2 straight to nodes, without the `kdl` crate.
 //!
 //! The crate keeps every blank, so that a text could be written back as it was. That takes it some 250,000 instructions for
-//! a service of eleven lines; this reader takes a hundredth. It knows what nearly every topology is made of:
+//! a service of eleven lines; this reader takes a fiftieth. It knows what nearly every topology is made of:
 //! names and values that are words or quoted ASCII without a backslash, whole decimal numbers, `#true` and `#false`,
 //! properties, blocks, and nodes that end with a line break, a `;` or their block. Comments are blank when they come here.
 //!

@@ -50,6 +50,9 @@ pub(super) fn forbidden(char: char) -> bool {
 }
 
 fn number(token: &str, unsigned: &str) -> Word {
+    if unsigned.len() < 19 && unsigned.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Word::Plain;
+    }
     let negative = token.starts_with('-');
     let (digits, radix) = match unsigned.get(..2) {
         Some("0x" | "0X") => (&unsigned[2..], 16),
