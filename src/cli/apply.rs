@@ -7,11 +7,9 @@ use clap::Args;
 
 use super::input::{self, HostArguments};
 use super::output::Output;
-use super::{Exit, in_words, plan};
+use super::{Exit, in_words};
 use crate::kernel::netns;
 use crate::report::{self, failure};
-use crate::state::Scope;
-use crate::topology::Ownership;
 use crate::txn::lock::{self, LockError};
 use crate::txn::{self, Ended, Run};
 
@@ -41,21 +39,19 @@ impl Apply {
     }
 
     fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
-        let input = input::read(&self.host.file, out)?;
-        let host = input.host(self.host.host.as_deref(), out)?;
-        let compiled = input::compile(&input, host, out)?;
-        let scope = Scope::of(&compiled.state);
+        let prepared = input::prepare(&self.host.file, self.host.host.as_deref(), out)?;
+        let scope = prepared.scope();
         let mut kernel = input::open(self.netns.as_deref(), out)?;
 
         let mut look = |out: &mut Output| {
             let observed = input::observe(&mut kernel, &scope, out)?;
-            let plan = plan::make(&input, host, &compiled, &observed);
+            let plan = prepared.plan(&observed);
             Ok::<_, Exit>((observed, plan))
         };
 
         let mut guard = if self.yes { Some(take_lock(out)?) } else { None };
         let (mut observed, mut plan) = look(out)?;
-        let text = report::text::plan(&plan, &input.sources, out.style);
+        let text = report::text::plan(&plan, &prepared.sources, out.style);
         if plan.is_empty() {
             out.say(&text);
             return Ok(Exit::Done);
@@ -75,8 +71,8 @@ impl Apply {
                 return Err(Exit::Stale);
             }
         }
-        let exclusive = input.topology.ownership.value == Ownership::Exclusive;
-        let run = Run { wanted: &compiled.state, exclusive, observed: &observed, phases: std::mem::take(&mut plan.phases) };
+        let (wanted, exclusive) = (&prepared.compiled.state, prepared.exclusive);
+        let run = Run { wanted, exclusive, observed: &observed, phases: std::mem::take(&mut plan.phases) };
         let ended = txn::run(&mut kernel, run);
         drop(guard);
         Ok(match &ended {
@@ -85,7 +81,7 @@ impl Apply {
                 Exit::Done
             }
             Ended::RolledBack(_) | Ended::Incomplete(..) | Ended::Unreadable(..) => {
-                out.error(&failure::render(&ended, &compiled.names, &input.sources, out.error_style));
+                out.error(&failure::render(&ended, &prepared.compiled.names, &prepared.sources, out.error_style));
                 if matches!(ended, Ended::RolledBack(_)) { Exit::RolledBack } else { Exit::Incomplete }
             }
         })

@@ -11,12 +11,13 @@ use super::{Exit, in_words};
 use crate::compile::{self, Compiled};
 use crate::kernel::linux::Linux;
 use crate::kernel::{Kernel, ReadError};
+use crate::plan::{Plan, Target};
 use crate::report;
 use crate::rules;
 use crate::source::problem::{self, nearest};
 use crate::source::{self, Problem, Severity, Sources};
 use crate::state::{Observed, Scope};
-use crate::topology::{Host, Topology};
+use crate::topology::{Host, Ownership, Role, Topology};
 
 /// So much is read of a captured state; a million servers take about half of it.
 const CAPTURED_CAP: u64 = 512 << 20;
@@ -31,23 +32,53 @@ pub struct HostArguments {
     pub host: Option<String>,
 }
 
-/// A topology without an error, and where everything in it was written.
+/// One host of a topology, compiled: all that a plan needs. The topology itself is gone by then, and its memory free.
 #[derive(Debug)]
-pub struct Input {
-    /// The files.
+pub struct Prepared {
+    /// The files, to point at.
     pub sources: Sources,
-    /// What they say.
-    pub topology: Topology,
+    /// What the host must hold.
+    pub compiled: Compiled,
+    /// `ownership ipvs="exclusive"`
+    pub exclusive: bool,
+    target: Target,
 }
 
-/// Reads a topology and says everything that is wrong with it as far as no host is compiled. Warnings do not stop anything.
-pub fn read(file: &Path, out: &mut Output) -> Result<Input, Exit> {
+impl Prepared {
+    /// What must be read of a kernel to plan.
+    pub fn scope(&self) -> Scope {
+        Scope::of(&self.compiled.state)
+    }
+
+    /// The plan from what a kernel holds.
+    pub fn plan(&self, observed: &Observed) -> Plan {
+        let Compiled { state, names, left_out, elsewhere, problems: _ } = &self.compiled;
+        Plan::make(self.target.clone(), state, names, observed, self.exclusive, left_out.clone(), elsewhere)
+    }
+}
+
+/// Reads a topology, picks a host and compiles it, and says everything that is wrong. Warnings do not stop anything.
+pub fn prepare(file: &Path, name: Option<&str>, out: &mut Output) -> Result<Prepared, Exit> {
     let (sources, topology, problems) = examine(file);
     say(&problems, &sources, out);
-    match topology {
-        Some(topology) if !has_errors(&problems) => Ok(Input { sources, topology }),
-        _ => Err(Exit::Invalid),
+    let topology = topology.filter(|_| !has_errors(&problems)).ok_or(Exit::Invalid)?;
+    let host = pick(&topology, name, out)?;
+    let (compiled, _) = compile::compile(&topology, host, &compile::Allocation::default());
+    say(&compiled.problems, &sources, out);
+    if has_errors(&compiled.problems) {
+        return Err(Exit::Invalid);
     }
+    let target = Target {
+        topology: topology.name.value.clone(),
+        file: sources.files().first().map(|file| file.path.display().to_string()).unwrap_or_default(),
+        host: host.name.value.clone(),
+        role: match host.role {
+            Role::Director => "director".to_owned(),
+            Role::RealServer => "real-server".to_owned(),
+        },
+    };
+    let exclusive = topology.ownership.value == Ownership::Exclusive;
+    Ok(Prepared { sources, compiled, exclusive, target })
 }
 
 /// Reads a topology, and finds everything that is wrong with it as far as no host is compiled.
@@ -76,36 +107,27 @@ pub fn has_errors(problems: &[Problem]) -> bool {
     problems.iter().any(|problem| problem.severity == Severity::Error)
 }
 
-impl Input {
-    /// The host that was asked for, or the one that this machine is.
-    pub fn host(&self, name: Option<&str>, out: &mut Output) -> Result<&Host, Exit> {
-        let hosts = &self.topology.hosts;
-        let names = || hosts.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        let found = if let Some(name) = name {
-            hosts.get(name).ok_or_else(|| {
-                let near = nearest(name, hosts.keys().map(String::as_str));
-                let help = near.map_or_else(|| format!("its hosts are: {}", names()), |near| format!("did you mean `{near}`?"));
-                (format!("the topology has no host `{name}`"), help)
-            })
-        } else {
-            let own = hostname();
-            hosts.values().find(|host| host.hostname.value == own).ok_or_else(|| {
-                let help = format!("say which it is: --host NAME, one of: {}", names());
-                (format!("no host of the topology has this machine's name, `{own}`"), help)
-            })
-        };
-        found.map_err(|(message, help)| {
-            out.error(&report::error(&message, &[], Some(&help), out.error_style));
-            Exit::Usage
+/// The host that was asked for, or the one that this machine is.
+fn pick<'t>(topology: &'t Topology, name: Option<&str>, out: &mut Output) -> Result<&'t Host, Exit> {
+    let hosts = &topology.hosts;
+    let names = || hosts.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let found = if let Some(name) = name {
+        hosts.get(name).ok_or_else(|| {
+            let near = nearest(name, hosts.keys().map(String::as_str));
+            let help = near.map_or_else(|| format!("its hosts are: {}", names()), |near| format!("did you mean `{near}`?"));
+            (format!("the topology has no host `{name}`"), help)
         })
-    }
-}
-
-/// Compiles a host, and says what only that finds wrong.
-pub fn compile(input: &Input, host: &Host, out: &mut Output) -> Result<Compiled, Exit> {
-    let (compiled, _) = compile::compile(&input.topology, host, &compile::Allocation::default());
-    say(&compiled.problems, &input.sources, out);
-    if has_errors(&compiled.problems) { Err(Exit::Invalid) } else { Ok(compiled) }
+    } else {
+        let own = hostname();
+        hosts.values().find(|host| host.hostname.value == own).ok_or_else(|| {
+            let help = format!("say which it is: --host NAME, one of: {}", names());
+            (format!("no host of the topology has this machine's name, `{own}`"), help)
+        })
+    };
+    found.map_err(|(message, help)| {
+        out.error(&report::error(&message, &[], Some(&help), out.error_style));
+        Exit::Usage
+    })
 }
 
 /// Opens the kernel of this machine, in one of its namespaces.

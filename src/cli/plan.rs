@@ -4,14 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::input::{self, HostArguments, Input};
+use super::Exit;
+use super::input::{self, HostArguments};
 use super::output::Output;
-use super::{Exit, plan};
-use crate::compile::Compiled;
-use crate::plan::{Plan as Planned, Target};
 use crate::report;
-use crate::state::{Observed, Scope};
-use crate::topology::{Host, Ownership, Role};
 
 /// Show what applying a topology would change in a host's kernel
 ///
@@ -52,41 +48,23 @@ impl Plan {
     }
 
     fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
-        let input = input::read(&self.host.file, out)?;
-        let host = input.host(self.host.host.as_deref(), out)?;
-        let compiled = input::compile(&input, host, out)?;
+        let prepared = input::prepare(&self.host.file, self.host.host.as_deref(), out)?;
         let observed = if let Some(file) = &self.live {
             input::captured(file, out)?
         } else {
             let mut kernel = input::open(self.netns.as_deref(), out)?;
-            input::observe(&mut kernel, &Scope::of(&compiled.state), out)?
+            input::observe(&mut kernel, &prepared.scope(), out)?
         };
-        let plan = plan::make(&input, host, &compiled, &observed);
+        let plan = prepared.plan(&observed);
         match self.format {
             Format::Text => {
-                out.say(&report::text::plan(&plan, &input.sources, out.style));
+                out.say(&report::text::plan(&plan, &prepared.sources, out.style));
                 if !plan.is_empty() {
                     out.say(&report::text::how_to_apply(&plan, self.netns.as_deref()));
                 }
             }
-            Format::Json => out.json(&report::json::plan(&plan, &input.sources)),
+            Format::Json => out.json(&report::json::plan(&plan, &prepared.sources)),
         }
         Ok(if self.exit_code && !plan.is_empty() { Exit::Changes } else { Exit::Done })
     }
-}
-
-/// The plan of one host.
-pub(super) fn make(input: &Input, host: &Host, compiled: &Compiled, observed: &Observed) -> Planned {
-    let target = Target {
-        topology: input.topology.name.value.clone(),
-        file: input.sources.files().first().map(|file| file.path.display().to_string()).unwrap_or_default(),
-        host: host.name.value.clone(),
-        role: match host.role {
-            Role::Director => "director".to_owned(),
-            Role::RealServer => "real-server".to_owned(),
-        },
-    };
-    let exclusive = input.topology.ownership.value == Ownership::Exclusive;
-    let Compiled { state, names, left_out, elsewhere, problems: _ } = compiled;
-    Planned::make(target, state, names, observed, exclusive, left_out.clone(), elsewhere)
 }

@@ -32,11 +32,7 @@ impl Snapshot {
     fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
         let scope = match &self.file {
             None => Scope { fou: true, ..Scope::default() },
-            Some(file) => {
-                let input = input::read(file, out)?;
-                let host = input.host(self.host.as_deref(), out)?;
-                Scope::of(&input::compile(&input, host, out)?.state)
-            }
+            Some(file) => input::prepare(file, self.host.as_deref(), out)?.scope(),
         };
         let mut kernel = input::open(self.netns.as_deref(), out)?;
         let observed = input::observe(&mut kernel, &scope, out)?;
