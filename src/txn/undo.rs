@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::same;
 use crate::kernel::{Kernel, Outcome, ReadError, Refusal};
 use crate::plan::{Phase, order};
+use crate::state::effects::effects;
 use crate::state::{Change, Key, Observed, Resource, Scope, ServiceKey, State};
 
 /// An object that is not as it was before the run.
@@ -42,6 +43,8 @@ struct Touched<'a> {
     before: Option<&'a Resource>,
     /// It came with something that this run made, a device or a module, and may go with it again.
     came_along: bool,
+    /// It has no writer of its own: what this run touched took it along or moved it.
+    follows: bool,
     values: Vec<Option<&'a Resource>>,
 }
 
@@ -93,14 +96,22 @@ fn touched<'a>(observed: &'a Observed, begun: &'a [Phase]) -> BTreeMap<Key, Touc
         let entry = touched.entry(step.key.clone()).or_insert_with(|| Touched {
             before: step.before.as_ref(),
             came_along: matches!(step.key, Key::Sysctl(_)) && !observed.state.objects.contains_key(&step.key),
+            follows: false,
             values: Vec::new(),
         });
         entry.values.push(step.after.as_ref());
+        // What the kernel took along or moved by itself, wanted or not, or will when this step is taken back.
+        for effect in effects(step, observed).into_iter().chain(effects(&step.undo(), observed)) {
+            if let Some((key, before)) = observed.state.objects.get_key_value(&effect.key) {
+                let moved = Touched { before: Some(before), came_along: false, follows: true, values: Vec::new() };
+                touched.entry(key.clone()).or_insert(moved);
+            }
+        }
         // Whoever touches a server of a hash scheduler may have moved its seat.
         if let Key::Destination(key) = &step.key
             && let Some(order) = observed.state.objects.get(&Key::Order(key.service))
         {
-            let order = Touched { before: Some(order), came_along: false, values: Vec::new() };
+            let order = Touched { before: Some(order), came_along: false, follows: true, values: Vec::new() };
             touched.entry(Key::Order(key.service)).or_insert(order);
         }
     }
@@ -111,14 +122,13 @@ fn touched<'a>(observed: &'a Observed, begun: &'a [Phase]) -> BTreeMap<Key, Touc
 fn towards_before(touched: &BTreeMap<Key, Touched<'_>>, not_ours: &BTreeSet<Key>, live: &State) -> (Vec<Change>, Vec<Left>) {
     let mut changes = Vec::new();
     let mut left = Vec::new();
-    for (key, Touched { before, came_along, values }) in touched {
+    for (key, Touched { before, came_along, follows, values }) in touched {
         let now = live.objects.get(key);
         if same(*before, now) || (*came_along && now.is_none()) {
             continue;
         }
         let mut leave = |why| left.push(Left { key: key.clone(), before: before.cloned(), now: now.cloned(), why });
-        // The order of a service follows its servers; it has no writer of its own.
-        let ours = matches!(key, Key::Order(_)) || values.iter().any(|value| same(*value, now));
+        let ours = *follows || values.iter().any(|value| same(*value, now));
         if !ours || not_ours.contains(key) {
             leave(Why::SomebodyElse);
             continue;
