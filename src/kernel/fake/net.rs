@@ -106,13 +106,15 @@ impl Fake {
         if !self.holds(&Key::Link(key.interface.clone())) {
             return Err(no(Errno::ENODEV));
         }
+        if key.address.is_multicast() {
+            return Err(no(Errno::EINVAL));
+        }
         let there = self.addresses.iter().find(|live| same_address(live, key)).cloned();
         if new && there.is_some() {
             return Err(no(Errno::EEXIST));
         }
         let value = match key.address {
             IpAddr::V4(Ipv4Addr::UNSPECIFIED) => return Ok(()), // taken, and nothing becomes of it
-            IpAddr::V4(address) if address.is_multicast() => return Err(no(Errno::EINVAL)),
             IpAddr::V4(_) => Address::default(), // has neither
             IpAddr::V6(_) => {
                 assignable(key)?;
@@ -130,6 +132,9 @@ impl Fake {
     pub(super) fn delete_address(&mut self, key: &AddressKey) -> Answer {
         if !self.holds(&Key::Link(key.interface.clone())) {
             return Err(no(Errno::ENODEV));
+        }
+        if key.address.is_multicast() {
+            return Err(no(Errno::EINVAL));
         }
         let Some(at) = self.addresses.iter().position(|live| live == key) else { return Err(no(Errno::EADDRNOTAVAIL)) };
         let siblings = |live: &AddressKey| same_subnet(live, key);
@@ -177,8 +182,8 @@ fn default_mtu(tunnel: &Tunnel) -> u32 {
     1500 - match tunnel.kind {
         TunnelKind::Ipip | TunnelKind::Sit => 20,
         TunnelKind::Gre => 20 + gre,
-        TunnelKind::Ip6gre => 48 + gre,
-        TunnelKind::Ip6tnl => 48,
+        TunnelKind::Ip6gre => 40 + gre,
+        TunnelKind::Ip6tnl => 40,
     }
 }
 
@@ -218,9 +223,6 @@ pub(super) fn broadcast(key: &AddressKey) -> Option<Ipv4Addr> {
 /// Whether a device may have this IPv6 address (`ipv6_add_addr`).
 fn assignable(key: &AddressKey) -> Answer {
     let address = key.address;
-    if address.is_multicast() {
-        return Err(no(Errno::EINVAL));
-    }
     let elsewhere = address.is_loopback() && key.interface != "lo";
     if address.is_unspecified() || elsewhere { Err(no(Errno::EADDRNOTAVAIL)) } else { Ok(()) }
 }
