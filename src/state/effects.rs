@@ -15,6 +15,8 @@ const IPV6: &str = "net/ipv6/";
 ///   `conf.all.accept_redirects` to the opposite (`inet_forward_change`); writing the value that is there does nothing. IPv6
 ///   `conf.all.forwarding` sets `forwarding` of every device, also when it is written as it is (`addrconf_forward_change`).
 /// - A device takes its addresses and its sysctls along. Made anew it has `default`'s values, so they count as gone.
+/// - A device that goes down takes its IPv6 addresses along (`addrconf_ifdown`), unless `keep_addr_on_down` says otherwise,
+///   which is not looked at.
 /// - A service takes its destinations along.
 pub fn effects(change: &Change, observed: &Observed) -> Vec<Change> {
     match (&change.key, &change.before, &change.after) {
@@ -32,6 +34,13 @@ pub fn effects(change: &Change, observed: &Observed) -> Vec<Change> {
                 Key::Sysctl(sysctl) => sysctl.device() == Some(name),
                 _ => false,
             })
+            .map(|(key, resource)| gone(key, resource))
+            .collect(),
+        (Key::Link(name), Some(Resource::Link(before)), Some(Resource::Link(after))) if before.up && !after.up => observed
+            .state
+            .objects
+            .range(..Key::Timeouts)
+            .filter(|(key, _)| matches!(key, Key::Address(address) if address.interface == *name && address.address.is_ipv6()))
             .map(|(key, resource)| gone(key, resource))
             .collect(),
         (Key::Service(service), Some(_), None) => {

@@ -92,7 +92,9 @@ fn touched(observed: &Observed, begun: &[Phase]) -> BTreeMap<Key, Touched> {
         if matches!(step.key, Key::Module(_)) {
             continue;
         }
-        for change in effects(step, observed).into_iter().chain([step.clone()]) {
+        // What the kernel moves by itself with this step, and will move when it is taken back.
+        let moved = effects(step, observed).into_iter().chain(effects(&step.undo(), observed));
+        for change in moved.chain([step.clone()]) {
             let came_along = matches!(change.key, Key::Sysctl(_)) && !observed.state.objects.contains_key(&change.key);
             let entry = touched.entry(change.key);
             let entry = entry.or_insert_with(|| Touched { before: change.before, came_along, values: Vec::new() });

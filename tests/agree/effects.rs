@@ -204,7 +204,7 @@ fn secondaries() {
 fn service_deleted() {
     let mut both = both();
     let parent = add(key("service tcp 10.0.0.100:80"), Resource::from(service("mh")));
-    both_do(&mut both, parent.clone());
+    both_follow(&mut both, parent.clone()); // its order appears
     for host in [13, 11, 12] {
         let server = r#"{"kind": "destination", "forward": "dr", "weight": 1}"#;
         let server: Resource = serde_json::from_str(server).expect("a destination");

@@ -5,6 +5,7 @@
 //! - Persistence and timeouts between what a kernel of 1,000 ticks a second can hold and what one of 100 can.
 //! - A step that edits what can only be replaced, but for IPVS: a phase holds it as a delete and an add.
 //! - A tunnel's settings that its kind does not have: the kernel ignores them, and no rule lets them pass.
+//! - A device without a name: the kernel makes one up.
 //! - Another MTU of the devices that are always there, or their going down: tunnels, sync daemons and destinations take from
 //!   the routes through them what they are like, and the model knows no routes.
 //! - A write to `net.ipv4.conf.default`: the kernel hands it on to devices that nobody has touched, which cannot be seen.
@@ -52,10 +53,14 @@ pub fn scope() -> Scope {
 }
 
 /// Steps that the kernel may be given together. A step on a device stands alone: devices are made and edited in several
-/// stages, and no phase holds two steps that depend on each other.
+/// stages, and no phase holds two steps that depend on each other. So does one on a sync daemon: the kernel does not answer
+/// at all when a daemon is stopped that has never run yet (`kthread_stop` says EINTR, and `netlink_rcv_skb` then is silent).
 pub fn batch(chance: &mut Chance, fake: &Fake) -> Vec<Change> {
     if chance.one_in(4) {
         return vec![link(chance, fake)];
+    }
+    if chance.one_in(10) {
+        return vec![sync(chance)];
     }
     let length = 1 + chance.pick(&[0, 5, 50, 150]);
     let length = 1 + chance.below(length);
@@ -66,8 +71,7 @@ fn step(chance: &mut Chance) -> Change {
     match chance.below(200) {
         0..110 => destination(chance),
         110..170 => service(chance),
-        170..176 => timeouts(chance),
-        176..180 => sync(chance),
+        170..180 => timeouts(chance),
         180..190 => address(chance),
         190..199 => sysctl(chance),
         _ => Change { key: Key::Module(chance.pick(&["ip_vs".to_owned()])), before: None, after: Some(Resource::Module) },
@@ -292,13 +296,13 @@ fn device(chance: &mut Chance, name: &str) -> LinkKind {
 }
 
 fn link(chance: &mut Chance, fake: &Fake) -> Change {
-    let name = chance.mostly(20, &LINKS[..4], &["lo", INTERFACE, "nowhere", "", "a-name-of-16-byt"]).to_owned();
+    let name = chance.mostly(20, &LINKS[..4], &["lo", INTERFACE, "nowhere", "a-name-of-16-byt"]).to_owned();
     let key = Key::Link(name.clone());
     let mut link = Link {
         device: device(chance, &name),
         up: chance.one_in(2),
         mtu: chance.mostly(12, &[None, Some(1300), Some(1400)], &[Some(9000), Some(u32::MAX)]),
-        alias: chance.mostly(12, &[None, Some("lvsform:random".to_owned())], &[Some("x".repeat(255)), Some("x".repeat(256))]),
+        alias: chance.mostly(12, &[None, Some("lvsform:random".to_owned())], &[Some("x".repeat(254)), Some("x".repeat(255))]),
     };
     let live = match fake.all().state.objects.remove(&key) {
         Some(Resource::Link(live)) => Some(live),

@@ -139,16 +139,16 @@ fn rollbacks() {
         let mut real = fresh();
         expect_applied(&mut real, &pair.0, &format!("pair {number}, first state"));
         let asked = Scope::of(&pair.1);
+        // What nobody asked for is not put back: that a sysctl moved by itself is not known of one that was never read.
         let observed = read(&mut real, &asked);
         let phases = order(&diff(&pair.1, &observed, true), &observed);
         let Some(last) = phases.iter().map(|phase| phase.steps.len()).sum::<usize>().checked_sub(1) else { continue };
-        let before = read(&mut real, &scope(pair));
         let mut refusing = Refusing { kernel: &mut real, left: last, refused: false };
         let ended = run(&mut refusing, Run { wanted: &pair.1, exclusive: true, observed: &observed, phases });
         let rolled_back = matches!(&ended, Ended::RolledBack(Failure::Refused(steps)) if steps.len() == 1);
         assert!(rolled_back, "pair {number}: {ended:#?}\n{pair:#?}");
-        let after = read(&mut real, &scope(pair));
-        let text = differences("before", &modelled(&before.state), "after", &modelled(&after.state));
+        let after = read(&mut real, &asked);
+        let text = differences("before", &modelled(&observed.state), "after", &modelled(&after.state));
         assert!(text.is_empty(), "pair {number}\n{text}{pair:#?}");
     }
 }

@@ -24,7 +24,7 @@ pub fn tests() -> Vec<Trial> {
 }
 
 /// More than so many are not looked for.
-const DISAGREEMENTS: usize = 3;
+const DISAGREEMENTS: usize = 2;
 
 fn operations(first_seed: u64, count: usize) {
     load_modules();
@@ -58,7 +58,7 @@ fn sequence(seed: u64, scope: &Scope, steps: &mut Vec<Change>) -> Result<(), Dis
 }
 
 /// So often is a shorter sequence tried.
-const TRIES: usize = 250;
+const TRIES: usize = 60;
 
 /// Leaves out what the disagreement does not need: first half of the steps, then a quarter, then one by one. One that does
 /// not come back when the steps are sent one by one is left as it is.

@@ -12,8 +12,8 @@ use crate::state::{Address, AddressKey, Change, FouKey, Key, Link, LinkKind, Res
 
 /// `IFNAMSIZ` without its zero byte.
 pub(super) const LONGEST_NAME: usize = 15;
-/// `IFALIASZ` without its zero byte.
-const LONGEST_ALIAS: usize = 255;
+/// What the policy of `IFLA_IFALIAS` takes.
+const LONGEST_ALIAS: usize = 254;
 /// The smallest MTU with which a device speaks IPv6.
 const LEAST_MTU_OF_IPV6: u32 = 1280;
 
@@ -27,7 +27,8 @@ impl Fake {
                 if live.device != link.device {
                     return Err(no(Errno::EOPNOTSUPP));
                 }
-                check(link)?;
+                check_mtu(link)?;
+                check_alias(link)?;
                 let goes_down = live.up && !link.up;
                 let link = Link { mtu: link.mtu.or(live.mtu), ..link.clone() };
                 let small = link.mtu.is_some_and(|mtu| mtu < LEAST_MTU_OF_IPV6);
@@ -42,7 +43,7 @@ impl Fake {
         if name.is_empty() || name.len() > LONGEST_NAME {
             return Err(no(Errno::ERANGE));
         }
-        check(link)?;
+        check_mtu(link)?;
         let mtu = match &link.device {
             LinkKind::Dummy => 1500,
             LinkKind::Other(_) => return Err(no(Errno::EOPNOTSUPP)),
@@ -56,6 +57,7 @@ impl Fake {
                 default_mtu(tunnel)
             }
         };
+        check_alias(link)?;
         let link = Link { mtu: link.mtu.or(Some(mtu)), ..link.clone() };
         self.state().objects.insert(key, Resource::from(link));
         for (family, value, default) in DEVICE {
@@ -104,6 +106,9 @@ impl Fake {
         if !self.holds(&Key::Link(key.interface.clone())) {
             return Err(no(Errno::ENODEV));
         }
+        if key.address.is_multicast() {
+            return Err(no(Errno::EINVAL));
+        }
         let there = self.addresses.iter().find(|live| same_address(live, key)).cloned();
         if new && there.is_some() {
             return Err(no(Errno::EEXIST));
@@ -127,6 +132,9 @@ impl Fake {
     pub(super) fn delete_address(&mut self, key: &AddressKey) -> Answer {
         if !self.holds(&Key::Link(key.interface.clone())) {
             return Err(no(Errno::ENODEV));
+        }
+        if key.address.is_multicast() {
+            return Err(no(Errno::EINVAL));
         }
         let Some(at) = self.addresses.iter().position(|live| live == key) else { return Err(no(Errno::EADDRNOTAVAIL)) };
         let siblings = |live: &AddressKey| same_subnet(live, key);
@@ -174,16 +182,19 @@ fn default_mtu(tunnel: &Tunnel) -> u32 {
     1500 - match tunnel.kind {
         TunnelKind::Ipip | TunnelKind::Sit => 20,
         TunnelKind::Gre => 20 + gre,
-        TunnelKind::Ip6gre => 48 + gre,
-        TunnelKind::Ip6tnl => 48,
+        TunnelKind::Ip6gre => 40 + gre,
+        TunnelKind::Ip6tnl => 40,
     }
 }
 
-/// What the kernel checks of every device.
-fn check(link: &Link) -> Answer {
-    let too_large = link.mtu.is_some_and(|mtu| i32::try_from(mtu).is_err());
-    let too_long = link.alias.as_ref().is_some_and(|alias| alias.len() > LONGEST_ALIAS);
-    if too_large || too_long { Err(no(Errno::EINVAL)) } else { Ok(()) }
+/// The first of the requests that make or edit a device: the settings.
+fn check_mtu(link: &Link) -> Answer {
+    if link.mtu.is_some_and(|mtu| i32::try_from(mtu).is_err()) { Err(no(Errno::EINVAL)) } else { Ok(()) }
+}
+
+/// The second one: the alias. Where it is refused the first is taken back.
+fn check_alias(link: &Link) -> Answer {
+    if link.alias.as_ref().is_some_and(|alias| alias.len() > LONGEST_ALIAS) { Err(no(Errno::ERANGE)) } else { Ok(()) }
 }
 
 /// An IPv6 address is one and the same with any prefix.
@@ -212,9 +223,6 @@ pub(super) fn broadcast(key: &AddressKey) -> Option<Ipv4Addr> {
 /// Whether a device may have this IPv6 address (`ipv6_add_addr`).
 fn assignable(key: &AddressKey) -> Answer {
     let address = key.address;
-    if address.is_multicast() {
-        return Err(no(Errno::EINVAL));
-    }
     let elsewhere = address.is_loopback() && key.interface != "lo";
     if address.is_unspecified() || elsewhere { Err(no(Errno::EADDRNOTAVAIL)) } else { Ok(()) }
 }

@@ -145,15 +145,13 @@ fn taken(key: &SysctlKey, before: &str, text: &str) -> Option<String> {
     else {
         return Some(text.to_owned());
     };
-    let mut words = text.split_whitespace();
-    for slot in &mut numbers {
-        let Some(word) = words.next() else { break };
-        *slot = number(word)?;
+    let parsed = (!text.trim().is_empty())
+        .then(|| numbers.iter_mut().zip(text.split_whitespace()).try_for_each(|(slot, word)| number(word).map(|it| *slot = it)))
+        .flatten();
+    if parsed.is_none() && key.path().starts_with("net/ipv6/conf/") && key.path().ends_with("/forwarding") {
+        return Some(before.to_owned()); // `addrconf_sysctl_forward` forgets the error
     }
-    if text.trim().is_empty() || !accepted(key, &numbers) {
-        return None;
-    }
-    Some(numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+    (parsed.is_some() && accepted(key, &numbers)).then(|| numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
 }
 
 /// A number as C spells it: a leading 0 is octal, 0x hexadecimal.

@@ -66,6 +66,10 @@ fn address_request(step: &Change, devices: &mut HashMap<String, u32>) -> Result<
         devices.insert(key.interface.clone(), index);
         index
     };
+    if key.address.is_multicast() {
+        // The builder leaves such an address out, and a delete without one takes away the device's first address.
+        return Err(refused(Errno::EINVAL, format!("no device can have the multicast address {}", key.address)));
+    }
     match (&step.before, &step.after) {
         (_, None) => Ok(Request { message: RouteNetlinkMessage::DelAddress(bare_address(key, index)), flags: 0 }),
         (before, Some(Resource::Address(after))) => {
