@@ -48,6 +48,7 @@ fn both() -> Both {
 
 /// Carries out one step on both, and compares both with what `effects` foretells.
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "each step is made for this call")]
 fn both_do(both: &mut Both, step: Change) {
     let before = both.read_real();
     let mut foretold = before.state.clone();

@@ -1,6 +1,7 @@
 //! What `ipvsadm -Sn` must say of a state. It sorts nothing that is not sorted here, and leaves thresholds and order out.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use lvsform::state::{
@@ -43,9 +44,9 @@ fn name(key: ServiceKey) -> String {
 fn service_words(service: &Service) -> String {
     let mut words = format!("-s {}", service.scheduler);
     if let Some(persistence) = service.persistence {
-        words += &format!(" -p {}", persistence.timeout);
+        let _ = write!(words, " -p {}", persistence.timeout);
         match persistence.clients {
-            ClientMask::Ipv4(mask) if mask.to_bits() != u32::MAX => words += &format!(" -M {mask}"),
+            ClientMask::Ipv4(mask) if mask.to_bits() != u32::MAX => drop(write!(words, " -M {mask}")),
             ClientMask::Ipv6(length) if length != 128 => words += &format!(" -M {length}"),
             _ => {}
         }

@@ -62,7 +62,7 @@ impl Fake {
         if persistence.is_some_and(|it| matches!(it.clients, ClientMask::Ipv6(0 | 129..))) {
             return Err(no(Errno::EINVAL));
         }
-        self.state().objects.insert(name, Resource::from(Service { engine, persistence, ..service.clone() }));
+        self.state().objects.insert(name, Resource::from(Service { persistence, engine, ..service.clone() }));
         self.seats.entry(key).or_default();
         Ok(())
     }
