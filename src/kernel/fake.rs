@@ -15,7 +15,8 @@ use nix::errno::Errno;
 use super::{Kernel, Outcome, ReadError, Refusal};
 use crate::plan::Phase;
 use crate::state::{
-    Absence, AddressKey, Change, Connections, DestinationId, Key, Observed, Order, Resource, Scope, ServiceKey, State, order_matters,
+    Absence, AddressKey, Change, Connections, DestinationId, Key, Observed, Order, Resource, Scope, ServiceKey, State,
+    order_matters,
 };
 
 /// A kernel in memory.

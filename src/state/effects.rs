@@ -20,7 +20,7 @@ const IPV6: &str = "net/ipv6/";
 /// - A service takes its destinations along.
 pub fn effects(change: &Change, observed: &Observed) -> Vec<Change> {
     match (&change.key, &change.before, &change.after) {
-        (Key::Sysctl(key), before, Some(Resource::Sysctl(after))) 
+        (Key::Sysctl(key), before, Some(Resource::Sysctl(after)))
             if is_forwarding(key) && (*before != change.after || key.path().starts_with(IPV6)) =>
         {
             moved_by_forwarding(key, after, observed)

@@ -14,9 +14,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use lvsform::kernel::fake::Fake;
 use lvsform::state::{
-    Address, AddressKey, Change, Checksum, ClientMask, Destination, DestinationId, DestinationKey, Encapsulation, Family, Forward,
-    Inner, Key, Link, LinkKind, Persistence, Protocol, Resource, Scope, Service, ServiceFlags, ServiceKey, SyncDaemon, SyncRole,
-    SysctlKey, SysctlValue, Timeouts, Tunnel, TunnelKind, Weight,
+    Address, AddressKey, Change, Checksum, ClientMask, Destination, DestinationId, DestinationKey, Encapsulation, Family,
+    Forward, Inner, Key, Link, LinkKind, Persistence, Protocol, Resource, Scope, Service, ServiceFlags, ServiceKey, SyncDaemon,
+    SyncRole, SysctlKey, SysctlValue, Timeouts, Tunnel, TunnelKind, Weight,
 };
 
 use crate::chance::Chance;
@@ -53,8 +53,8 @@ pub fn scope() -> Scope {
 }
 
 /// Steps that the kernel may be given together. A step on a device stands alone: devices are made and edited in several
-/// stages, and no phase holds two steps that depend on each other. So does one on a sync daemon: the kernel does not answer
-/// at all when a daemon is stopped that has never run yet (`kthread_stop` says EINTR, and `netlink_rcv_skb` then is silent).
+/// stages, and no phase holds two steps that depend on each other. So does one on a sync daemon: see
+/// [`first_turn`](crate::world::first_turn).
 pub fn batch(chance: &mut Chance, fake: &Fake) -> Vec<Change> {
     if chance.one_in(4) {
         return vec![link(chance, fake)];
@@ -118,7 +118,8 @@ fn service(chance: &mut Chance) -> Change {
         Family::Ipv4 => ClientMask::from_prefix(Family::Ipv4, length),
         Family::Ipv6 => ClientMask::Ipv6(chance.mostly(10, &[64, 128], &[0, 1, 129, u32::MAX])),
     };
-    let odd = [ClientMask::Ipv4(Ipv4Addr::new(255, 0, 255, 0)), ClientMask::Ipv6(24), ClientMask::Ipv4(Ipv4Addr::new(24, 0, 0, 0))];
+    let odd =
+        [ClientMask::Ipv4(Ipv4Addr::new(255, 0, 255, 0)), ClientMask::Ipv6(24), ClientMask::Ipv4(Ipv4Addr::new(24, 0, 0, 0))];
     let clients = chance.mostly(20, &[usual], &odd);
     let persistence = chance.one_in(3).then(|| Persistence { timeout: chance.mostly(10, &[60, 300], &[0, 2_678_400]), clients });
     let flags = ServiceFlags {
@@ -207,7 +208,8 @@ fn destination(chance: &mut Chance) -> Change {
 
 fn timeouts(chance: &mut Chance) -> Change {
     // 2,147,483 s is the most at 1,000 ticks a second.
-    let mut seconds = || chance.mostly(10, &[None, Some(60), Some(900)], &[Some(0), Some(2_147_483), Some(u32::MAX), Some(1 << 31)]);
+    let mut seconds =
+        || chance.mostly(10, &[None, Some(60), Some(900)], &[Some(0), Some(2_147_483), Some(u32::MAX), Some(1 << 31)]);
     let timeouts = Timeouts { tcp: seconds(), tcp_fin: seconds(), udp: seconds() };
     change(chance, Key::Timeouts, Resource::Timeouts(timeouts), [1, 5, 1])
 }

@@ -1,6 +1,7 @@
 //! Tests in network namespaces of their own, and how such a namespace is at the start.
 
 use std::any::Any;
+use std::fmt::Write;
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
@@ -42,8 +43,27 @@ fn words(panic: &(dyn Any + Send)) -> String {
 /// Everything that a random step may need, so that no module is loaded in the middle of a sequence: loading one makes
 /// fallback devices and sysctls appear.
 const MODULES: [&str; 21] = [
-    "ip_vs", "dummy", "ipip", "ip_gre", "sit", "ip6_tunnel", "ip6_gre", "ip_vs_rr", "ip_vs_wrr", "ip_vs_lc", "ip_vs_wlc", "ip_vs_lblc",
-    "ip_vs_lblcr", "ip_vs_dh", "ip_vs_sh", "ip_vs_sed", "ip_vs_nq", "ip_vs_fo", "ip_vs_ovf", "ip_vs_mh", "ip_vs_pe_sip",
+    "ip_vs",
+    "dummy",
+    "ipip",
+    "ip_gre",
+    "sit",
+    "ip6_tunnel",
+    "ip6_gre",
+    "ip_vs_rr",
+    "ip_vs_wrr",
+    "ip_vs_lc",
+    "ip_vs_wlc",
+    "ip_vs_lblc",
+    "ip_vs_lblcr",
+    "ip_vs_dh",
+    "ip_vs_sh",
+    "ip_vs_sed",
+    "ip_vs_nq",
+    "ip_vs_fo",
+    "ip_vs_ovf",
+    "ip_vs_mh",
+    "ip_vs_pe_sip",
 ];
 
 /// Loads all modules; once for the whole program is enough.
@@ -89,6 +109,14 @@ pub fn phase(steps: Vec<Change>) -> Phase {
     Phase { rank: Rank::ServicesAdded, steps }
 }
 
+/// Lets a sync daemon that a phase has started take its first turn before it may be stopped: of one that has never run the
+/// kernel does not answer the stop (`kthread_stop` says EINTR, and `netlink_rcv_skb` is silent then), and we wait for 30 s.
+pub fn first_turn(phase: &Phase) {
+    if phase.steps.iter().any(|step| matches!(step.key, Key::Sync(_)) && step.after.is_some()) {
+        (0..10).for_each(|_| thread::yield_now());
+    }
+}
+
 pub fn key(text: &str) -> Key {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
 }
@@ -112,7 +140,7 @@ pub fn ipvsadm() -> String {
     let output = Command::new("ipvsadm").arg("-Sn").output().expect("ipvsadm");
     let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
-        said.push_str(&format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr)));
+        _ = write!(said, "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
     }
     said
 }

@@ -39,7 +39,8 @@ impl Fake {
     pub(super) fn put_service(&mut self, key: ServiceKey, service: &Service, new: bool) -> Answer {
         self.ask_for_ipvs()?;
         // What does not fit its attribute is refused before anything is looked up.
-        if service.scheduler.len() > LONGEST_SCHEDULER || service.engine.as_ref().is_some_and(|engine| engine.len() > LONGEST_ENGINE)
+        if service.scheduler.len() > LONGEST_SCHEDULER
+            || service.engine.as_ref().is_some_and(|engine| engine.len() > LONGEST_ENGINE)
         {
             return Err(no(Errno::EINVAL));
         }
@@ -57,11 +58,11 @@ impl Fake {
             return Err(no(Errno::ENOENT));
         }
         let persistence =
-            service.persistence.map(|it| Persistence { clients: mask_in(key.family(), it.clients), timeout: it.timeout });
+            service.persistence.map(|it| Persistence { timeout: it.timeout, clients: mask_in(key.family(), it.clients) });
         if persistence.is_some_and(|it| matches!(it.clients, ClientMask::Ipv6(0 | 129..))) {
             return Err(no(Errno::EINVAL));
         }
-        self.state().objects.insert(name, Resource::Service(Service { engine, persistence, ..service.clone() }));
+        self.state().objects.insert(name, Resource::Service(Service { persistence, engine, ..service.clone() }));
         self.seats.entry(key).or_default();
         Ok(())
     }

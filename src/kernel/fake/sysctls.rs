@@ -139,7 +139,8 @@ impl Fake {
 /// What the kernel makes of a text (`proc_dointvec`): as many numbers as there were, each written or left as it was, and
 /// nothing behind them. A value that was no number takes any text. `None`: it refuses.
 fn taken(key: &SysctlKey, before: &str, text: &str) -> Option<String> {
-    let Some(mut numbers) = before.split_whitespace().map(number).collect::<Option<Vec<i32>>>().filter(|it| !it.is_empty()) else {
+    let Some(mut numbers) = before.split_whitespace().map(number).collect::<Option<Vec<i32>>>().filter(|it| !it.is_empty())
+    else {
         return Some(text.to_owned());
     };
     let parsed = (!text.trim().is_empty())
@@ -148,8 +149,7 @@ fn taken(key: &SysctlKey, before: &str, text: &str) -> Option<String> {
     if parsed.is_none() && key.path().starts_with("net/ipv6/conf/") && key.path().ends_with("/forwarding") {
         return Some(before.to_owned()); // `addrconf_sysctl_forward` forgets the error
     }
-    (parsed.is_some() && accepted(key, &numbers))
-        .then(|| numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+    (parsed.is_some() && accepted(key, &numbers)).then(|| numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
 }
 
 /// A number as C spells it: a leading 0 is octal, 0x hexadecimal.
