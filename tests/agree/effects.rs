@@ -48,26 +48,25 @@ fn both() -> Both {
 
 /// Carries out one step on both, and compares both with what `effects` foretells.
 #[track_caller]
-#[expect(clippy::needless_pass_by_value, reason = "each step is made for this call")]
 fn both_do(both: &mut Both, step: Change) {
     let before = both.read_real();
     let mut foretold = before.state.clone();
     for effect in effects(&step, &before) {
         put(&mut foretold, effect);
     }
-    put(&mut foretold, step.clone());
-    both_follow(both, step.clone());
+    both_follow(both, &step);
+    let text = format!("{step:?}");
+    put(&mut foretold, step);
     let after = both.read_real();
-    let text = differences("foretold", &modelled(&foretold), "real", &modelled(&after.state));
-    assert!(text.is_empty(), "{step:?}\n{text}");
+    let differing = differences("foretold", &modelled(&foretold), "real", &modelled(&after.state));
+    assert!(differing.is_empty(), "{text}\n{differing}");
 }
 
 /// Carries out one step on both and compares them.
 #[track_caller]
-fn both_follow(both: &mut Both, step: Change) {
-    let text = format!("{step:?}");
-    if let Err(disagreement) = both.run(&phase(vec![step])).and_then(|()| both.compare()) {
-        panic!("{text}\n{}", disagreement.0);
+fn both_follow(both: &mut Both, step: &Change) {
+    if let Err(disagreement) = both.run(&phase(vec![step.clone()])).and_then(|()| both.compare()) {
+        panic!("{step:?}\n{}", disagreement.0);
     }
 }
 
@@ -139,7 +138,7 @@ fn new_device() {
             let write = write(&mut both, path, on);
             both_do(&mut both, write);
         }
-        both_follow(&mut both, step.clone()); // its sysctls appear
+        both_follow(&mut both, &step); // its sysctls appear
         both_do(&mut both, delete(&step));
     }
 }
@@ -160,7 +159,7 @@ fn link_deleted() {
     let tunnel = Link { device: LinkKind::Tunnel(tunnel), up: true, mtu: Some(1400), alias: None };
     for link in [dummy(true), Resource::Link(Box::new(tunnel))] {
         let link = add(key("link lvs-d0"), link);
-        both_follow(&mut both, link.clone());
+        both_follow(&mut both, &link);
         for text in ["vip 10.0.0.100 lvs-d0", "vip 10.0.0.100 eth0", "address 172.16.0.1/30 lvs-d0", "vip 2001:db8::1 lvs-d0"] {
             if !both.read_real().state.objects.contains_key(&key(text)) {
                 both_do(&mut both, address(text));
@@ -174,7 +173,7 @@ fn link_deleted() {
 
 fn link_down() {
     let mut both = both();
-    both_follow(&mut both, add(key("link lvs-d0"), dummy(true)));
+    both_follow(&mut both, &add(key("link lvs-d0"), dummy(true)));
     for text in ["vip 10.0.0.100 lvs-d0", "vip 2001:db8::1 lvs-d0", "address 2001:db8:2::1/64 lvs-d0"] {
         both_do(&mut both, address(text));
     }
@@ -193,11 +192,11 @@ fn secondaries() {
         let write = write(&mut both, "net/ipv4/conf/all/promote_secondaries", promote);
         both_do(&mut both, write);
         for step in &all {
-            both_follow(&mut both, step.clone());
+            both_follow(&mut both, step);
         }
         // The second is secondary and goes alone, then the first one and what is left of its subnet.
         for step in [&all[1], &all[0], &all[2], &all[3], &all[4]] {
-            both_follow(&mut both, delete(step));
+            both_follow(&mut both, &delete(step));
         }
     }
 }
@@ -205,11 +204,11 @@ fn secondaries() {
 fn service_deleted() {
     let mut both = both();
     let parent = add(key("service tcp 10.0.0.100:80"), Resource::from(service("mh")));
-    both_follow(&mut both, parent.clone()); // its order appears
+    both_follow(&mut both, &parent); // its order appears
     for host in [13, 11, 12] {
         let server = r#"{"kind": "destination", "forward": "dr", "weight": 1}"#;
         let server: Resource = serde_json::from_str(server).expect("a destination");
-        both_follow(&mut both, add(key(&format!("server tcp 10.0.0.100:80 10.1.0.{host}:80")), server));
+        both_follow(&mut both, &add(key(&format!("server tcp 10.0.0.100:80 10.1.0.{host}:80")), server));
     }
     both_do(&mut both, delete(&parent));
 }

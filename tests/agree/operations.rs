@@ -53,8 +53,8 @@ pub fn scope() -> Scope {
 }
 
 /// Steps that the kernel may be given together. A step on a device stands alone: devices are made and edited in several
-/// stages, and no phase holds two steps that depend on each other. So does one on a sync daemon: the kernel does not answer
-/// at all when a daemon is stopped that has never run yet (`kthread_stop` says EINTR, and `netlink_rcv_skb` then is silent).
+/// stages, and no phase holds two steps that depend on each other. So does one on a sync daemon: see
+/// [`first_turn`](crate::world::first_turn).
 pub fn batch(chance: &mut Chance, fake: &Fake) -> Vec<Change> {
     if chance.one_in(4) {
         return vec![link(chance, fake)];

@@ -1,7 +1,7 @@
 //! What `ipvsadm -Sn` must say of a state. It sorts nothing that is not sorted here, and leaves thresholds and order out.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::fmt::Write;
 use std::net::SocketAddr;
 
 use lvsform::state::{
@@ -44,10 +44,10 @@ fn name(key: ServiceKey) -> String {
 fn service_words(service: &Service) -> String {
     let mut words = format!("-s {}", service.scheduler);
     if let Some(persistence) = service.persistence {
-        let _ = write!(words, " -p {}", persistence.timeout);
+        _ = write!(words, " -p {}", persistence.timeout);
         match persistence.clients {
-            ClientMask::Ipv4(mask) if mask.to_bits() != u32::MAX => drop(write!(words, " -M {mask}")),
-            ClientMask::Ipv6(length) if length != 128 => words += &format!(" -M {length}"),
+            ClientMask::Ipv4(mask) if mask.to_bits() != u32::MAX => _ = write!(words, " -M {mask}"),
+            ClientMask::Ipv6(length) if length != 128 => _ = write!(words, " -M {length}"),
             _ => {}
         }
     }
@@ -62,7 +62,7 @@ fn service_words(service: &Service) -> String {
     let flags: Vec<String> =
         [flag(service.flags.sched1, "fallback", 1), flag(service.flags.sched2, "port", 2)].into_iter().flatten().collect();
     if !flags.is_empty() {
-        words += &format!(" -b {}", flags.join(","));
+        _ = write!(words, " -b {}", flags.join(","));
     }
     words
 }

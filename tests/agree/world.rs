@@ -1,6 +1,7 @@
 //! Tests in network namespaces of their own, and how such a namespace is at the start.
 
 use std::any::Any;
+use std::fmt::Write;
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
@@ -108,6 +109,14 @@ pub fn phase(steps: Vec<Change>) -> Phase {
     Phase { rank: Rank::ServicesAdded, steps }
 }
 
+/// Lets a sync daemon that a phase has started take its first turn before it may be stopped: of one that has never run the
+/// kernel does not answer the stop (`kthread_stop` says EINTR, and `netlink_rcv_skb` is silent then), and we wait for 30 s.
+pub fn first_turn(phase: &Phase) {
+    if phase.steps.iter().any(|step| matches!(step.key, Key::Sync(_)) && step.after.is_some()) {
+        (0..10).for_each(|_| thread::yield_now());
+    }
+}
+
 pub fn key(text: &str) -> Key {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
 }
@@ -131,7 +140,7 @@ pub fn ipvsadm() -> String {
     let output = Command::new("ipvsadm").arg("-Sn").output().expect("ipvsadm");
     let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
-        said.push_str(&format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr)));
+        _ = write!(said, "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
     }
     said
 }

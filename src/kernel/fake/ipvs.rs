@@ -58,7 +58,7 @@ impl Fake {
             return Err(no(Errno::ENOENT));
         }
         let persistence =
-            service.persistence.map(|it| Persistence { clients: mask_in(key.family(), it.clients), timeout: it.timeout });
+            service.persistence.map(|it| Persistence { timeout: it.timeout, clients: mask_in(key.family(), it.clients) });
         if persistence.is_some_and(|it| matches!(it.clients, ClientMask::Ipv6(0 | 129..))) {
             return Err(no(Errno::EINVAL));
         }

@@ -20,6 +20,14 @@ const LEAST_MTU_OF_IPV6: u32 = 1280;
 impl Fake {
     pub(super) fn put_link(&mut self, name: &str, link: &Link, new: bool) -> Answer {
         let key = Key::Link(name.to_owned());
+        match &link.device {
+            // Before anything is sent, a device is looked up and the kind has a request.
+            LinkKind::Tunnel(Tunnel { device: Some(device), .. }) if new && !self.holds(&Key::Link(device.clone())) => {
+                return Err(no(Errno::ENODEV));
+            }
+            LinkKind::Other(_) if new => return Err(no(Errno::EOPNOTSUPP)),
+            _ => {}
+        }
         match self.observed.state.objects.get(&key) {
             Some(_) if new => return Err(no(Errno::EEXIST)),
             None if !new => return Err(no(Errno::ENODEV)),
@@ -45,12 +53,8 @@ impl Fake {
         }
         check_mtu(link)?;
         let mtu = match &link.device {
-            LinkKind::Dummy => 1500,
-            LinkKind::Other(_) => return Err(no(Errno::EOPNOTSUPP)),
+            LinkKind::Dummy | LinkKind::Other(_) => 1500,
             LinkKind::Tunnel(tunnel) => {
-                if tunnel.device.as_ref().is_some_and(|device| !self.holds(&Key::Link(device.clone()))) {
-                    return Err(no(Errno::ENODEV));
-                }
                 if self.tunnels().any(|live| same_tunnel(live, tunnel)) {
                     return Err(no(Errno::EEXIST));
                 }
