@@ -17,7 +17,7 @@ use nix::sys::socket::{MsgFlags, getsockopt, setsockopt, sockopt};
 use nix::sys::time::TimeVal;
 use rtnetlink::sys;
 
-use self::wire::{ACK, DONE, DUMP, ERROR, INTERRUPTED, Malformed, Message, Messages, Writer};
+use self::wire::{ACK, DONE, DUMP, ERROR, INTERRUPTED, Malformed, Message, Messages, NOOP, Writer};
 use super::{Outcome, Refusal};
 
 /// Which netlink protocol a socket speaks.
@@ -148,6 +148,10 @@ impl Socket {
                 self.finish();
                 count += 1;
             }
+            // The kernel answers this whatever became of the others. It is silent about a request that ends with EINTR, as
+            // the stop of a sync daemon that has not had its first turn yet does.
+            self.out.begin(NOOP, ACK);
+            self.finish();
             let begin = outcomes.len();
             outcomes.resize(begin + count, Outcome::Unknown);
             if !self.settle(first, outcomes.get_mut(begin..).unwrap_or_default()) {
@@ -162,10 +166,10 @@ impl Socket {
         self.out.end(self.sequence);
     }
 
-    /// Sends what was written and settles the outcome of each message; they come in unknown. False where the kernel did
+    /// Sends what was written and settles the outcome of each message but the last, which is there for its answer; they come
+    /// in unknown. False where the kernel did
     /// not take the send, or something stayed unknown.
     fn settle(&mut self, first: u32, outcomes: &mut [Outcome]) -> bool {
-        self.out.add_flags(ACK);
         if let Err(error) = retry(|| self.channel.send(self.out.bytes(), 0)) {
             // A send is taken whole or not at all.
             outcomes.fill(Outcome::Refused(refusal(&error)));
@@ -185,20 +189,21 @@ impl Socket {
             };
             for message in Messages(self.incoming.get(..length).unwrap_or_default()).flatten() {
                 let index = usize::try_from(message.sequence.wrapping_sub(first)).unwrap_or(usize::MAX);
-                let (ERROR, Some(errno), Some(outcome)) = (message.kind, message.errno(), outcomes.get_mut(index)) else {
-                    continue; // an answer to an earlier send that was given up, or nothing that we know
-                };
-                *outcome = match errno {
-                    0 => Outcome::Done,
-                    errno => Outcome::Refused(Refusal { errno, text: message.text() }),
-                };
-                if index + 1 == outcomes.len() && !overrun {
+                let (ERROR, Some(errno)) = (message.kind, message.errno()) else { continue };
+                if index == outcomes.len() && !overrun {
                     // Errors come in order, so what was not answered before the last answer is done.
                     for outcome in outcomes.iter_mut().filter(|outcome| **outcome == Outcome::Unknown) {
                         *outcome = Outcome::Done;
                     }
                     return true;
                 }
+                let Some(outcome) = outcomes.get_mut(index) else {
+                    continue; // an answer to an earlier send that was given up
+                };
+                *outcome = match errno {
+                    0 => Outcome::Done,
+                    errno => Outcome::Refused(Refusal { errno, text: message.text() }),
+                };
             }
         }
     }
