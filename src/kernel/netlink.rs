@@ -17,7 +17,7 @@ use nix::sys::socket::{MsgFlags, getsockopt, setsockopt, sockopt};
 use nix::sys::time::TimeVal;
 use rtnetlink::sys;
 
-use self::wire::{ACK, DONE, DUMP, ERROR, INTERRUPTED, Malformed, Message, Messages, Writer};
+use self::wire::{ACK, DONE, DUMP, ERROR, INTERRUPTED, Malformed, Message, Messages, NOOP, Writer};
 use super::{Outcome, Refusal};
 
 /// Which netlink protocol a socket speaks.
@@ -164,6 +164,10 @@ impl Socket {
             if slots.is_empty() {
                 break;
             }
+            // The kernel answers this whatever became of the others. It is silent about a request that ends with EINTR, as
+            // the stop of a sync daemon that has not had its first turn yet does.
+            self.out.begin(NOOP, ACK);
+            self.finish();
             if !self.settle(first, &slots, outcomes) {
                 outcomes.resize_with(end, not_sent);
                 break;
@@ -177,10 +181,10 @@ impl Socket {
         self.out.end(self.sequence);
     }
 
-    /// Sends what was written and settles the outcomes of its messages, which stand in `slots` and come in unknown. False
-    /// where the kernel did not take the send, or something stayed unknown.
+    /// Sends what was written and settles the outcomes of its messages, which stand in `slots` and come in unknown; behind
+    /// them stands one that is there for its answer alone. False where the kernel did not take the send, or something stayed
+    /// unknown.
     fn settle(&mut self, first: u32, slots: &[usize], outcomes: &mut [Outcome]) -> bool {
-        self.out.add_flags(ACK);
         if let Err(error) = retry(|| self.channel.send(self.out.bytes(), 0)) {
             // A send is taken whole or not at all.
             settle_open(slots, outcomes, &Outcome::Refused(refusal(&error)));
@@ -200,19 +204,21 @@ impl Socket {
             };
             for message in Messages(self.incoming.get(..length).unwrap_or_default()).flatten() {
                 let index = usize::try_from(message.sequence.wrapping_sub(first)).unwrap_or(usize::MAX);
-                let slot = slots.get(index).and_then(|slot| outcomes.get_mut(*slot));
-                let (ERROR, Some(errno), Some(outcome)) = (message.kind, message.errno(), slot) else {
-                    continue; // an answer to an earlier send that was given up, or nothing that we know
+                let (ERROR, Some(errno)) = (message.kind, message.errno()) else {
+                    continue; // nothing that we know
+                };
+                if index == slots.len() && !overrun {
+                    // Errors come in order, so what was not answered before the last answer is done.
+                    settle_open(slots, outcomes, &Outcome::Done);
+                    return true;
+                }
+                let Some(outcome) = slots.get(index).and_then(|slot| outcomes.get_mut(*slot)) else {
+                    continue; // an answer to an earlier send that was given up
                 };
                 *outcome = match errno {
                     0 => Outcome::Done,
                     errno => Outcome::Refused(Refusal { errno, text: message.text() }),
                 };
-                if index + 1 == slots.len() && !overrun {
-                    // Errors come in order, so what was not answered before the last answer is done.
-                    settle_open(slots, outcomes, &Outcome::Done);
-                    return true;
-                }
             }
         }
     }

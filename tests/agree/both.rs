@@ -10,7 +10,7 @@ use lvsform::kernel::{Kernel, Outcome};
 use lvsform::plan::Phase;
 use lvsform::state::{Change, Key, Observed, Resource, Scope, State};
 
-use crate::world::{first_turn, fresh, ipvsadm};
+use crate::world::{fresh, ipvsadm};
 
 /// The two kernels, alike at the start.
 pub struct Both {
@@ -36,7 +36,6 @@ impl Both {
     pub fn run(&mut self, phase: &Phase) -> Result<(), Disagreement> {
         let real = self.real.run(phase);
         let fake = self.fake.run(phase);
-        first_turn(phase);
         for (number, (step, (real, fake))) in phase.steps.iter().zip(real.iter().zip(&fake)).enumerate() {
             if answer(real) != answer(fake) {
                 let text = format!("step {number} of {}: {step:?}\n  real: {real:?}\n  fake: {fake:?}", phase.steps.len());

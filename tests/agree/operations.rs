@@ -53,14 +53,10 @@ pub fn scope() -> Scope {
 }
 
 /// Steps that the kernel may be given together. A step on a device stands alone: devices are made and edited in several
-/// stages, and no phase holds two steps that depend on each other. So does one on a sync daemon: see
-/// [`first_turn`](crate::world::first_turn).
+/// stages, and no phase holds two steps that depend on each other.
 pub fn batch(chance: &mut Chance, fake: &Fake) -> Vec<Change> {
     if chance.one_in(4) {
         return vec![link(chance, fake)];
-    }
-    if chance.one_in(10) {
-        return vec![sync(chance)];
     }
     let length = 1 + chance.pick(&[0, 5, 50, 150]);
     let length = 1 + chance.below(length);
@@ -71,7 +67,8 @@ fn step(chance: &mut Chance) -> Change {
     match chance.below(200) {
         0..110 => destination(chance),
         110..170 => service(chance),
-        170..180 => timeouts(chance),
+        170..176 => timeouts(chance),
+        176..180 => sync(chance),
         180..190 => address(chance),
         190..199 => sysctl(chance),
         _ => Change { key: Key::Module(chance.pick(&["ip_vs".to_owned()])), before: None, after: Some(Resource::Module) },

@@ -18,7 +18,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use crate::both::{compare, differences, modelled};
 use crate::random::{Kind, state};
 use crate::witness::{lines, saved};
-use crate::world::{first_turn, fresh, ipvsadm, load_modules, test};
+use crate::world::{fresh, ipvsadm, load_modules, test};
 
 const PAIRS: usize = 200;
 /// The witness costs more than a whole pair, so it is asked each time that this many pairs are done.
@@ -74,7 +74,7 @@ fn plans() {
         let mut fake = Fake::from(read(&mut real, &everything(pair)));
         for (which, wanted) in [("first", &pair.0), ("second", &pair.1)] {
             let words = format!("pair {number}, {which} state");
-            expect_applied(&mut Refusing::nothing(&mut real), wanted, &words);
+            expect_applied(&mut real, wanted, &words);
             expect_applied(&mut fake, wanted, &format!("{words}, the model"));
             let held = read(&mut real, &Scope::of(wanted));
             let left = diff(wanted, &held, true);
@@ -114,13 +114,6 @@ struct Refusing<'a> {
     refused: bool,
 }
 
-impl Refusing<'_> {
-    /// A kernel that refuses no step of its own.
-    fn nothing(kernel: &mut Linux) -> Refusing<'_> {
-        Refusing { kernel, left: usize::MAX, refused: true }
-    }
-}
-
 impl Kernel for Refusing<'_> {
     fn read(&mut self, scope: &Scope) -> Result<Observed, ReadError> {
         self.kernel.read(scope)
@@ -129,9 +122,7 @@ impl Kernel for Refusing<'_> {
     fn run(&mut self, phase: &Phase) -> Vec<Outcome> {
         if self.refused || self.left >= phase.steps.len() {
             self.left = self.left.saturating_sub(phase.steps.len());
-            let outcomes = self.kernel.run(phase);
-            first_turn(phase);
-            return outcomes;
+            return self.kernel.run(phase);
         }
         self.refused = true;
         let part = |steps: &[_]| Phase { rank: phase.rank, steps: steps.to_vec() };
@@ -146,7 +137,7 @@ fn rollbacks() {
     load_modules();
     for (number, pair) in pairs().iter().enumerate() {
         let mut real = fresh();
-        expect_applied(&mut Refusing::nothing(&mut real), &pair.0, &format!("pair {number}, first state"));
+        expect_applied(&mut real, &pair.0, &format!("pair {number}, first state"));
         let asked = Scope::of(&pair.1);
         // What nobody asked for is not put back: that a sysctl moved by itself is not known of one that was never read.
         let observed = read(&mut real, &asked);

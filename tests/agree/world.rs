@@ -109,14 +109,6 @@ pub fn phase(steps: Vec<Change>) -> Phase {
     Phase { rank: Rank::ServicesAdded, steps }
 }
 
-/// Lets a sync daemon that a phase has started take its first turn before it may be stopped: of one that has never run the
-/// kernel does not answer the stop (`kthread_stop` says EINTR, and `netlink_rcv_skb` is silent then), and we wait for 30 s.
-pub fn first_turn(phase: &Phase) {
-    if phase.steps.iter().any(|step| matches!(step.key, Key::Sync(_)) && step.after.is_some()) {
-        (0..10).for_each(|_| thread::yield_now());
-    }
-}
-
 pub fn key(text: &str) -> Key {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
 }

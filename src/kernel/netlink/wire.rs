@@ -24,6 +24,8 @@ pub const CAPPED: u16 = 0x100;
 /// An answer carries attributes behind the error (`NLM_F_ACK_TLVS`).
 pub const ACK_ATTRIBUTES: u16 = 0x200;
 
+/// `NLMSG_NOOP`: nothing is asked for.
+pub const NOOP: u16 = 1;
 /// `NLMSG_ERROR`: an errno, or an acknowledgement where it is 0.
 pub const ERROR: u16 = 2;
 /// `NLMSG_DONE`: the end of a dump, with an errno.
