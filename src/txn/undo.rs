@@ -43,6 +43,8 @@ struct Touched {
     before: Option<Resource>,
     /// It came with something that this run made, a device or a module, and may go with it again.
     came_along: bool,
+    /// What this run touched took it along or moved it: whatever it is now, nobody wrote it.
+    follows: bool,
     values: Vec<Option<Resource>>,
 }
 
@@ -94,17 +96,17 @@ fn touched(observed: &Observed, begun: &[Phase]) -> BTreeMap<Key, Touched> {
         }
         // What the kernel moves by itself with this step, and will move when it is taken back.
         let moved = effects(step, observed).into_iter().chain(effects(&step.undo(), observed));
-        for change in moved.chain([step.clone()]) {
+        for (change, follows) in [(step.clone(), false)].into_iter().chain(moved.map(|change| (change, true))) {
             let came_along = matches!(change.key, Key::Sysctl(_)) && !observed.state.objects.contains_key(&change.key);
             let entry = touched.entry(change.key);
-            let entry = entry.or_insert_with(|| Touched { before: change.before, came_along, values: Vec::new() });
+            let entry = entry.or_insert_with(|| Touched { before: change.before, came_along, follows, values: Vec::new() });
             entry.values.push(change.after);
         }
         // Whoever touches a server of a hash scheduler may have moved its seat.
         if let Key::Destination(key) = &step.key
             && let Some(order) = observed.state.objects.get(&Key::Order(key.service))
         {
-            let order = Touched { before: Some(order.clone()), came_along: false, values: Vec::new() };
+            let order = Touched { before: Some(order.clone()), came_along: false, follows: true, values: Vec::new() };
             touched.entry(Key::Order(key.service)).or_insert(order);
         }
     }
@@ -115,7 +117,7 @@ fn touched(observed: &Observed, begun: &[Phase]) -> BTreeMap<Key, Touched> {
 fn towards_before(touched: &BTreeMap<Key, Touched>, not_ours: &BTreeSet<Key>, live: &State) -> (Vec<Change>, Vec<Left>) {
     let mut changes: Vec<Change> = Vec::new();
     let mut left = Vec::new();
-    for (key, Touched { before, came_along, values }) in touched {
+    for (key, Touched { before, came_along, follows, values }) in touched {
         let now = live.objects.get(key);
         if let (Key::Order(service), Some(Resource::Order(before))) = (key, before) {
             changes.extend(seats(*service, before, &changes, live));
@@ -125,7 +127,7 @@ fn towards_before(touched: &BTreeMap<Key, Touched>, not_ours: &BTreeSet<Key>, li
             continue;
         }
         let mut leave = |why| left.push(Left { key: key.clone(), before: before.clone(), now: now.cloned(), why });
-        if !is_ours(key, values, now, not_ours) {
+        if not_ours.contains(key) || !(*follows || is_ours(key, values, now, not_ours)) {
             leave(Why::SomebodyElse);
             continue;
         }
