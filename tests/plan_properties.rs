@@ -95,9 +95,16 @@ fn scope(pair: &Pair) -> Scope {
 fn carry_out(kernel: &mut Fake, phases: &[Phase]) {
     for phase in phases {
         for (step, outcome) in phase.steps.iter().zip(kernel.run(phase)) {
-            assert_eq!(outcome, Outcome::Done, "{:?} {step:?}", phase.rank);
+            assert!(outcome == Outcome::Done || went_along(step, &outcome), "{:?} {step:?} {outcome:?}", phase.rank);
         }
     }
+}
+
+/// Whether an address to be deleted went with the first one of its subnet, which was deleted before it. Which one was first
+/// is not in a state, so an order cannot know.
+fn went_along(step: &Change, outcome: &Outcome) -> bool {
+    let gone = nix::errno::Errno::EADDRNOTAVAIL as i32;
+    matches!((&step.key, &step.after, outcome), (Key::Address(_), None, Outcome::Refused(refusal)) if refusal.errno == gone)
 }
 
 /// Each step in a phase of its own, so that the state between two steps can be seen.

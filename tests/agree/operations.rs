@@ -55,7 +55,7 @@ pub fn scope() -> Scope {
 /// Steps that the kernel may be given together. A step on a device stands alone: devices are made and edited in several
 /// stages, and no phase holds two steps that depend on each other.
 pub fn batch(chance: &mut Chance, fake: &Fake) -> Vec<Change> {
-    if chance.one_in(4) {
+    if chance.one_in(6) {
         return vec![link(chance, fake)];
     }
     let length = 1 + chance.pick(&[0, 5, 50, 150]);
@@ -65,8 +65,9 @@ pub fn batch(chance: &mut Chance, fake: &Fake) -> Vec<Change> {
 
 fn step(chance: &mut Chance) -> Change {
     match chance.below(200) {
-        0..110 => destination(chance),
-        110..170 => service(chance),
+        // An edit of a service waits 20 ms and more: the kernel lets every reader of the old scheduler finish.
+        0..146 => destination(chance),
+        146..170 => service(chance),
         170..176 => timeouts(chance),
         176..180 => sync(chance),
         180..190 => address(chance),

@@ -28,6 +28,7 @@ impl Fake {
             LinkKind::Other(_) if new => return Err(no(Errno::EOPNOTSUPP)),
             _ => {}
         }
+        check_name(name)?;
         match self.observed.state.objects.get(&key) {
             Some(_) if new => return Err(no(Errno::EEXIST)),
             None if !new => return Err(no(Errno::ENODEV)),
@@ -47,9 +48,6 @@ impl Fake {
                 return Ok(());
             }
             _ => {}
-        }
-        if name.is_empty() || name.len() > LONGEST_NAME {
-            return Err(no(Errno::ERANGE));
         }
         check_mtu(link)?;
         let mtu = match &link.device {
@@ -90,6 +88,7 @@ impl Fake {
     }
 
     pub(super) fn delete_link(&mut self, name: &str) -> Answer {
+        check_name(name)?;
         let key = Key::Link(name.to_owned());
         match self.observed.state.objects.get(&key) {
             None => return Err(no(Errno::ENODEV)),
@@ -189,6 +188,11 @@ fn default_mtu(tunnel: &Tunnel) -> u32 {
         TunnelKind::Ip6gre => 40 + gre,
         TunnelKind::Ip6tnl => 40,
     }
+}
+
+/// The policy of `IFLA_IFNAME`.
+fn check_name(name: &str) -> Answer {
+    if name.is_empty() || name.len() > LONGEST_NAME { Err(no(Errno::ERANGE)) } else { Ok(()) }
 }
 
 /// The first of the requests that make or edit a device: the settings.
