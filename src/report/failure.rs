@@ -228,17 +228,22 @@ fn missing_scheduler(change: &Change) -> (String, String) {
         return ("its scheduler is not available".to_owned(), "look at its log (dmesg)".to_owned());
     };
     let scheduler = format!("ip_vs_{}", printable(&service.scheduler));
-    let (what, modules) = match &service.engine {
+    let name = printable(&service.scheduler);
+    let (reason, modules) = match &service.engine {
         Some(engine) => {
-            let engine = format!("ip_vs_pe_{}", printable(engine));
-            (format!("{scheduler} or {engine}"), format!("`modprobe {scheduler}` and `modprobe {engine}`"))
+            let (engine, module) = (printable(engine), format!("ip_vs_pe_{}", printable(engine)));
+            (
+                format!(
+                    "scheduler `{name}` or persistence engine `{engine}` is not available: module {scheduler} or {module} is missing"
+                ),
+                format!("`modprobe {scheduler}` and `modprobe {module}`"),
+            )
         }
-        None => (scheduler.clone(), format!("`modprobe {scheduler}`")),
+        None => {
+            (format!("scheduler `{name}` is not available: module {scheduler} is missing"), format!("`modprobe {scheduler}`"))
+        }
     };
-    (
-        format!("it has no module {what}, which the service asks for"),
-        format!("try {modules}; if that fails, install the kernel package that has it, or choose another scheduler"),
-    )
+    (reason, format!("try {modules}; if that fails, install the kernel package that has it, or choose another scheduler"))
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ impl Drop for File {
 fn exit_code(world: &mut World) {
     let director = sale(world);
     let (out, err) = run(lvsform(&format!("plan {SALE} --host lb1 --exit-code")), 2);
-    says(&out, &["+ service shop", "tcp 10.0.0.100:443 wlc", "examples/flash-sale.kdl:", "to add"]);
+    says(&out, &["+ service shop", "tcp 10.0.0.100:443 wlc", "flash-sale.kdl:", "to add"]);
     assert_eq!(err, "");
     run(lvsform(&format!("plan {SALE} --host lb1")), 0);
     assert!(witness::table(world).is_empty(), "a plan changes nothing");

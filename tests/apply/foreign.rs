@@ -241,7 +241,7 @@ fn server_goes(world: &mut World) {
     let (_, left) = incomplete(&director, &ended);
     assert_eq!(left.len(), 1, "{words}");
     assert_eq!(left[0].key, key("server tcp 10.0.0.100:80 10.0.0.12:80"));
-    assert!(words.contains("ENOENT") && words.contains("was there when it was planned, and is gone"), "{words}");
+    assert!(words.contains("ENOENT") && words.contains("was there when the plan was made, and is gone"), "{words}");
     assert!(!witness::table(world).iter().any(|line| line.contains("10.0.0.12:80 ")), "it is not put back");
     assert!(world.witness("ipvsadm", "-Ln --timeout").contains(": 77 "), "the timeouts are as they were before the run");
 }

@@ -91,14 +91,7 @@ fn no_scheduler(world: &mut World) {
     let words = refused(world, &director);
     says(
         &words,
-        &[
-            "to add service dice (service tcp 10.0.0.100:81, ",
-            "topology.kdl:",
-            "ENOENT",
-            "scheduler `twos`",
-            "ip_vs_twos",
-            "modprobe",
-        ],
+        &["to add service dice (tcp 10.0.0.100:81, ", "topology.kdl:", "ENOENT", "scheduler `twos`", "ip_vs_twos", "modprobe"],
     );
     // The same among services that are there, with traffic of their own.
     shop("").apply_all(&mut world.kernel);
@@ -117,7 +110,7 @@ fn no_device(world: &mut World) {
     let director = shop(r#"vip "lost" address="10.0.0.105" interface="eth7""#);
     director.plug_in(world);
     let words = refused(world, &director);
-    says(&words, &["to add vip lost (vip 10.0.0.105 eth7, ", "ENODEV", "there is no device `eth7`", "ip link"]);
+    says(&words, &["to add vip lost (10.0.0.105 eth7, ", "ENODEV", "there is no device `eth7`", "ip link"]);
 }
 
 fn no_value(world: &mut World) {
@@ -138,7 +131,7 @@ fn no_sync_device(world: &mut World) {
     let director = shop(r#"sync id=7 interface="eth7""#);
     director.plug_in(world);
     let words = refused(world, &director);
-    says(&words, &["to add sync id 7 (sync master, ", "ENODEV", "the device it is to multicast on does not exist"]);
+    says(&words, &["to add sync id 7 (master, ", "ENODEV", "the device that it is to multicast on does not exist"]);
 }
 
 /// Somebody's sync daemon, and a server of another family than its service.

@@ -96,13 +96,13 @@ fn each_refusal_has_a_reason_and_says_what_to_do() {
         (
             change(SERVICE, None, Some(WLC)),
             Errno::ENOENT,
-            "it has no module ip_vs_wlc, which the service asks for",
+            "scheduler `wlc` is not available: module ip_vs_wlc is missing",
             "try `modprobe ip_vs_wlc`; if that fails, install the kernel package that has it, or choose another scheduler",
         ),
         (
             change(SERVICE, None, Some(SIP)),
             Errno::ENOENT,
-            "it has no module ip_vs_mh or ip_vs_pe_sip, which the service asks for",
+            "scheduler `mh` or persistence engine `sip` is not available: module ip_vs_mh or ip_vs_pe_sip is missing",
             "try `modprobe ip_vs_mh` and `modprobe ip_vs_pe_sip`; if that fails, install the kernel package that has it, or choose another scheduler",
         ),
         (
