@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use nix::errno::Errno;
-use nix::net::if_::if_nametoindex;
+use nix::net::if_::{Interface, if_nameindex};
 use rtnetlink::packet_core::{DefaultNla, NetlinkSerializable};
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, CacheInfo};
 use rtnetlink::packet_route::link::{
@@ -80,8 +80,12 @@ fn address_request(step: &Change, devices: &mut HashMap<String, u32>) -> Result<
     }
 }
 
+/// Looked up in the list of devices: of `if_nametoindex` with a name that no device has, the kernel makes a `modprobe` of
+/// `netdev-NAME`.
 fn device_index(name: &str) -> Result<u32, Refusal> {
-    if_nametoindex(name).map_err(|errno| refused(errno, format!("there is no device `{name}`")))
+    let devices = if_nameindex().map_err(|errno| refused(errno, "the devices cannot be listed"))?;
+    let found = devices.iter().find(|device| device.name().to_bytes() == name.as_bytes()).map(Interface::index);
+    found.ok_or_else(|| refused(Errno::ENODEV, format!("there is no device `{name}`")))
 }
 
 fn bare_address(key: &AddressKey, index: u32) -> AddressMessage {
