@@ -12,6 +12,7 @@ mod tests;
 mod tunnel;
 mod vip;
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -48,15 +49,15 @@ pub struct Allocation {}
 pub fn compile(topology: &Topology, host: &Host, allocation: &Allocation) -> (Compiled, Allocation) {
     let mut target = Target::default();
     tunnel::compile(topology, host, &mut target);
+    let mut elsewhere = Elsewhere { mark: alias(topology), ..Elsewhere::default() };
     if host.role == Role::Director {
         director::compile(topology, host, &mut target);
-        target.0.elsewhere.holders = vip::holders(topology, host);
+        elsewhere.holders = vip::holders(topology, host);
     }
-    target.0.elsewhere.mark = alias(topology);
     sysctl::compile(topology, host, &mut target);
     leave_out(topology, host, &mut target);
     modules(&mut target);
-    (target.0, allocation.clone())
+    (target.compiled(elsewhere), allocation.clone())
 }
 
 /// Compiles every host, for what only a compilation finds wrong.
@@ -79,7 +80,11 @@ fn push(problems: &mut Vec<Problem>, problem: Problem) {
 
 /// The state while it is being put together.
 #[derive(Default)]
-struct Target(Compiled);
+struct Target {
+    objects: BTreeMap<Key, (Resource, Provenance)>,
+    left_out: Vec<LeftOut>,
+    problems: Vec<Problem>,
+}
 
 impl Target {
     /// Adds an object. Two things of the file that compile to one key are an error at both.
@@ -93,31 +98,42 @@ impl Target {
     }
 
     fn put(&mut self, key: Key, resource: Resource, provenance: Provenance) {
-        match self.0.names.entry(key.clone()) {
-            Entry::Occupied(first) => {
-                let fault = Fault::OneKeyTwice { key, second: provenance, first: first.get().clone() };
+        match self.objects.entry(key) {
+            Entry::Occupied(entry) => {
+                let (_, first) = entry.get();
+                let fault = Fault::OneKeyTwice { key: entry.key().clone(), second: provenance, first: first.clone() };
                 self.fault(fault);
             }
-            Entry::Vacant(entry) => {
-                entry.insert(provenance);
-                self.0.state.objects.insert(key, resource);
-            }
+            Entry::Vacant(entry) => _ = entry.insert((resource, provenance)),
         }
+    }
+
+    /// Where an object comes from that is there already.
+    fn provenance(&self, key: &Key) -> Option<&Provenance> {
+        self.objects.get(key).map(|(_, provenance)| provenance)
+    }
+
+    /// The whole, taken apart. A map that is made of all its entries at once has full nodes; one after the other, so that
+    /// the second finds the room of the first one's entries.
+    fn compiled(self, elsewhere: Elsewhere) -> Compiled {
+        let names = self.objects.iter().map(|(key, (_, provenance))| (key.clone(), provenance.clone())).collect();
+        let objects = self.objects.into_iter().map(|(key, (resource, _))| (key, resource)).collect();
+        Compiled { state: State { objects }, names, left_out: self.left_out, elsewhere, problems: self.problems }
     }
 
     /// Adds an object that several things of the file may need alike: the first names it.
     fn share(&mut self, key: Key, resource: Resource, name: &Arc<str>, origin: Origin) {
-        if !self.0.names.contains_key(&key) {
+        if !self.objects.contains_key(&key) {
             self.add(key, resource, name, origin);
         }
     }
 
     fn fault(&mut self, fault: Fault) {
-        push(&mut self.0.problems, fault.problem());
+        push(&mut self.problems, fault.problem());
     }
 
     fn leave_out(&mut self, what: impl Into<String>, origin: Origin) {
-        self.0.left_out.push(LeftOut { text: what.into(), span: origin.span() });
+        self.left_out.push(LeftOut { text: what.into(), span: origin.span() });
     }
 }
 
@@ -144,7 +160,7 @@ fn six_digits(text: &[u8]) -> String {
 /// tunnel kinds are loaded by the kernel when the object is made.
 fn modules(target: &mut Target) {
     let mut needed: Vec<(&str, Key)> = Vec::new();
-    for key in target.0.state.objects.keys() {
+    for key in target.objects.keys() {
         match key {
             Key::Service(_) | Key::Timeouts | Key::Sync(_) => needed.push(("ip_vs", key.clone())),
             Key::Sysctl(sysctl) if sysctl.path().starts_with("net/ipv4/vs/") => needed.push(("ip_vs", key.clone())),
@@ -153,9 +169,9 @@ fn modules(target: &mut Target) {
         }
     }
     for (module, because) in needed {
-        let Some(Provenance { origin, .. }) = target.0.names.get(&because).cloned() else { continue };
+        let Some(Provenance { origin, .. }) = target.provenance(&because).cloned() else { continue };
         let key = Key::Module(module.to_owned());
-        if !target.0.names.contains_key(&key) {
+        if !target.objects.contains_key(&key) {
             target.imply(key, Resource::Module, &"".into(), origin, "needs it");
         }
     }

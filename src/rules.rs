@@ -16,7 +16,7 @@ mod vip;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use crate::source::{At, FileId, Loaded, Problem, Severity, Span, problem};
+use crate::source::{At, FileId, Loaded, Problem, Severity, Sources, Span, problem};
 use crate::state::Family;
 use crate::topology::fault::conflict::Conflict;
 use crate::topology::{Forward, Host, Listen, ListenOn, Role, Server, Service, Topology, Vip, decode};
@@ -34,13 +34,13 @@ pub fn check(topology: &Topology) -> Vec<Problem> {
 
 /// What was read, as far as it was understood, and every problem of every step: the files' and the texts', decoding's, the
 /// rules'. A topology beside an error is for nobody to compile.
-pub fn examine(loaded: &Loaded) -> (Option<Topology>, Vec<Problem>) {
-    let mut problems = loaded.problems.clone();
+pub fn examine(loaded: Loaded) -> (Sources, Option<Topology>, Vec<Problem>) {
+    let Loaded { sources, tree, mut problems } = loaded;
     let torn = problems.iter().any(|problem| problem.severity == Severity::Error);
-    if loaded.sources.files().is_empty() || (torn && loaded.tree.nodes.is_empty()) {
-        return (None, problems);
+    if sources.files().is_empty() || (torn && tree.nodes.is_empty()) {
+        return (sources, None, problems);
     }
-    let (topology, mut found) = decode(&loaded.tree);
+    let (topology, mut found) = decode(tree);
     // In what could not be understood there may be what seems to be missing.
     let broken = torn || found.iter().any(|problem| problem.severity == Severity::Error);
     found.retain(|problem| !torn || !FROM_ABSENCE.contains(&problem.code));
@@ -55,7 +55,7 @@ pub fn examine(loaded: &Loaded) -> (Option<Topology>, Vec<Problem>) {
     found.retain(|problem| !problem.labels.first().is_some_and(|label| spoilt(label.span)));
     problems.extend(found);
     problem::sort(&mut problems);
-    (topology, problems)
+    (sources, topology, problems)
 }
 
 /// What is said because something is not there.

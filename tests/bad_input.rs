@@ -34,17 +34,16 @@ fn of_file(path: PathBuf) -> Trial {
 
 /// What an operator sees; never nothing, and never an error without a place.
 fn shown(path: &Path) -> Result<String, Failed> {
-    let loaded = load(path, &DiskFiles);
-    let (_, problems) = examine(&loaded);
+    let (sources, _, problems) = examine(load(path, &DiskFiles));
     let warned = path.to_string_lossy().contains("warning-");
     let expected = if warned { Severity::Warning } else { Severity::Error };
     if !problems.iter().any(|problem| problem.severity == expected) {
         return Err("nothing is refused".into());
     }
-    if let Some(lost) = problems.iter().find(|problem| problem.labels.is_empty() && !loaded.sources.files().is_empty()) {
+    if let Some(lost) = problems.iter().find(|problem| problem.labels.is_empty() && !sources.files().is_empty()) {
         return Err(format!("no place: {}", lost.message).into());
     }
-    Ok(render(&problems, &loaded.sources, Style { colour: false, width: 120 }))
+    Ok(render(&problems, &sources, Style { colour: false, width: 120 }))
 }
 
 fn compare(golden: &Path, shown: &str) -> Result<(), Failed> {

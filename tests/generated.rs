@@ -162,8 +162,7 @@ fn both_spellings() -> impl Iterator<Item = String> {
 
 /// Reads a topology about which there is nothing to say.
 fn clean(path: &Path) -> Topology {
-    let loaded = source::load(path, &cli::files::DiskFiles);
-    let (topology, problems) = rules::examine(&loaded);
+    let (_, topology, problems) = rules::examine(source::load(path, &cli::files::DiskFiles));
     let said: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
     assert!(said.is_empty(), "{}: {said:?}", path.display());
     topology.expect("a text without problems is a topology")

@@ -163,9 +163,8 @@ impl Ours {
 fn ours(text: &str, saved: &Path) -> Outcomes<Ours> {
     let files = OneFile(text);
     let (loaded, parse) = took(|| source::load(Path::new("speed.kdl"), &files));
-    let ((topology, problems), check) = took(|| lvsform::rules::examine(&loaded));
+    let ((_sources, topology, problems), check) = took(|| lvsform::rules::examine(loaded));
     let topology = topology.filter(|_| problems.is_empty()).ok_or_else(|| format!("the topology has problems: {problems:?}"))?;
-    drop(loaded); // as the command does
     let host = topology.hosts.get("lb1").ok_or("no lb1")?;
     let ((compiled, _), compile) = took(|| compile::compile(&topology, host, &Allocation::default()));
     let scope = Scope::of(&compiled.state);
@@ -201,7 +200,7 @@ fn ours(text: &str, saved: &Path) -> Outcomes<Ours> {
 /// All of `lvsform plan`.
 fn plan_again(text: &str, kernel: &mut Linux) -> Outcomes<usize> {
     let loaded = source::load(Path::new("speed.kdl"), &OneFile(text));
-    let topology = lvsform::rules::examine(&loaded).0.ok_or("the topology has problems")?;
+    let topology = lvsform::rules::examine(loaded).1.ok_or("the topology has problems")?;
     let host = topology.hosts.get("lb1").ok_or("no lb1")?;
     let (compiled, _) = compile::compile(&topology, host, &Allocation::default());
     let observed = kernel.read(&Scope::of(&compiled.state))?;
@@ -212,7 +211,7 @@ fn plan_again(text: &str, kernel: &mut Linux) -> Outcomes<usize> {
 
 fn one_weight(text: &str, live: &Observed, kernel: &mut Linux) -> Outcomes<Duration> {
     let loaded = source::load(Path::new("speed.kdl"), &OneFile(text));
-    let topology = decode(&loaded.tree).0.ok_or("the topology has problems")?;
+    let topology = decode(loaded.tree).0.ok_or("the topology has problems")?;
     let host = topology.hosts.get("lb1").ok_or("no lb1")?;
     let (compiled, _) = compile::compile(&topology, host, &Allocation::default());
     let plan = Plan::make(target(), &compiled.state, &compiled.names, live, false, compiled.left_out, &compiled.elsewhere);

@@ -83,9 +83,7 @@ pub fn prepare(file: &Path, name: Option<&str>, out: &mut Output) -> Result<Prep
 
 /// Reads a topology, and finds everything that is wrong with it as far as no host is compiled.
 pub fn examine(file: &Path) -> (Sources, Option<Topology>, Vec<Problem>) {
-    let loaded = source::load(file, &DiskFiles);
-    let (topology, problems) = rules::examine(&loaded);
-    (loaded.sources, topology, problems)
+    rules::examine(source::load(file, &DiskFiles))
 }
 
 /// Shows problems, if there are any; with `--quiet` only errors.

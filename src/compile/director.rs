@@ -114,7 +114,7 @@ fn add_destination(key: DestinationKey, reached: &Reached<'_>, service: &topolog
     let server = reached.server;
     let (service, label) = (&service.name.value, &server.label.value);
     let name: Arc<str> = format!("{service} {label}").into();
-    let first = target.0.names.get(&Key::Destination(key)).map(|first| (first.name.clone(), first.origin.span()));
+    let first = target.provenance(&Key::Destination(key)).map(|first| (first.name.clone(), first.origin.span()));
     if let (Some((first, Some(place))), Some(second)) = (first, server.label.origin.span())
         && let Some(one) = first.strip_prefix(service.as_str()).and_then(|rest| rest.strip_prefix(' '))
     {

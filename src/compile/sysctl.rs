@@ -88,12 +88,11 @@ fn tuning<'t>(topology: &'t Topology, host: &Host, target: &mut Target) -> BTree
 /// nat: the director is the servers' router.
 fn nat(topology: &Topology, host: &Host, target: &Target, needs: &mut BTreeMap<SysctlKey, Need>) {
     let clients = clients(topology, host);
-    for (key, resource) in &target.0.state.objects {
+    for (key, (resource, provenance)) in &target.objects {
         let (Key::Destination(destination), Resource::Destination(settings)) = (key, resource) else { continue };
         if settings.forward != Forward::Nat {
             continue;
         }
-        let Some(provenance) = target.0.names.get(key) else { continue };
         let mut need = |path: &str, value, set, unless, reason| {
             if let Some(key) = SysctlKey::parse(path) {
                 needs.entry(key).or_insert_with(|| Need {

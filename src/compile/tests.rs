@@ -19,7 +19,7 @@ vip "r" address="203.0.113.[80-81]"
 
 fn topology(text: &str) -> Topology {
     let loaded = load_text("t.kdl", text);
-    let (topology, problems) = decode(&loaded.tree);
+    let (topology, problems) = decode(loaded.tree);
     assert!(loaded.problems.is_empty() && problems.is_empty(), "{text}\n{:#?}\n{problems:#?}", loaded.problems);
     topology.expect("a text without an error is a topology")
 }

@@ -4,7 +4,7 @@
 
 mod run;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::marker::PhantomData;
 
 use nix::errno::Errno;
@@ -63,7 +63,7 @@ impl Kernel for Linux {
             },
             ..Observed::default()
         };
-        let mut objects = BTreeMap::new();
+        let mut objects = Objects::new();
         for name in &scope.modules {
             // What counts of these two is whether they answer.
             let there = match name.as_str() {
@@ -72,12 +72,12 @@ impl Kernel for Linux {
                 name => module::is_loaded(name, &self.release),
             };
             if there {
-                objects.insert(Key::Module(name.clone()), Resource::Module);
+                objects.push((Key::Module(name.clone()), Resource::Module));
             }
         }
         for key in &scope.sysctls {
             match sysctl::read(key, self.initial_namespace)? {
-                Ok(value) => drop(objects.insert(Key::Sysctl(key.clone()), Resource::from(value))),
+                Ok(value) => objects.push((Key::Sysctl(key.clone()), Resource::from(value))),
                 Err(absence) => drop(observed.absent.insert(Key::Sysctl(key.clone()), absence)),
             }
         }
@@ -88,7 +88,7 @@ impl Kernel for Linux {
         if let Some(family) = number(ipvs::wire::FAMILY) {
             self.read_ipvs(family, &mut objects, &mut observed)?;
         }
-        observed.state = State { objects };
+        observed.state = State { objects: objects.into_iter().collect() };
         Ok(observed)
     }
 
@@ -97,14 +97,15 @@ impl Kernel for Linux {
     }
 }
 
-type Objects = BTreeMap<Key, Resource>;
+/// What was read, in no order. A map that is made of all of it at once has full nodes.
+type Objects = Vec<(Key, Resource)>;
 
 impl Linux {
     fn read_fou(&mut self, family: u16, objects: &mut Objects) -> Result<(), ReadError> {
         let write = |writer: &mut _| fou::Request::Get.write(family, writer);
         let each = |message: Message<'_>| {
             let (key, port) = fou::decode(&message).ok_or(Malformed)?;
-            objects.insert(Key::Fou(key), Resource::Fou(port));
+            objects.push((Key::Fou(key), Resource::Fou(port)));
             Ok(())
         };
         self.generic.dump(write, each).map(drop).map_err(|failure| failed("the FOU ports", failure))
@@ -128,11 +129,11 @@ impl Linux {
                     tunnel.device =
                         device.bound_to.map(|index| names.get(&index).cloned().unwrap_or_else(|| format!("if{index}")));
                 }
-                objects.insert(Key::Link(device.name), Resource::Link(Box::new(device.link)));
+                objects.push((Key::Link(device.name), Resource::Link(Box::new(device.link))));
             }
             for (device, mut key, address) in addresses {
                 key.interface = names.get(&device).cloned().unwrap_or_default();
-                objects.insert(Key::Address(key), Resource::Address(address));
+                objects.push((Key::Address(key), Resource::Address(address)));
             }
             return Ok(());
         }
@@ -146,15 +147,15 @@ impl Linux {
             if order_matters(&service.scheduler) {
                 // The kernel lists the newest first.
                 let order = Order { servers: destinations.iter().rev().map(|entry| entry.id).collect() };
-                objects.insert(Key::Order(key), Resource::Order(order));
+                objects.push((Key::Order(key), Resource::Order(order)));
             }
-            objects.insert(Key::Service(key), Resource::from(service));
+            objects.push((Key::Service(key), Resource::from(service)));
             for DestinationEntry { id, destination, connections, stats: _ } in destinations {
                 let key = Key::Destination(DestinationKey::new(key, id));
                 if connections != Connections::default() {
                     observed.traffic.insert(key.clone(), connections);
                 }
-                objects.insert(key, Resource::Destination(destination));
+                objects.push((key, Resource::Destination(destination)));
             }
         }
         let mut timeouts = None;
@@ -168,7 +169,7 @@ impl Linux {
         let write = |writer: &mut _| Request::GetDaemons.write(family, writer);
         let each = |message: Message<'_>| {
             let (role, daemon) = decode::daemon(&message).ok_or(Malformed)?;
-            objects.insert(Key::Sync(role), Resource::from(daemon));
+            objects.push((Key::Sync(role), Resource::from(daemon)));
             Ok(())
         };
         self.generic.dump(write, each).map(drop).map_err(|failure| ipvs_failed("the sync daemons", failure))

@@ -43,6 +43,7 @@ pub fn diff(wanted: &State, observed: &Observed, exclusive: bool) -> Vec<Change>
         }
     }
     put_back(wanted, observed, &mut changes);
+    changes.shrink_to_fit();
     changes
 }
 

@@ -34,7 +34,11 @@ pub fn order(changes: &[Change], observed: &Observed) -> Vec<Phase> {
         }
     }
     keep_connections(observed, &mut steps);
-    steps.into_iter().map(|(rank, steps)| Phase { rank, steps }).collect()
+    let phase = |(rank, mut steps): (Rank, Vec<Change>)| {
+        steps.shrink_to_fit();
+        Phase { rank, steps }
+    };
+    steps.into_iter().map(phase).collect()
 }
 
 /// What the place of one change depends on in the others.

@@ -10,7 +10,7 @@ const VIP: &str = "vip \"v\" address=\"10.0.0.100\"\n";
 /// The codes of everything that is said of a text behind [`BASE`].
 fn said(text: &str) -> Vec<&'static str> {
     let loaded = load_text("a.kdl", &format!("{BASE}{text}"));
-    examine(&loaded).1.into_iter().map(|problem| problem.code).collect()
+    examine(loaded).2.into_iter().map(|problem| problem.code).collect()
 }
 
 /// A service with what is given, and a server.
@@ -124,7 +124,7 @@ fn tunings_that_differ_are_settled_by_the_host() {
     assert_eq!(said(&format!("{VIP}{service}{tunings}")), ["tunings-differ"]);
     let base = BASE.replace("interface \"eth1\"", "sysctl \"net.core.somaxconn\" 3; interface \"eth1\"");
     let loaded = load_text("a.kdl", &format!("{base}{VIP}{service}{tunings}"));
-    assert_eq!(examine(&loaded).1, []);
+    assert_eq!(examine(loaded).2, []);
 }
 
 #[test]

@@ -46,8 +46,6 @@ pub struct Block {
     pub whole: bool,
     /// The blocks in it, in the order of the text.
     pub blocks: Vec<Block>,
-    /// How it was written.
-    pub spelling: Spelling,
     slots: Vec<Slot>,
 }
 
@@ -261,7 +259,6 @@ fn block(cx: &mut Context, kind: &'static Kind, span: Span, children: &[Node]) -
     let mut found = Block {
         kind,
         span,
-        spelling: cx.spelling,
         head: Vec::new(),
         whole: false,
         blocks: Vec::new(),

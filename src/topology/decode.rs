@@ -18,7 +18,9 @@ use crate::source::{At, FileId, Origin, Problem, Span, Tree};
 const MOST: u64 = 1_000_000;
 
 /// Reads a tree. `None` where it is empty or asks for too much; otherwise a topology, as far as it was understood.
-pub fn decode(tree: &Tree) -> (Option<Topology>, Vec<Problem>) {
+///
+/// The tree goes node by node: it is several times the size of what is made of it.
+pub fn decode(tree: Tree) -> (Option<Topology>, Vec<Problem>) {
     let mut cx = Context::default();
     let begin = Span { file: FileId(0), start: 0, end: 0 };
     if tree.nodes.is_empty() {
@@ -28,14 +30,18 @@ pub fn decode(tree: &Tree) -> (Option<Topology>, Vec<Problem>) {
     let mut topology = empty();
     let mut names = Names::default();
     let mut once: HashMap<&'static str, Span> = HashMap::new();
-    let mut blocks: Vec<Block> = Vec::new();
-    for node in &tree.nodes {
+    let mut count = 0u64;
+    let mut in_root = None;
+    for node in tree.nodes {
+        if node.span.file == FileId(0) {
+            in_root.get_or_insert(node.span);
+        }
         cx.spelling = if node.form.is_toml() { Spelling::Toml } else { Spelling::Kdl };
         if &*node.key == "include" {
             continue; // followed already, when the files were read
         }
         let Some(child) = ROOT.child(&node.key) else {
-            block::unknown(&mut cx, &ROOT, node);
+            block::unknown(&mut cx, &ROOT, &node);
             continue;
         };
         let kind = child.kind;
@@ -50,23 +56,17 @@ pub fn decode(tree: &Tree) -> (Option<Topology>, Vec<Problem>) {
             }
             once.insert(kind.word, node.span);
         }
-        blocks.extend(block::read(&mut cx, kind, node));
-    }
-    let mut count = 0u64;
-    for block in &blocks {
-        count = count.saturating_add(block.count());
-        if count > MOST {
-            cx.report(&Fault::TooMany { most: MOST }, block.span);
-            return (None, cx.problems);
+        for block in block::read(&mut cx, kind, &node) {
+            count = count.saturating_add(block.count());
+            if count > MOST {
+                cx.report(&Fault::TooMany { most: MOST }, block.span);
+                return (None, cx.problems);
+            }
+            place(&mut cx, &mut topology, &mut names, &block);
         }
     }
-    for block in blocks {
-        cx.spelling = block.spelling;
-        place(&mut cx, &mut topology, &mut names, &block);
-    }
     if !once.contains_key("topology") {
-        let first = tree.nodes.iter().find(|node| node.span.file == FileId(0));
-        cx.report(&Fault::NoTopology, first.map_or(begin, |node| node.span));
+        cx.report(&Fault::NoTopology, in_root.unwrap_or(begin));
     }
     link(&mut cx, &mut topology, &names);
     (Some(topology), cx.problems)

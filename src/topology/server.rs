@@ -21,6 +21,7 @@ pub fn servers(cx: &mut Context, block: &Block) -> Vec<Server> {
     for block in block.of("server") {
         expand(cx, block, &mut found);
     }
+    found.shrink_to_fit();
     found
 }
 

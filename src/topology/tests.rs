@@ -11,8 +11,8 @@ const WHOLE_KDL: &str = include_str!("tests/whole.kdl");
 const WHOLE_TOML: &str = include_str!("tests/whole.toml");
 
 fn read(path: &str, text: &str) -> (Loaded, Option<Topology>, Vec<Problem>) {
-    let loaded = load_text(path, text);
-    let (topology, problems) = decode(&loaded.tree);
+    let mut loaded = load_text(path, text);
+    let (topology, problems) = decode(std::mem::take(&mut loaded.tree));
     (loaded, topology, problems)
 }
 
@@ -195,7 +195,7 @@ fn only_the_root_file_says_topology() {
         ("a.kdl", "topology \"t\"\ninclude \"b.toml\""),
         ("b.toml", "topology = \"u\"\n[pool.p]\nserver = \"10.0.0.9\"\n"),
     ]);
-    let (topology, problems) = decode(&load(std::path::Path::new("a.kdl"), &files).tree);
+    let (topology, problems) = decode(load(std::path::Path::new("a.kdl"), &files).tree);
     assert_eq!(problems.iter().map(|problem| problem.code).collect::<Vec<_>>(), ["topology-outside-root"]);
     let topology = topology.unwrap();
     assert_eq!((topology.name.value.as_str(), topology.pools["p"].servers.len()), ("t", 1));

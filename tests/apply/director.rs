@@ -31,12 +31,12 @@ impl Director {
     /// A director of a file of this package.
     pub fn of(file: &str, host: &str) -> Director {
         let loaded = source::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join(file), &DiskFiles);
-        let (topology, problems) = rules::examine(&loaded);
+        let (sources, topology, problems) = rules::examine(loaded);
         assert!(problems.iter().all(|problem| problem.severity != Severity::Error), "{file}: {problems:?}");
         let topology = topology.unwrap_or_else(|| panic!("{file}: no topology"));
         let (compiled, _) = compile::compile(&topology, &topology.hosts[host], &Allocation::default());
         assert!(compiled.problems.is_empty(), "{file}: {:?}", compiled.problems);
-        Director { file: file.to_owned(), host: host.to_owned(), topology, sources: loaded.sources, compiled }
+        Director { file: file.to_owned(), host: host.to_owned(), topology, sources, compiled }
     }
 
     /// A director of a text, which is a file of its own while it is read.
