@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 use libtest_mimic::{Arguments, Failed, Trial};
 use lvsform::kernel::fake::Fake;
 use lvsform::kernel::{Kernel, Outcome};
-use lvsform::plan::{Plan, Target};
+use lvsform::plan::digest::digest;
+use lvsform::plan::policy::Policy;
+use lvsform::plan::{Aim, Plan, Target};
 use lvsform::provenance::{Elsewhere, LeftOut, Names, Provenance};
 use lvsform::report;
 use lvsform::source::{Origin, Sources, Span};
@@ -41,7 +43,8 @@ fn plan_case(folder: &Path) -> Result<(), Failed> {
     let observed: Observed = json(&folder.join("live.json"))?;
     let plan = case.plan(&observed);
     let style = report::text::Style { colour: false, width: 120, verbose: false };
-    let document = serde_json::to_value(report::json::plan(&plan, &case.sources))?;
+    let digest = digest(&plan, &case.wanted, case.exclusive, &Policy::default());
+    let document = serde_json::to_value(report::json::plan(&plan, &case.sources, &digest))?;
     let judge = jsonschema::validator_for(&report::json::schema()).map_err(|error| error.to_string())?;
     if let Err(error) = judge.validate(&document) {
         return Err(format!("plan.json does not follow its own schema: {error}").into());
@@ -135,7 +138,7 @@ impl Case {
     fn plan(&self, observed: &Observed) -> Plan {
         Plan::make(
             self.target.clone(),
-            &self.wanted,
+            &Aim::from(&self.wanted),
             &self.names,
             observed,
             self.exclusive,

@@ -3,15 +3,22 @@
 //! Only this module prints, and it never does so while a transaction runs. It also owns what the rest may not touch: the
 //! command line, the environment and the topology's files.
 
+mod adopt;
 mod apply;
 mod check;
+mod destroy;
 pub mod files;
+mod history;
 mod input;
 mod lab;
 mod output;
 mod plan;
+mod records;
+mod recover;
 mod schema;
+mod signals;
 mod snapshot;
+mod work;
 
 use std::ffi::OsString;
 
@@ -38,6 +45,10 @@ enum Command {
     Check(check::Check),
     Plan(plan::Plan),
     Apply(apply::Apply),
+    Destroy(destroy::Destroy),
+    Adopt(adopt::Adopt),
+    Recover(recover::Recover),
+    History(history::History),
     Snapshot(snapshot::Snapshot),
     Lab(lab::Lab),
     Schema(schema::Schema),
@@ -52,6 +63,8 @@ pub enum Exit {
     Failed,
     /// Changes are pending, and `--exit-code` asked to be told.
     Changes,
+    /// Refused by a rule.
+    Refused,
     /// The plan is stale, or someone else is writing.
     Stale,
     /// Another run has the lock.
@@ -74,6 +87,7 @@ impl From<Exit> for std::process::ExitCode {
             Exit::Done => 0,
             Exit::Failed => 1,
             Exit::Changes => 2,
+            Exit::Refused => 5,
             Exit::Stale => 6,
             Exit::Locked => 7,
             Exit::RolledBack => 8,
@@ -100,11 +114,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     };
     let mut out = arguments.output.open();
     // Its exit code is what became of the kernel, whoever read about it.
-    let applies = matches!(arguments.command, Command::Apply(_));
+    let applies = matches!(arguments.command, Command::Apply(_) | Command::Destroy(_) | Command::Recover(_));
     let exit = match arguments.command {
         Command::Check(command) => command.run(&mut out),
         Command::Plan(command) => command.run(&mut out),
         Command::Apply(command) => command.run(&mut out),
+        Command::Destroy(command) => command.run(&mut out),
+        Command::Adopt(command) => command.run(&mut out),
+        Command::Recover(command) => command.run(&mut out),
+        Command::History(command) => command.run(&mut out),
         Command::Snapshot(command) => command.run(&mut out),
         Command::Lab(command) => Exit::Command(command.run()),
         Command::Schema(command) => command.run(&mut out),

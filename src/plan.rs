@@ -3,10 +3,13 @@
 //! A plan leaves no choice to whoever carries it out: every value, default and position is in it already. This module is
 //! pure: it does no I/O, and knows no clock and no netlink.
 
+mod aim;
 mod diff;
+pub mod digest;
 mod impact;
 mod note;
 mod order;
+pub mod policy;
 #[cfg(test)]
 mod testing;
 
@@ -15,8 +18,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::provenance::{Elsewhere, LeftOut, Names, Provenance};
-use crate::state::{Action, Change, DestinationKey, FieldChange, KernelFacts, Key, Observed, Resource, ServiceKey, State};
+use crate::state::{Action, Change, DestinationKey, FieldChange, KernelFacts, Key, Observed, Resource, ServiceKey};
 
+pub use aim::{Aim, Owned};
 pub use diff::diff;
 pub use impact::{Ending, Impact};
 pub use note::Note;
@@ -92,22 +96,22 @@ pub struct Summary {
 }
 
 impl Plan {
-    /// Compares `wanted` with `observed` and says everything about the difference.
+    /// Compares what `aim` wants with `observed` and says everything about the difference.
     ///
     /// `exclusive`: the host's whole IPVS table is this topology's. `elsewhere`: what the host may still have and should not.
     pub fn make(
         target: Target,
-        wanted: &State,
+        aim: &Aim<'_>,
         names: &Names,
         observed: &Observed,
         exclusive: bool,
         left_out: Vec<LeftOut>,
         elsewhere: &Elsewhere,
     ) -> Plan {
-        let changes = diff(wanted, observed, exclusive);
+        let changes = diff(aim, observed, exclusive);
         let phases = order(&changes, observed);
-        let mut notes = note::notes(wanted, observed, exclusive, &changes, &phases);
-        notes.extend(note::left_behind(wanted, observed, &changes, &target.host, elsewhere));
+        let mut notes = note::notes(aim, observed, exclusive, &changes, &phases);
+        notes.extend(note::left_behind(&aim.wanted, observed, &changes, &target.host, elsewhere));
         let impacts = impact::Impacts::new(&changes, observed, reseated(&phases));
         let unchanged = unchanged(&changes, names);
         let changes: Vec<Planned> = changes
@@ -120,7 +124,11 @@ impl Plan {
                 };
                 Planned {
                     action,
-                    provenance: names.get(&change.key).or_else(|| named_by_service(&change.key, names)).cloned(),
+                    provenance: names
+                        .get(&change.key)
+                        .or_else(|| named_by_service(&change.key, names))
+                        .cloned()
+                        .or_else(|| aim.leaving.get(&change.key).map(Provenance::leaving)),
                     fields: change.fields(),
                     incidental: match change.key {
                         Key::Order(_) => impacts.is_empty(),

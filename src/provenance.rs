@@ -20,6 +20,13 @@ pub struct Provenance {
     pub implied: Option<&'static str>,
 }
 
+impl Provenance {
+    /// Of an object that has left the file.
+    pub fn leaving(name: &Arc<str>) -> Provenance {
+        Provenance { name: name.clone(), origin: Origin::Ledger, implied: None }
+    }
+}
+
 /// The user's words for each object of a desired state.
 pub type Names = BTreeMap<Key, Provenance>;
 

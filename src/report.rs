@@ -21,6 +21,7 @@ fn place(provenance: Option<&Provenance>, sources: &Sources) -> String {
     let Some(provenance) = provenance else { return "not in the file".to_owned() };
     let place = match provenance.origin {
         Origin::Default => "by default".to_owned(),
+        Origin::Ledger => "no longer in the file".to_owned(),
         Origin::Text(span) => line(span, sources),
     };
     match provenance.implied {

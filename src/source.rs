@@ -51,6 +51,8 @@ pub enum Origin {
     Text(Span),
     /// Nobody wrote it: the language's default.
     Default,
+    /// No file says it any more: the record of what a topology owns does.
+    Ledger,
 }
 
 impl Origin {
@@ -58,7 +60,7 @@ impl Origin {
     pub fn span(self) -> Option<Span> {
         match self {
             Origin::Text(span) => Some(span),
-            Origin::Default => None,
+            Origin::Default | Origin::Ledger => None,
         }
     }
 }

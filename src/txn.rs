@@ -1,31 +1,78 @@
 //! Run a plan, or leave the kernel as it was.
 //!
-//! Phases go out one after the other; the answers of one are read before the next. At the first phase that is refused or
-//! not answered, everything that this run did is taken back, three-way: what is as it was before needs nothing, what is as
-//! this run left it goes back, and anything else is somebody else's since, and is left alone and named. At the end the
-//! kernel is read again and compared. Nothing here prints, and nothing asks.
+//! What a run may do is on the disk before its first message ([`journal`]). Phases go out one after the other; the answers
+//! of one are read before the next. At the first phase that is refused or not answered, and when the run is interrupted,
+//! everything that it did is taken back, three-way: what is as it was before needs nothing, what is as this run left it
+//! goes back, and anything else is somebody else's since, and is left alone and named. At the end the kernel is read again
+//! and compared; then the new ledger takes the old one's place, which is the commit. A run that dies is taken back by the
+//! next one ([`recover`]). Nothing here prints, and nothing asks.
 
+pub mod history;
+pub mod journal;
+pub mod ledger;
 pub mod lock;
+pub mod record;
+pub mod store;
 mod undo;
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::kernel::{Kernel, Outcome, ReadError, Refusal};
-use crate::plan::{Phase, diff};
-use crate::state::{Change, Key, Observed, Resource, Scope, State};
+use crate::plan::{Aim, Phase, diff};
+use crate::state::{Change, Key, Observed, Resource, Scope};
+use journal::{Intent, Journal, Unfinished};
+use ledger::Ledger;
+use store::{Store, StoreError};
+use undo::Whose;
 pub use undo::{Left, Why};
 
 /// What a run is to reach, and from where.
-#[derive(Debug)]
 pub struct Run<'a> {
-    /// What the kernel must hold.
-    pub wanted: &'a State,
+    /// What the kernel must hold, and what no longer.
+    pub aim: &'a Aim<'a>,
     /// `ownership ipvs="exclusive"`
     pub exclusive: bool,
     /// What the plan was made from.
     pub observed: &'a Observed,
     /// The plan's phases.
     pub phases: Vec<Phase>,
+    /// What is kept of it; without, a run that dies is not taken back by anybody.
+    pub records: Option<Records<'a>>,
+    /// Looked at between two phases.
+    pub signs: Signs<'a>,
+}
+
+/// What is kept of a run.
+#[derive(Debug)]
+pub struct Records<'a> {
+    /// Where.
+    pub store: &'a mut Store,
+    /// Its number.
+    pub transaction: String,
+    /// Whose it is.
+    pub topology: String,
+    /// The host of it.
+    pub host: String,
+    /// Where the kernel is.
+    pub instance: ledger::Instance,
+    /// What is owned afterwards; `None`: nothing, the topology ends.
+    pub next: Option<Ledger>,
+}
+
+/// What a run asks its surroundings.
+#[derive(Clone, Copy)]
+pub struct Signs<'a> {
+    /// Whether somebody wants it to end.
+    pub interrupted: &'a dyn Fn() -> bool,
+    /// Whether the namespace's name still leads to it. One that was deleted goes on acknowledging.
+    pub still_here: &'a dyn Fn() -> bool,
+}
+
+impl Default for Signs<'_> {
+    fn default() -> Self {
+        Signs { interrupted: &|| false, still_here: &|| true }
+    }
 }
 
 /// How a run ended.
@@ -33,12 +80,26 @@ pub struct Run<'a> {
 pub enum Ended {
     /// The kernel was read back and holds what was wanted.
     Applied,
+    /// It could not be written down, so it did not begin.
+    NotBegun(StoreError),
     /// It failed, and the kernel is as it was before.
     RolledBack(Failure),
     /// It failed, and these objects are not as they were before.
     Incomplete(Failure, Vec<Left>),
     /// It failed, and the kernel could not be read, so nobody knows what is left.
     Unreadable(Failure, ReadError),
+}
+
+impl Ended {
+    /// How it ended, in a word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Ended::Applied => "done",
+            Ended::NotBegun(_) => "not begun",
+            Ended::RolledBack(_) => "rolled back",
+            Ended::Incomplete(..) | Ended::Unreadable(..) => "incomplete",
+        }
+    }
 }
 
 /// What went wrong first.
@@ -52,48 +113,190 @@ pub enum Failure {
     NotHeld(Vec<Change>),
     /// The kernel could not be read in between.
     Reading(ReadError),
+    /// The run could not be written down in between.
+    Storing(StoreError),
+    /// A signal asked it to end.
+    Interrupted,
+    /// The namespace was deleted, or another one has its name.
+    NamespaceGone,
+    /// A mistake of this program; its words.
+    Panicked(String),
 }
 
 /// Carries out a plan.
-pub fn run(kernel: &mut dyn Kernel, mut run: Run<'_>) -> Ended {
-    let mut scope = Scope::of(run.wanted);
-    scope.sysctls.extend(run.phases.iter().flat_map(|phase| &phase.steps).filter_map(|step| match &step.key {
+pub fn run(kernel: &mut dyn Kernel, run: Run<'_>) -> Ended {
+    let Run { aim, exclusive, observed, phases, records, signs } = run;
+    let mut scope = Scope::of(&aim.wanted);
+    scope.sysctls.extend(phases.iter().flat_map(|phase| &phase.steps).filter_map(|step| match &step.key {
         Key::Sysctl(key) => Some(key.clone()),
         _ => None,
     }));
-    let mut begun = 0;
-    let mut not_ours = BTreeSet::new();
-    let failure = loop {
-        let Some(phase) = run.phases.get_mut(begun) else { break verify(kernel, &run, &scope) };
-        if let Err(error) = complete(kernel, phase, &scope) {
-            break Some(Failure::Reading(error));
-        }
-        begun += 1;
-        let outcomes = kernel.run(phase);
-        if let Some(failure) = judge(kernel, phase, outcomes, &scope, &mut not_ours) {
-            break Some(failure);
-        }
+    let mut intent = Intent::new(phases, observed);
+    let mut diary = match records.map(|records| Diary::begin(records, &mut intent, &scope)).transpose() {
+        Ok(diary) => diary,
+        Err(error) => return Ended::NotBegun(error),
     };
-    let Some(failure) = failure else { return Ended::Applied };
-    match undo::undo(kernel, run.observed, &run.phases[..begun], &not_ours, &scope) {
-        Ok(left) if left.is_empty() => Ended::RolledBack(failure),
+    let mut begun = 0;
+    let mut whose = Whose::default();
+    let forwards = catch_unwind(AssertUnwindSafe(|| {
+        forwards(kernel, &mut intent, &mut begun, &mut whose, diary.as_mut(), &scope, signs)?;
+        verify(kernel, aim, exclusive, &intent, &scope)?;
+        if !(signs.still_here)() {
+            return Err(Failure::NamespaceGone);
+        }
+        diary.as_mut().map_or(Ok(()), Diary::commit).map_err(Failure::Storing)
+    }));
+    let failure = match forwards {
+        Ok(Ok(())) => {
+            // Committed: what cannot be tidied now is by the next run.
+            let _ = diary.map(|diary| journal::forget(diary.store));
+            return Ended::Applied;
+        }
+        Ok(Err(failure)) => failure,
+        Err(panic) => Failure::Panicked(words(panic.as_ref())),
+    };
+    let undone = undo::undo(kernel, &intent, begun, &whose, &scope);
+    match undone {
+        Ok(left) if left.is_empty() => {
+            // Nothing is left to take back: a journal that stays is found empty-handed by the next run.
+            let _ = diary.map(|diary| journal::forget(diary.store));
+            Ended::RolledBack(failure)
+        }
         Ok(left) => Ended::Incomplete(failure, left),
         Err(error) => Ended::Unreadable(failure, error),
     }
 }
 
+/// How a run that had not ended was taken up.
+#[derive(Debug)]
+pub enum Recovered {
+    /// It was done; only its records were left to tidy.
+    WasDone,
+    /// Its kernel objects went with the boot or the namespace.
+    WasGone,
+    /// Everything is as it was before.
+    TakenBack,
+    /// These objects are not.
+    Incomplete(Vec<Left>),
+}
+
+/// Takes back a run that did not end. `ours` and `theirs` decide what is neither as it was nor as the run left it.
+pub fn recover(
+    kernel: &mut dyn Kernel,
+    store: &mut Store,
+    unfinished: &Unfinished,
+    instance: &ledger::Instance,
+) -> Result<Recovered, RecoverError> {
+    let Unfinished { journal, begun, not_ours, decided, committed } = unfinished;
+    let recovered = if *committed {
+        Recovered::WasDone
+    } else if journal.instance != *instance {
+        Recovered::WasGone
+    } else {
+        let whose = Whose { not_ours: not_ours.clone(), decided: decided.clone() };
+        let left = undo::undo(kernel, &journal.intent, *begun, &whose, &journal.scope()).map_err(RecoverError::Reading)?;
+        if !left.is_empty() {
+            return Ok(Recovered::Incomplete(left));
+        }
+        Recovered::TakenBack
+    };
+    journal::forget(store).map_err(RecoverError::Storing)?;
+    Ok(recovered)
+}
+
+/// Why a run could not be taken back.
+#[derive(Debug)]
+pub enum RecoverError {
+    /// The kernel could not be read.
+    Reading(ReadError),
+    /// The records could not be written.
+    Storing(StoreError),
+}
+
+/// A run's records while it goes on.
+struct Diary<'a> {
+    store: &'a mut Store,
+    journal: Journal,
+    next: Option<Ledger>,
+    /// What was found only on the way of what was there before.
+    found: Vec<(Key, Resource)>,
+}
+
+impl<'a> Diary<'a> {
+    /// Writes everything down before anything is sent.
+    fn begin(records: Records<'a>, intent: &mut Intent, scope: &Scope) -> Result<Diary<'a>, StoreError> {
+        let Records { store, transaction, topology, host, instance, next } = records;
+        let sysctls = scope.sysctls.iter().map(|key| Key::Sysctl(key.clone()));
+        let sysctls = sysctls.chain(scope.modules.iter().map(|name| Key::Module(name.clone()))).collect();
+        let ends = next.is_none();
+        let mut journal = Journal { transaction, topology, host, instance, ends, sysctls, intent: std::mem::take(intent) };
+        let begun = journal.begin(store, next.as_ref());
+        *intent = std::mem::take(&mut journal.intent);
+        begun?;
+        Ok(Diary { store, journal, next, found: Vec::new() })
+    }
+
+    fn begun(&mut self, phase: usize, found: Vec<(Key, Resource)>) -> Result<(), StoreError> {
+        self.found.extend(found.iter().cloned());
+        self.journal.mark_begun(self.store, phase, found)
+    }
+
+    /// The ledger learns what was found on the way, and takes its place.
+    fn commit(&mut self) -> Result<(), StoreError> {
+        if let (Some(next), false) = (&mut self.next, self.found.is_empty()) {
+            for (key, value) in self.found.drain(..) {
+                if let Some(entry) = next.entries.get_mut(&key) {
+                    entry.original.get_or_insert(value);
+                }
+            }
+            self.store.put(store::Record::NextLedger, &next.encode())?;
+        }
+        self.journal.commit(self.store)
+    }
+}
+
+/// Sends the phases, one after the other.
+fn forwards(
+    kernel: &mut dyn Kernel,
+    intent: &mut Intent,
+    begun: &mut usize,
+    whose: &mut Whose,
+    mut diary: Option<&mut Diary<'_>>,
+    scope: &Scope,
+    signs: Signs<'_>,
+) -> Result<(), Failure> {
+    for (at, phase) in intent.phases.iter_mut().enumerate() {
+        if (signs.interrupted)() {
+            return Err(Failure::Interrupted);
+        }
+        let found = complete(kernel, phase, scope).map_err(Failure::Reading)?;
+        if let Some(diary) = &mut diary {
+            diary.begun(at, found).map_err(Failure::Storing)?;
+        }
+        *begun += 1;
+        let outcomes = kernel.run(phase);
+        let judged = judge(kernel, phase, outcomes, scope, &mut whose.not_ours);
+        if let (Some(diary), false) = (&mut diary, whose.not_ours.is_empty()) {
+            diary.journal.mark_not_ours(diary.store, whose.not_ours.iter().cloned().collect()).map_err(Failure::Storing)?;
+        }
+        judged?;
+    }
+    if (signs.interrupted)() { Err(Failure::Interrupted) } else { Ok(()) }
+}
+
 /// Sysctls and timeouts that did not exist when the plan was made, because their module or device came after, have values
 /// by now: they are read before they are written, or there would be nothing to go back to.
-fn complete(kernel: &mut dyn Kernel, phase: &mut Phase, scope: &Scope) -> Result<(), ReadError> {
+fn complete(kernel: &mut dyn Kernel, phase: &mut Phase, scope: &Scope) -> Result<Vec<(Key, Resource)>, ReadError> {
     let open = |step: &Change| matches!(step.key, Key::Sysctl(_) | Key::Timeouts) && step.before.is_none();
     if !phase.steps.iter().any(open) {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let live = kernel.read(scope)?.state;
-    for step in phase.steps.iter_mut().filter(|step| open(step)) {
-        step.before = live.objects.get(&step.key).cloned();
-    }
-    Ok(())
+    let open = phase.steps.iter().filter(|step| open(step));
+    let found: Vec<(Key, Resource)> =
+        open.filter_map(|step| live.objects.get_key_value(&step.key)).map(|(key, value)| (key.clone(), value.clone())).collect();
+    journal::fill_in(phase, found.clone());
+    Ok(found)
 }
 
 /// What the answers to a phase mean. Refusals that prove another writer mark their objects as not ours.
@@ -103,7 +306,7 @@ fn judge(
     outcomes: Vec<Outcome>,
     scope: &Scope,
     not_ours: &mut BTreeSet<Key>,
-) -> Option<Failure> {
+) -> Result<(), Failure> {
     let mut refused = Vec::new();
     let mut unknown = Vec::new();
     for (step, outcome) in phase.steps.iter().zip(outcomes) {
@@ -119,32 +322,32 @@ fn judge(
         }
     }
     if !refused.is_empty() {
-        return Some(Failure::Refused(refused));
+        return Err(Failure::Refused(refused));
     }
     if unknown.is_empty() {
-        return None;
+        return Ok(());
     }
-    let live = match kernel.read(scope) {
-        Ok(live) => live.state,
-        Err(error) => return Some(Failure::Reading(error)),
-    };
+    let live = kernel.read(scope).map_err(Failure::Reading)?.state;
     let not_done: Vec<Change> =
         unknown.into_iter().filter(|step| !same(step.after.as_ref(), live.objects.get(&step.key))).cloned().collect();
-    (!not_done.is_empty()).then_some(Failure::NotDone(not_done))
+    if not_done.is_empty() { Ok(()) } else { Err(Failure::NotDone(not_done)) }
 }
 
 /// Reads the kernel back. Only what is wanted or was touched counts: what others do beside us is theirs.
-fn verify(kernel: &mut dyn Kernel, run: &Run<'_>, scope: &Scope) -> Option<Failure> {
-    let live = match kernel.read(scope) {
-        Ok(live) => live,
-        Err(error) => return Some(Failure::Reading(error)),
-    };
-    let mut differences = diff(run.wanted, &live, run.exclusive);
+fn verify(kernel: &mut dyn Kernel, aim: &Aim<'_>, exclusive: bool, intent: &Intent, scope: &Scope) -> Result<(), Failure> {
+    let live = kernel.read(scope).map_err(Failure::Reading)?;
+    let mut differences = diff(aim, &live, exclusive);
     if !differences.is_empty() {
-        let touched: BTreeSet<&Key> = run.phases.iter().flat_map(|phase| &phase.steps).map(|step| &step.key).collect();
+        let touched: BTreeSet<&Key> = intent.phases.iter().flat_map(|phase| &phase.steps).map(|step| &step.key).collect();
         differences.retain(|change| change.after.is_some() || touched.contains(&change.key));
     }
-    (!differences.is_empty()).then_some(Failure::NotHeld(differences))
+    if differences.is_empty() { Ok(()) } else { Err(Failure::NotHeld(differences)) }
+}
+
+/// What a panic said.
+fn words(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
 /// Whether an object is as expected; what the expectation leaves open may be anything.

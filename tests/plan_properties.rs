@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use lvsform::kernel::fake::Fake;
 use lvsform::kernel::{Kernel, Outcome};
-use lvsform::plan::{Phase, Plan, Rank, Target, diff, order, takes_away};
+use lvsform::plan::{Aim, Phase, Plan, Rank, Target, diff, order, takes_away};
 use lvsform::provenance::{Elsewhere, Names};
 use lvsform::state::{
     Action, Change, Connections, Family, KernelFacts, Key, Link, LinkKind, Observed, Order, Resource, Scope, State, SysctlValue,
@@ -70,7 +70,7 @@ impl Run {
         }
         let mut kernel = Fake::from(empty);
         let nothing = kernel.all();
-        carry_out(&mut kernel, &order(&diff(&pair.first, &nothing, true), &nothing));
+        carry_out(&mut kernel, &order(&diff(&Aim::from(&pair.first), &nothing, true), &nothing));
         let mut held = kernel.all();
         let servers: Vec<Key> = held.state.objects.keys().filter(|key| matches!(key, Key::Destination(_))).cloned().collect();
         for (count, key) in (1..).zip(servers) {
@@ -78,7 +78,7 @@ impl Run {
         }
         let mut kernel = Fake::from(held);
         let before = kernel.read(&scope(pair)).expect("the model can always be read");
-        let changes = diff(&pair.second, &before, pair.exclusive);
+        let changes = diff(&Aim::from(&pair.second), &before, pair.exclusive);
         let phases = order(&changes, &before);
         Run { kernel, before, changes, phases }
     }
@@ -131,7 +131,7 @@ fn after_a_plan_the_kernel_holds_what_is_wanted_and_the_next_plan_is_empty() {
                 (wanted, live) => assert_eq!(Some(wanted), live, "{key}"),
             }
         }
-        assert_eq!(diff(&pair.second, &after, pair.exclusive), Vec::new());
+        assert_eq!(diff(&Aim::from(&pair.second), &after, pair.exclusive), Vec::new());
     });
 }
 
@@ -254,7 +254,7 @@ fn a_plan_towards_the_first_state_restores_it_with_every_hash_order() {
         let mut run = Run::prepare(pair);
         carry_out(&mut run.kernel, &run.phases);
         let after = run.kernel.all();
-        carry_out(&mut run.kernel, &order(&diff(&run.before.state, &after, true), &after));
+        carry_out(&mut run.kernel, &order(&diff(&Aim::from(&run.before.state), &after, true), &after));
         let back = run.kernel.all();
         for (key, before) in &run.before.state.objects {
             let replaced = replaced_links(&run.changes);
@@ -351,10 +351,17 @@ fn every_plan_can_be_read_by_people_and_programs() {
             host: "lb1".to_owned(),
             role: "director".to_owned(),
         };
-        let plan =
-            Plan::make(target, &pair.second, &Names::new(), &run.before, pair.exclusive, Vec::new(), &Elsewhere::default());
+        let plan = Plan::make(
+            target,
+            &Aim::from(&pair.second),
+            &Names::new(),
+            &run.before,
+            pair.exclusive,
+            Vec::new(),
+            &Elsewhere::default(),
+        );
         let sources = lvsform::source::Sources::default();
-        let document = serde_json::to_value(lvsform::report::json::plan(&plan, &sources)).expect("a document");
+        let document = serde_json::to_value(lvsform::report::json::plan(&plan, &sources, "")).expect("a document");
         assert!(judge.is_valid(&document), "{document:#}");
         for verbose in [false, true] {
             for width in [20, 120] {

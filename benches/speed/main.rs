@@ -20,7 +20,7 @@ use lvsform::compile::{self, Allocation};
 use lvsform::kernel::linux::Linux;
 use lvsform::kernel::{Kernel, Outcome};
 use lvsform::lab::{self, Lab, harness};
-use lvsform::plan::{Plan, Target};
+use lvsform::plan::{Aim, Plan, Target};
 use lvsform::source::{self, Files, Included, Unreadable};
 use lvsform::state::{Observed, Scope};
 use lvsform::topology::decode;
@@ -178,7 +178,15 @@ fn ours(text: &str, saved: &Path) -> Outcomes<Ours> {
     let mut kernel = Linux::open(None)?;
     let (observed, read_empty) = took(|| kernel.read(&scope));
     let make = |observed: &Observed| {
-        Plan::make(target(), &compiled.state, &compiled.names, observed, false, compiled.left_out.clone(), &compiled.elsewhere)
+        Plan::make(
+            target(),
+            &Aim::from(&compiled.state),
+            &compiled.names,
+            observed,
+            false,
+            compiled.left_out.clone(),
+            &compiled.elsewhere,
+        )
     };
     let observed = observed?;
     let (plan, planned) = took(|| make(&observed));
@@ -211,9 +219,17 @@ fn plan_again(text: &str, kernel: &mut Linux) -> Outcomes<usize> {
     let host = topology.hosts.get("lb1").ok_or("no lb1")?;
     let (compiled, _) = compile::compile(&topology, host, &Allocation::default());
     let observed = kernel.read(&Scope::of(&compiled.state))?;
-    Ok(Plan::make(target(), &compiled.state, &compiled.names, &observed, false, compiled.left_out, &compiled.elsewhere)
-        .changes
-        .len())
+    Ok(Plan::make(
+        target(),
+        &Aim::from(&compiled.state),
+        &compiled.names,
+        &observed,
+        false,
+        compiled.left_out,
+        &compiled.elsewhere,
+    )
+    .changes
+    .len())
 }
 
 fn one_weight(text: &str, live: &Observed, kernel: &mut Linux) -> Outcomes<Duration> {
@@ -221,7 +237,8 @@ fn one_weight(text: &str, live: &Observed, kernel: &mut Linux) -> Outcomes<Durat
     let topology = decode(loaded.tree).0.ok_or("the topology has problems")?;
     let host = topology.hosts.get("lb1").ok_or("no lb1")?;
     let (compiled, _) = compile::compile(&topology, host, &Allocation::default());
-    let plan = Plan::make(target(), &compiled.state, &compiled.names, live, false, compiled.left_out, &compiled.elsewhere);
+    let plan =
+        Plan::make(target(), &Aim::from(&compiled.state), &compiled.names, live, false, compiled.left_out, &compiled.elsewhere);
     if plan.phases.len() != 1 || plan.phases.iter().any(|phase| phase.steps.len() != 1) {
         return Err("one changed weight must be one write".into());
     }

@@ -1,26 +1,29 @@
 //! `lvsform apply`
 
 use std::io::{BufRead, IsTerminal, Write};
-use std::path::Path;
 
 use clap::Args;
 
-use super::input::{self, HostArguments};
+use super::Exit;
+use super::input::{self, HostArguments, Prepared};
 use super::output::Output;
-use super::{Exit, in_words};
-use crate::kernel::netns;
-use crate::report::{self, failure};
-use crate::txn::lock::{self, LockError};
-use crate::txn::{self, Ended, Run};
+use super::records::{self, LockArguments, Place, RecordArguments};
+use super::work::{Looked, Work, changes_ledger, look};
+use crate::kernel::linux::Linux;
+use crate::plan::policy;
+use crate::report;
+use crate::txn::store::Store;
 
 /// Make a host's kernel hold what a topology says
 ///
-/// Shows the plan, asks, carries it out in order, reads the kernel back and compares. If the kernel refuses anything,
-/// everything that this run did is taken back. What is not in the file is left alone, but for the IPVS table where the file
-/// says `ownership ipvs="exclusive"`.
+/// Shows the plan, asks, carries it out in order, reads the kernel back and compares. If the kernel refuses anything, or a
+/// signal comes, everything that this run did is taken back; if the run dies, the next one takes it back. What the topology
+/// made and the file no longer has is deleted, or given back as it was found. What others made is left alone, but for the
+/// IPVS table where the file says `ownership ipvs="exclusive"`.
 ///
-/// Exit code: 0 done, or nothing to do; 1 failed, nothing changed; 6 the kernel moved since the plan was shown; 7 another
-/// run has the lock; 8 failed and rolled back; 9 failed, and not everything is as it was; 10 the topology is not valid.
+/// Exit code: 0 done, or nothing to do; 1 failed, nothing changed; 5 refused by a rule, or because another topology owns it; 6 the kernel moved
+/// since the plan was shown or approved; 7 another run has the lock; 8 failed and rolled back; 9 failed, and not everything is
+/// as it was; 10 the topology is not valid.
 #[derive(Debug, Args)]
 pub struct Apply {
     #[command(flatten)]
@@ -28,9 +31,19 @@ pub struct Apply {
     /// A network namespace, by its name under /run/netns
     #[arg(long, value_name = "NAME")]
     netns: Option<String>,
+    #[command(flatten)]
+    records: RecordArguments,
+    #[command(flatten)]
+    wait: LockArguments,
     /// Do not ask
     #[arg(long)]
     yes: bool,
+    /// Do not ask, and do exactly the plan that has this digest, or nothing
+    #[arg(long, value_name = "DIGEST", conflicts_with = "yes")]
+    expect: Option<String>,
+    /// Let this run break a rule of `policy`, or `empties`: that a plan does not delete every service; may be repeated
+    #[arg(long, value_name = "RULE", value_parser = policy::RULES)]
+    allow: Vec<String>,
 }
 
 impl Apply {
@@ -40,56 +53,91 @@ impl Apply {
 
     fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
         let prepared = input::prepare(&self.host.file, self.host.host.as_deref(), out)?;
-        let scope = prepared.scope();
         let mut kernel = input::open(self.netns.as_deref(), out)?;
+        let place = self.records.here(out)?;
 
-        let mut look = |out: &mut Output| {
-            let observed = input::observe(&mut kernel, &scope, out)?;
-            let plan = prepared.plan(&observed);
-            Ok::<_, Exit>((observed, plan))
-        };
-
-        let mut guard = if self.yes { Some(take_lock(out)?) } else { None };
-        let (mut observed, mut plan) = look(out)?;
-        let text = report::text::plan(&plan, &prepared.sources, out.style);
-        if plan.is_empty() {
-            out.say(&text);
-            return Ok(Exit::Done);
+        let mut shown = None;
+        if !self.yes && self.expect.is_none() {
+            let looked = Self::ask(&prepared, &mut kernel, &place, out)?;
+            if looked.plan.is_empty() && !changes_ledger(&prepared, &place, &looked) {
+                return Ok(Exit::Done);
+            }
+            shown = Some(looked.plan.phases);
         }
-        if self.yes {
+        // The lock is not held while somebody thinks, so the kernel may have moved since.
+        let _guard = place.lock(&self.wait, out)?;
+        let mut store = place.open(out)?;
+        self.recover(&mut kernel, &mut store, &place, out)?;
+        let looked = look(&prepared, &mut kernel, Some(&store), &place, out)?;
+        match (&shown, &self.expect) {
+            (Some(shown), _) if *shown != looked.plan.phases => {
+                return Err(stale("the kernel changed after the plan was shown", out));
+            }
+            (None, Some(expected)) if *expected != prepared.digest(&looked.aim, &looked.plan) => {
+                out.say(&report::text::plan(&looked.plan, &prepared.sources, out.style));
+                return Err(stale("this is not the plan that was approved: the file or the kernel changed", out));
+            }
+            (None, _) => out.say(&report::text::plan(&looked.plan, &prepared.sources, out.style)),
+            _ => {}
+        }
+        self.obey(&prepared, &looked, out)?;
+        let work = Work { verb: "apply", netns: self.netns.as_deref(), prepared: &prepared, allowed: self.allow, ends: false };
+        work.carry_out(kernel, store, &place, looked, out)
+    }
+
+    /// Ends the run if the plan breaks a rule that is not allowed to be broken.
+    fn obey(&self, prepared: &Prepared, looked: &Looked<'_>, out: &mut Output) -> Result<(), Exit> {
+        let Looked { claims, aim, observed, plan } = looked;
+        let mut broken = prepared.broken(claims, aim, observed, plan);
+        broken.retain(|broken| !self.allow.iter().any(|rule| rule == broken.rule()));
+        let Some(first) = broken.first() else { return Ok(()) };
+        let reasons: Vec<String> = broken.iter().map(ToString::to_string).collect();
+        let help = format!("change the file, or let this run break the rule: --allow {}", first.rule());
+        out.error(&report::error("a rule forbids this plan; nothing was changed", &reasons, Some(&help), out.error_style));
+        Err(Exit::Refused)
+    }
+
+    /// Shows the plan, and asks unless there is nothing to do.
+    fn ask<'a>(prepared: &'a Prepared, kernel: &mut Linux, place: &Place, out: &mut Output) -> Result<Looked<'a>, Exit> {
+        let store = place.look(out)?;
+        if let Some(store) = &store
+            && records::unfinished(store, out)?.is_some()
+        {
+            let message = "an earlier run did not end; nothing was changed";
+            out.error(&report::error(message, &[], Some("take it back first: lvsform recover"), out.error_style));
+            return Err(Exit::Incomplete);
+        }
+        let looked = look(prepared, kernel, store.as_ref(), place, out)?;
+        let text = report::text::plan(&looked.plan, &prepared.sources, out.style);
+        if looked.plan.is_empty() {
             out.say(&text);
         } else {
             out.print(&text); // also with --quiet: nobody says yes to what was not shown
             ask(out)?;
-            // The lock is not held while somebody thinks, so the kernel may have moved since.
-            guard = Some(take_lock(out)?);
-            let shown = plan.phases;
-            (observed, plan) = look(out)?;
-            if plan.phases != shown {
-                let message = "the kernel changed after the plan was shown; nothing was done";
-                out.error(&report::error(message, &[], Some("run it again and read the new plan"), out.error_style));
-                return Err(Exit::Stale);
-            }
         }
-        let (wanted, exclusive) = (&prepared.compiled.state, prepared.exclusive);
-        let run = Run { wanted, exclusive, observed: &observed, phases: std::mem::take(&mut plan.phases) };
-        let ended = txn::run(&mut kernel, run);
-        drop(guard);
-        Ok(match &ended {
-            Ended::Applied => {
-                out.say(&report::text::applied(&plan));
-                Exit::Done
-            }
-            Ended::RolledBack(_) | Ended::Incomplete(..) | Ended::Unreadable(..) => {
-                out.error(&failure::render(&ended, &prepared.compiled.names, &prepared.sources, out.error_style));
-                if matches!(ended, Ended::RolledBack(_)) { Exit::RolledBack } else { Exit::Incomplete }
-            }
-        })
+        Ok(looked)
+    }
+
+    /// Takes back a run that did not end; whoever approved a plan did not approve that.
+    fn recover(&self, kernel: &mut Linux, store: &mut Store, place: &Place, out: &mut Output) -> Result<(), Exit> {
+        let Some(unfinished) = records::unfinished(store, out)? else { return Ok(()) };
+        if self.expect.is_some() && !unfinished.committed {
+            let message = "an earlier run did not end, and taking it back was not approved; nothing was changed";
+            out.error(&report::error(message, &[], Some("run `lvsform recover`, then plan again"), out.error_style));
+            return Err(Exit::Incomplete);
+        }
+        records::take_back(kernel, store, place, &unfinished, out)
     }
 }
 
+fn stale(message: &str, out: &mut Output) -> Exit {
+    let message = format!("{message}; nothing was done");
+    out.error(&report::error(&message, &[], Some("run it again and read the new plan"), out.error_style));
+    Exit::Stale
+}
+
 /// Asks on the terminal. Without one there is nobody to ask.
-fn ask(out: &mut Output) -> Result<(), Exit> {
+pub fn ask(out: &mut Output) -> Result<(), Exit> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() || !std::io::stderr().is_terminal() {
         let message = "there is no terminal to ask on; nothing was changed";
@@ -109,33 +157,4 @@ fn ask(out: &mut Output) -> Result<(), Exit> {
     }
     out.error("Nothing was changed.\n");
     Err(Exit::Failed)
-}
-
-/// One run at a time in one namespace.
-fn take_lock(out: &mut Output) -> Result<lock::Lock, Exit> {
-    let mut say = |message: String, help: &str, exit| {
-        out.error(&report::error(&message, &[], Some(help), out.error_style));
-        exit
-    };
-    let cookie = netns::cookie().map_err(|error| {
-        let message = format!("the kernel does not say which network namespace this is: {}", error.desc());
-        say(message, "lvsform apply needs Linux 5.14 or newer", Exit::Failed)
-    })?;
-    lock::take(Path::new(lock::DIRECTORY), cookie).map_err(|error| match error {
-        LockError::Held(path) => say(
-            format!("another run is at work in this network namespace (it holds {})", path.display()),
-            "nothing was changed; run it again when the other one has ended",
-            Exit::Locked,
-        ),
-        LockError::Unsafe(path) => say(
-            format!("{} belongs to another user, or others may write in it; nothing was changed", path.display()),
-            "find out who made it, remove it, and run this again",
-            Exit::Failed,
-        ),
-        LockError::Io(path, error) => say(
-            format!("cannot lock {}: {}; nothing was changed", path.display(), in_words(&error)),
-            "apply must run as root, with /run writable",
-            Exit::Failed,
-        ),
-    })
 }

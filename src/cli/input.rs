@@ -1,5 +1,6 @@
 //! What most commands start from: a topology file, one of its hosts, and a kernel or what was captured of one.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -11,13 +12,15 @@ use super::{Exit, in_words};
 use crate::compile::{self, Compiled};
 use crate::kernel::linux::Linux;
 use crate::kernel::{Kernel, ReadError};
-use crate::plan::{Plan, Target};
+use crate::plan::policy::{self, Amount, Broken, Measure, Policy};
+use crate::plan::{Aim, Plan, Target, digest};
 use crate::report;
 use crate::rules;
 use crate::source::problem::{self, nearest};
-use crate::source::{self, Problem, Severity, Sources};
-use crate::state::{Observed, Scope};
-use crate::topology::{Host, Ownership, Role, Topology};
+use crate::source::{self, At, Problem, Severity, Sources};
+use crate::state::{Key, Observed, Scope};
+use crate::topology::{self, Host, Ownership, Role, Topology};
+use crate::txn::ledger::Claims;
 
 /// So much is read of a captured state; a million servers take about half of it.
 const CAPTURED_CAP: u64 = 512 << 20;
@@ -41,19 +44,79 @@ pub struct Prepared {
     pub compiled: Compiled,
     /// `ownership ipvs="exclusive"`
     pub exclusive: bool,
+    /// What a plan may do at most.
+    pub policy: Policy,
+    /// The topology's former name.
+    pub was: Option<String>,
     target: Target,
 }
 
 impl Prepared {
-    /// What must be read of a kernel to plan.
-    pub fn scope(&self) -> Scope {
-        Scope::of(&self.compiled.state)
+    /// A topology of which nothing is wanted.
+    pub fn nothing(topology: &str, host: &str) -> Prepared {
+        Prepared {
+            sources: Sources::default(),
+            compiled: Compiled::default(),
+            exclusive: false,
+            policy: Policy::default(),
+            was: None,
+            target: Target {
+                topology: topology.to_owned(),
+                file: String::new(),
+                host: host.to_owned(),
+                role: format!("topology {topology}"),
+            },
+        }
+    }
+
+    /// The topology's name.
+    pub fn topology(&self) -> &str {
+        &self.target.topology
+    }
+
+    /// The host's name in it.
+    pub fn host(&self) -> &str {
+        &self.target.host
+    }
+
+    /// Where a plan leads, from what the topology owns.
+    pub fn aim(&self, claims: &Claims) -> Aim<'_> {
+        Aim::new(&self.compiled.state, &claims.owned())
     }
 
     /// The plan from what a kernel holds.
-    pub fn plan(&self, observed: &Observed) -> Plan {
-        let Compiled { state, names, left_out, elsewhere, problems: _ } = &self.compiled;
-        Plan::make(self.target.clone(), state, names, observed, self.exclusive, left_out.clone(), elsewhere)
+    pub fn plan(&self, aim: &Aim<'_>, observed: &Observed) -> Plan {
+        let Compiled { state: _, names, left_out, elsewhere, problems: _ } = &self.compiled;
+        Plan::make(self.target.clone(), aim, names, observed, self.exclusive, left_out.clone(), elsewhere)
+    }
+
+    /// The rules that a plan breaks.
+    pub fn broken(&self, claims: &Claims, aim: &Aim<'_>, observed: &Observed, plan: &Plan) -> Vec<Broken> {
+        let mut protected = self.protected();
+        let own = claims.own.as_ref();
+        protected.extend(own.iter().flat_map(|own| own.protect.iter().cloned()));
+        let owned: BTreeSet<Key> = own.iter().flat_map(|own| own.entries.keys().cloned()).collect();
+        let (policy, wanted) = (&self.policy, &*aim.wanted);
+        policy::broken(plan, &Measure { policy, protected: &protected, owned: &owned, observed, wanted })
+    }
+
+    /// The digest of a plan: what was approved.
+    pub fn digest(&self, aim: &Aim<'_>, plan: &Plan) -> String {
+        digest::digest(plan, &aim.wanted, self.exclusive, &self.policy)
+    }
+
+    /// SHA-256 of the files.
+    pub fn sources_digest(&self) -> String {
+        let files: Vec<&str> = self.sources.files().iter().map(|file| file.text.as_str()).collect();
+        digest::sha256(files.join("\0").as_bytes())
+    }
+
+    /// What `policy` says must never be deleted, as far as this host has it: `service.shop` is every object of that kind and
+    /// name.
+    pub fn protected(&self) -> BTreeSet<Key> {
+        let is_meant = |key: &Key, name: &str| self.policy.protect.iter().any(|words| policy::means(words, key, name));
+        let named = self.compiled.names.iter().filter(|(key, provenance)| is_meant(key, &provenance.name));
+        named.map(|(key, _)| key.clone()).collect()
     }
 }
 
@@ -78,12 +141,50 @@ pub fn prepare(file: &Path, name: Option<&str>, out: &mut Output) -> Result<Prep
         },
     };
     let exclusive = topology.ownership.value == Ownership::Exclusive;
-    Ok(Prepared { sources, compiled, exclusive, target })
+    let policy = limits(&topology.policy);
+    let was = topology.was.as_ref().map(|was| was.value.clone());
+    Ok(Prepared { sources, compiled, exclusive, policy, was, target })
 }
 
 /// Reads a topology, and finds everything that is wrong with it as far as no host is compiled.
 pub fn examine(file: &Path) -> (Sources, Option<Topology>, Vec<Problem>) {
     rules::examine(source::load(file, &DiskFiles))
+}
+
+/// The limits of a file, without their places.
+fn limits(policy: &topology::Policy) -> Policy {
+    let amount = |amount: &At<topology::Amount>| match amount.value {
+        topology::Amount::Count(count) => Amount::Count(count),
+        topology::Amount::Percent(percent) => Amount::Percent(percent),
+    };
+    Policy {
+        max_deletes: policy.max_deletes.as_ref().map(amount),
+        max_connections_cut: policy.max_connections_cut.as_ref().map(|most| most.value),
+        min_servers: policy.min_servers.as_ref().map(amount),
+        protect: policy.protect.iter().map(|words| words.value.clone()).collect(),
+    }
+}
+
+/// Refuses what another topology owns.
+pub fn refuse_claimed(prepared: &Prepared, claims: &Claims, out: &mut Output) -> Result<(), Exit> {
+    let Prepared { compiled: Compiled { state, names, .. }, sources, .. } = prepared;
+    let mut reasons: Vec<String> =
+        claims.conflicts(state).into_iter().map(|claimed| report::failure::claimed(&claimed, names, sources)).collect();
+    if prepared.exclusive
+        && let Some(other) = claims.other_with_ipvs()
+    {
+        reasons.push(format!("`ownership ipvs=\"exclusive\"`: topology `{other}` has services on this host too"));
+    }
+    if let Some(other) = claims.exclusive_other() {
+        reasons.push(format!("topology `{other}` has this host's whole IPVS table: it says `ownership ipvs=\"exclusive\"`"));
+    }
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    let message = "another topology owns what this one asks for; nothing was changed";
+    let help = "give it another name or address, or take it out of one of the two files and apply that one first";
+    out.error(&report::error(message, &reasons, Some(help), out.error_style));
+    Err(Exit::Refused)
 }
 
 /// Shows problems, if there are any; with `--quiet` only errors.

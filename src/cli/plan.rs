@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::Exit;
-use super::input::{self, HostArguments};
+use super::input::{self, HostArguments, Prepared};
 use super::output::Output;
+use super::records::{self, RecordArguments};
 use crate::report;
+use crate::state::Scope;
+use crate::txn::ledger::Claims;
 
 /// Show what applying a topology would change in a host's kernel
 ///
@@ -25,6 +28,8 @@ pub struct Plan {
     /// A network namespace, by its name under /run/netns
     #[arg(long, value_name = "NAME")]
     netns: Option<String>,
+    #[command(flatten)]
+    records: RecordArguments,
     /// How to say it
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -49,22 +54,42 @@ impl Plan {
 
     fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
         let prepared = input::prepare(&self.host.file, self.host.host.as_deref(), out)?;
-        let observed = if let Some(file) = &self.live {
-            input::captured(file, out)?
+        let (claims, observed) = if let Some(file) = &self.live {
+            (Claims::default(), input::captured(file, out)?)
         } else {
             let mut kernel = input::open(self.netns.as_deref(), out)?;
-            input::observe(&mut kernel, &prepared.scope(), out)?
+            let claims = self.claims(&prepared, out)?;
+            input::refuse_claimed(&prepared, &claims, out)?;
+            let observed = input::observe(&mut kernel, &Scope::of(&prepared.aim(&claims).wanted), out)?;
+            (claims, observed)
         };
-        let plan = prepared.plan(&observed);
+        let aim = prepared.aim(&claims);
+        let plan = prepared.plan(&aim, &observed);
+        let digest = prepared.digest(&aim, &plan);
+        let broken = prepared.broken(&claims, &aim, &observed, &plan);
         match self.format {
             Format::Text => {
                 out.say(&report::text::plan(&plan, &prepared.sources, out.style));
+                for rule in &broken {
+                    out.say(&format!("Apply would refuse: {rule}.\n"));
+                }
                 if !plan.is_empty() {
-                    out.say(&report::text::how_to_apply(&plan, self.netns.as_deref()));
+                    out.say(&report::text::how_to_apply(&plan, self.netns.as_deref(), &digest));
                 }
             }
-            Format::Json => out.json(&report::json::plan(&plan, &prepared.sources)),
+            Format::Json => out.json(&report::json::plan(&plan, &prepared.sources, &digest)),
         }
         Ok(if self.exit_code && !plan.is_empty() { Exit::Changes } else { Exit::Done })
+    }
+
+    /// Who owns what, as far as it is known here.
+    fn claims(&self, prepared: &Prepared, out: &mut Output) -> Result<Claims, Exit> {
+        let place = self.records.here(out)?;
+        let Some(store) = place.look(out)? else { return Ok(Claims::default()) };
+        if records::unfinished(&store, out)?.is_some_and(|unfinished| !unfinished.committed) {
+            let message = "an earlier run did not end: the kernel is neither as it was before nor as that run wanted it";
+            out.error(&report::error(message, &[], Some("take it back first: lvsform recover"), out.error_style));
+        }
+        place.claims(&store, prepared.topology(), prepared.was.as_deref(), out)
     }
 }

@@ -32,7 +32,7 @@ impl Snapshot {
     fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
         let scope = match &self.file {
             None => Scope { fou: true, ..Scope::default() },
-            Some(file) => input::prepare(file, self.host.as_deref(), out)?.scope(),
+            Some(file) => Scope::of(&input::prepare(file, self.host.as_deref(), out)?.compiled.state),
         };
         let mut kernel = input::open(self.netns.as_deref(), out)?;
         let observed = input::observe(&mut kernel, &scope, out)?;

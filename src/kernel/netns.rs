@@ -1,5 +1,6 @@
-//! Network namespaces: entering one by name, and telling the host's first one.
+//! Network namespaces: entering one by name, telling the host's first one, and what makes one itself.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -59,4 +60,50 @@ sockopt_impl!(
 pub fn cookie() -> Result<u64, Errno> {
     let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     getsockopt(&socket, NetnsCookie)
+}
+
+/// The name by which records of the calling thread's namespace are kept: `host` for the first one, the name under
+/// `/run/netns`, else `cookie-N`. A name stays when its namespace is made anew; [`cookie`] does not.
+pub fn name(cookie: u64) -> String {
+    if is_initial() {
+        return FIRST.to_owned();
+    }
+    named().unwrap_or_else(|| format!("{UNNAMED}{cookie}"))
+}
+
+const FIRST: &str = "host";
+const UNNAMED: &str = "cookie-";
+
+/// The name under `/run/netns` that leads to the calling thread's namespace, if it can be a file's name here.
+fn named() -> Option<String> {
+    let own = std::fs::metadata("/proc/thread-self/ns/net").ok()?;
+    let mut names: Vec<String> = std::fs::read_dir(NAMES)
+        .ok()?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name != FIRST && !name.starts_with(UNNAMED) && is_plain(name))
+        .filter(|name| {
+            std::fs::metadata(Path::new(NAMES).join(name)).is_ok_and(|file| (file.dev(), file.ino()) == (own.dev(), own.ino()))
+        })
+        .collect();
+    names.sort_unstable();
+    names.into_iter().next()
+}
+
+/// Whether a name under `/run/netns` leads to the calling thread's namespace. A namespace whose name was deleted goes on
+/// acknowledging what it is told.
+pub fn leads_here(name: &str) -> bool {
+    let here = std::fs::metadata("/proc/thread-self/ns/net").map(|file| (file.dev(), file.ino()));
+    let there = std::fs::metadata(Path::new(NAMES).join(name)).map(|file| (file.dev(), file.ino()));
+    matches!((here, there), (Ok(here), Ok(there)) if here == there)
+}
+
+/// Letters, digits, `.`, `_` and `-`, not a `.` first.
+fn is_plain(name: &str) -> bool {
+    !name.starts_with('.') && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+}
+
+/// The kernel's number of this boot (`/proc/sys/kernel/random/boot_id`); kernel objects do not outlive it.
+#[expect(clippy::disallowed_methods, reason = "kernel/ is where files are opened")]
+pub fn boot() -> std::io::Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }

@@ -5,20 +5,23 @@
 
 use std::collections::BTreeMap;
 
+use super::Aim;
 use crate::state::effects::effects;
 use crate::state::{Absence, Change, Key, Observed, Order, Resource, State, order_matters};
 
 /// Every change that leads from `observed` to `wanted`, sorted by key.
 ///
 /// What a wanted object leaves open is filled in from the live one, so `after` says everything that the kernel will be told.
-/// `exclusive`: services and destinations that are not wanted are deleted; otherwise they are left alone.
+/// What the topology owns and the file no longer has goes, unless others have put something into it. `exclusive`: services and
+/// destinations that are not wanted are deleted, whoever made them; otherwise they are left alone.
 ///
 /// A change of [`Order`] names our servers alone: those that are wanted, and with `exclusive` all. Foreign servers keep
 /// their seats, and where they sit between ours is no difference.
 ///
 /// A wanted object that is there already, but that another change of the result, or its undoing, takes along or moves
 /// ([`effects`]), is in the result with `before` equal to `after` ([`Restore`](crate::state::Action::Restore)).
-pub fn diff(wanted: &State, observed: &Observed, exclusive: bool) -> Vec<Change> {
+pub fn diff(aim: &Aim<'_>, observed: &Observed, exclusive: bool) -> Vec<Change> {
+    let wanted: &State = &aim.wanted;
     let mut changes = Vec::new();
     let mut wanted_objects = wanted.objects.iter().peekable();
     let mut live_objects = observed.state.objects.iter().peekable();
@@ -37,7 +40,7 @@ pub fn diff(wanted: &State, observed: &Observed, exclusive: bool) -> Vec<Change>
             }
             _ => {
                 if let Some((key, before)) = live_objects.next() {
-                    changes.extend(unwanted(key, before, wanted, observed, exclusive));
+                    changes.extend(unwanted(key, before, aim, observed, exclusive));
                 }
             }
         }
@@ -69,16 +72,28 @@ fn added(key: &Key, after: &Resource, observed: &Observed) -> Option<Change> {
 
 /// A change for what is there and not wanted: none, unless all of IPVS is ours. That an order no longer matters is
 /// recorded beside the change of its scheduler, so that taking both back restores it.
-fn unwanted(key: &Key, before: &Resource, wanted: &State, observed: &Observed, exclusive: bool) -> Option<Change> {
+fn unwanted(key: &Key, before: &Resource, aim: &Aim<'_>, observed: &Observed, exclusive: bool) -> Option<Change> {
+    let wanted = &aim.wanted;
     let goes = match key {
-        Key::Service(_) | Key::Destination(_) => exclusive,
+        Key::Service(_) | Key::Destination(_) if exclusive => true,
         Key::Order(service) => {
             scheduler(observed.state.objects.get(&Key::Service(*service))).is_some_and(order_matters)
-                && scheduler(wanted.objects.get(&Key::Service(*service))).map_or(exclusive, |wanted| !order_matters(wanted))
+                && scheduler(wanted.objects.get(&Key::Service(*service)))
+                    .map_or(exclusive || aim.goes(&Key::Service(*service)), |wanted| !order_matters(wanted))
         }
-        _ => false,
+        key => aim.goes(key) && guests(key, aim, observed).next().is_none(),
     };
     goes.then(|| change(key, Some(before.clone()), None))
+}
+
+/// What others have put into an object: it would go with it.
+pub fn guests<'a>(key: &'a Key, aim: &'a Aim<'_>, observed: &'a Observed) -> impl Iterator<Item = &'a Key> {
+    let inside = observed.state.objects.keys().filter(move |other| match (key, other) {
+        (Key::Service(service), Key::Destination(server)) => server.service == *service,
+        (Key::Link(name), Key::Address(address)) => address.interface == *name && !address.comes_by_itself(),
+        _ => false,
+    });
+    inside.filter(|other| !aim.leaving.contains_key(other))
 }
 
 fn scheduler(service: Option<&Resource>) -> Option<&str> {
@@ -111,6 +126,7 @@ fn put_back(wanted: &State, observed: &Observed, changes: &mut Vec<Change>) {
 #[cfg(test)]
 mod tests {
     use super::diff;
+    use crate::plan::Aim;
     use crate::plan::testing::{observed, state};
     use crate::state::{Absence, Action, Key, Observed};
 
@@ -125,7 +141,7 @@ mod tests {
     }
 
     fn changes(wanted: &[&str], live: &[&str], exclusive: bool) -> Vec<String> {
-        let changes = diff(&state(wanted), &observed(live), exclusive);
+        let changes = diff(&Aim::from(&state(wanted)), &observed(live), exclusive);
         changes.iter().map(|change| format!("{:?} {}", change.action(), change.key)).collect()
     }
 
@@ -157,9 +173,9 @@ mod tests {
         let wanted = state(&[r#""timeouts": {"kind": "timeouts", "tcp": 600}"#]);
         let live = observed(&[r#""timeouts": {"kind": "timeouts", "tcp": 900, "tcp_fin": 120, "udp": 300}"#]);
         let filled = state(&[r#""timeouts": {"kind": "timeouts", "tcp": 600, "tcp_fin": 120, "udp": 300}"#]);
-        let changes = diff(&wanted, &live, false);
+        let changes = diff(&Aim::from(&wanted), &live, false);
         assert_eq!(changes.first().and_then(|change| change.after.as_ref()), filled.objects.get(&Key::Timeouts));
-        assert!(diff(&wanted, &Observed { state: filled, ..live }, false).is_empty());
+        assert!(diff(&Aim::from(&wanted), &Observed { state: filled, ..live }, false).is_empty());
     }
 
     #[test]
@@ -168,7 +184,7 @@ mod tests {
         let key: Key = "sysctl net.core.netdev_max_backlog".parse().expect("a key");
         for (absence, count) in [(Absence::HostOnly, 0), (Absence::Missing, 1)] {
             let live = Observed { absent: [(key.clone(), absence)].into(), ..Observed::default() };
-            assert_eq!(diff(&state(&[text]), &live, false).len(), count, "{absence:?}");
+            assert_eq!(diff(&Aim::from(&state(&[text])), &live, false).len(), count, "{absence:?}");
         }
     }
 
@@ -188,7 +204,7 @@ mod tests {
         let redirects = r#""sysctl net.ipv4.conf.all.accept_redirects": {"kind": "sysctl", "value": "0"}"#;
         let on = r#""sysctl net.ipv4.ip_forward": {"kind": "sysctl", "value": "1"}"#;
         let off = r#""sysctl net.ipv4.ip_forward": {"kind": "sysctl", "value": "0"}"#;
-        let changes = diff(&state(&[redirects, on]), &observed(&[redirects, off]), false);
+        let changes = diff(&Aim::from(&state(&[redirects, on])), &observed(&[redirects, off]), false);
         let actions: Vec<Action> = changes.iter().map(crate::state::Change::action).collect();
         assert_eq!(actions, [Action::Restore, Action::Change]);
     }

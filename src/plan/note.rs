@@ -5,7 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Phase, Rank};
+use super::diff::guests;
+use super::{Aim, Phase, Rank};
 use crate::provenance::Elsewhere;
 use crate::state::{
     Absence, Action, AddressKey, Change, DestinationKey, Family, Key, Observed, Resource, ServiceKey, State, SysctlKey,
@@ -31,6 +32,8 @@ pub enum Note {
         /// where the file has it
         wanted: Place,
     },
+    /// An object has left the file and stays, because others have put something into it.
+    KeptForOthers(Key, Key),
     /// A device of this topology that the file does not have; left alone.
     UnwantedLink(String),
     /// There will be both a sync daemon and a server of another family than its service.
@@ -80,6 +83,9 @@ impl fmt::Display for Note {
                     Place::Hosts(hosts) => write!(f, " is on {interface} here, and the file gives it to {}.", Few(hosts)),
                 }
             }
+            Note::KeptForOthers(key, guest) => {
+                write!(f, "Left alone: {key} has left the file, and would take along what others put into it: {guest}.")
+            }
             Note::UnwantedLink(name) => {
                 write!(f, "Left alone: the device {name} is this topology's by its alias, and the file has no use for it any more.")
             }
@@ -111,7 +117,8 @@ impl<T: fmt::Display> fmt::Display for Few<'_, T> {
     }
 }
 
-pub(super) fn notes(wanted: &State, observed: &Observed, exclusive: bool, changes: &[Change], phases: &[Phase]) -> Vec<Note> {
+pub(super) fn notes(aim: &Aim<'_>, observed: &Observed, exclusive: bool, changes: &[Change], phases: &[Phase]) -> Vec<Note> {
+    let wanted: &State = &aim.wanted;
     let mut notes = Vec::new();
     let wants_ipvs = wanted.objects.range(Key::Timeouts..).next().is_some();
     if wants_ipvs && !observed.kernel.ipvs {
@@ -125,7 +132,8 @@ pub(super) fn notes(wanted: &State, observed: &Observed, exclusive: bool, change
         _ => None,
     }));
     if !exclusive {
-        notes.extend(foreign(wanted, observed));
+        notes.extend(foreign(aim, observed));
+        notes.extend(kept_for_others(aim, observed));
     }
     notes.extend(sync_beside_mixed(observed, changes));
     if phases.iter().any(|phase| phase.rank == Rank::ConnectionsKept) {
@@ -207,13 +215,20 @@ fn mixed(key: &Key) -> Option<DestinationKey> {
     }
 }
 
-fn foreign(wanted: &State, observed: &Observed) -> Vec<Note> {
+/// What leaves the file and has to stay, since others use it.
+fn kept_for_others(aim: &Aim<'_>, observed: &Observed) -> impl Iterator<Item = Note> {
+    let goes = aim.leaving.keys().filter(|key| aim.goes(key) && observed.state.objects.contains_key(key));
+    goes.filter_map(|key| Some(Note::KeptForOthers(key.clone(), guests(key, aim, observed).next()?.clone())))
+}
+
+fn foreign(aim: &Aim<'_>, observed: &Observed) -> Vec<Note> {
+    let wanted = &aim.wanted;
     let mut services = Vec::new();
     let mut servers = Vec::new();
     for key in observed.state.objects.range(Key::Timeouts..).map(|(key, _)| key) {
         match key {
-            Key::Service(service) if !wanted.objects.contains_key(key) => services.push(*service),
-            Key::Destination(server) if !wanted.objects.contains_key(key) => {
+            Key::Service(service) if !wanted.objects.contains_key(key) && !aim.goes(key) => services.push(*service),
+            Key::Destination(server) if !wanted.objects.contains_key(key) && !aim.goes(key) => {
                 // The servers of a foreign service are not worth a line of their own.
                 let ours = wanted.objects.contains_key(&Key::Service(server.service));
                 servers.extend(ours.then_some(*server));
@@ -234,8 +249,8 @@ fn foreign(wanted: &State, observed: &Observed) -> Vec<Note> {
 #[cfg(test)]
 mod tests {
     use super::{Note, notes};
-    use crate::plan::diff;
     use crate::plan::testing::{observed, state};
+    use crate::plan::{Aim, diff};
     use crate::state::{Absence, Key};
 
     #[test]
@@ -247,7 +262,7 @@ mod tests {
             let mut live = observed(&[]);
             let key: Key = format!("sysctl {name}").parse().expect("a key");
             live.absent.insert(key, Absence::Missing);
-            let notes = notes(&wanted, &live, false, &diff(&wanted, &live, false), &[]);
+            let notes = notes(&Aim::from(&wanted), &live, false, &diff(&Aim::from(&wanted), &live, false), &[]);
             assert_eq!(notes.iter().any(|note| matches!(note, Note::NoSuchSysctl(_))), told, "{name}");
         }
     }
@@ -261,7 +276,7 @@ mod tests {
             r#""sync master": {"kind": "sync", "interface": "eth0", "id": 1, "group": "224.0.0.81", "port": 8848, "ttl": 1}"#;
         for (live, told) in [(vec![service, sync], true), (vec![service], false)] {
             let (wanted, live) = (state(&[service, mixed]), observed(&live));
-            let notes = notes(&wanted, &live, false, &diff(&wanted, &live, false), &[]);
+            let notes = notes(&Aim::from(&wanted), &live, false, &diff(&Aim::from(&wanted), &live, false), &[]);
             assert_eq!(notes.iter().any(|note| matches!(note, Note::SyncBesideMixed(_))), told);
         }
     }

@@ -297,8 +297,8 @@ pub fn takes_away(rank: Rank) -> bool {
 #[cfg(test)]
 mod tests {
     use super::order;
-    use crate::plan::diff;
     use crate::plan::testing::{observed, state};
+    use crate::plan::{Aim, diff};
     use crate::state::Change;
 
     const SERVICE: &str = r#""service tcp 10.0.0.100:80": {"kind": "service", "scheduler": "mh"}"#;
@@ -340,11 +340,11 @@ mod tests {
     }
 
     fn plan(wanted: &[&str], live: &[&str]) -> Vec<String> {
-        lines(&diff(&state(wanted), &observed(live), true), live)
+        lines(&diff(&Aim::from(&state(wanted)), &observed(live), true), live)
     }
 
     fn undo(wanted: &[&str], live: &[&str]) -> Vec<String> {
-        let undone: Vec<Change> = diff(&state(wanted), &observed(live), true).iter().map(Change::undo).collect();
+        let undone: Vec<Change> = diff(&Aim::from(&state(wanted)), &observed(live), true).iter().map(Change::undo).collect();
         lines(&undone, wanted)
     }
 

@@ -9,6 +9,7 @@ use crate::kernel::Refusal;
 use crate::provenance::Names;
 use crate::source::Sources;
 use crate::state::{Action, Change, Key, Resource};
+use crate::txn::ledger::Claimed;
 use crate::txn::{Ended, Failure, Left, Why};
 use nix::errno::Errno;
 
@@ -19,6 +20,10 @@ const SHOWN: usize = 10;
 pub fn render(ended: &Ended, names: &Names, sources: &Sources, style: Style) -> String {
     let (failure, end) = match ended {
         Ended::Applied => return String::new(),
+        Ended::NotBegun(reason) => {
+            let help = "make room, or see who may write there, and run it again";
+            return error(&format!("{reason}; nothing was changed"), &[], Some(help), style);
+        }
         Ended::RolledBack(failure) => {
             (failure, "Rolled back: the kernel was read again, and everything is as it was before.\n".to_owned())
         }
@@ -67,6 +72,20 @@ fn what_failed(failure: &Failure, names: &Names, sources: &Sources, style: Style
             let help = "someone else may have written at the same moment: `lvsform plan` shows what differs now";
             error(message, &details, Some(help), style)
         }
+        Failure::Storing(reason) => {
+            error(&format!("the run could not be written down: {reason}"), &[], Some("make room there"), style)
+        }
+        Failure::Interrupted => error("interrupted by a signal", &[], None, style),
+        Failure::NamespaceGone => {
+            let help = "nothing is left of what was done in it; run it again for the namespace that has the name now";
+            error("the network namespace was deleted meanwhile, or another one has its name", &[], Some(help), style)
+        }
+        Failure::Panicked(words) => error(
+            &format!("a mistake in lvsform itself: {words}"),
+            &[],
+            Some("please report it with the topology and this text"),
+            style,
+        ),
         Failure::Reading(reason) => error(&format!("the kernel could not be read in between: {reason}"), &[], None, style),
     }
 }
@@ -113,6 +132,19 @@ fn incomplete(left: &[Left], names: &Names, sources: &Sources) -> String {
         let _ = writeln!(text, "  {}\n      {state}: {why}", object(key, names, sources));
     }
     text.push_str("Run `lvsform plan` to see where the kernel stands now.\n");
+    text
+}
+
+/// That an object belongs to another topology.
+pub fn claimed(claimed: &Claimed, names: &Names, sources: &Sources) -> String {
+    format!("{}: topology `{}` owns it", object(&claimed.key, names, sources), printable(&claimed.topology))
+}
+
+/// What is left after a run that had not ended was taken back.
+pub fn left_after_recovery(left: &[Left], topology: &str, style: Style) -> String {
+    let message = format!("the run of topology `{}` that had not ended was taken back, but not whole", printable(topology));
+    let mut text = error(&message, &[], None, style);
+    text.push_str(&incomplete(left, &Names::new(), &Sources::default()));
     text
 }
 

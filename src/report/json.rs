@@ -19,6 +19,8 @@ pub const FORMAT: &str = "lvsform-plan/1";
 pub struct Document {
     /// `lvsform-plan/1`
     pub format: &'static str,
+    /// What `apply --expect` takes: 32 hexadecimal digits.
+    pub digest: String,
     /// The topology's name.
     pub topology: String,
     /// The root file as the user named it.
@@ -151,9 +153,10 @@ pub struct LeftOut {
 }
 
 /// The document of a plan.
-pub fn plan(plan: &Plan, sources: &Sources) -> Document {
+pub fn plan(plan: &Plan, sources: &Sources, digest: &str) -> Document {
     Document {
         format: FORMAT,
+        digest: digest.to_owned(),
         topology: plan.target.topology.clone(),
         file: plan.target.file.clone(),
         host: Host { name: plan.target.host.clone(), role: plan.target.role.clone() },
@@ -194,7 +197,7 @@ fn change(planned: &Planned, sources: &Sources) -> Change {
         name: planned.provenance.as_ref().map(|provenance| provenance.name.to_string()),
         place: planned.provenance.as_ref().and_then(|provenance| match provenance.origin {
             Origin::Text(span) => Some(place(span, provenance.implied, sources)),
-            Origin::Default => None,
+            Origin::Default | Origin::Ledger => None,
         }),
         before: planned.change.before.clone(),
         after: planned.change.after.clone(),

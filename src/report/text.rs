@@ -60,12 +60,13 @@ pub fn plan(plan: &Plan, sources: &Sources, style: Style) -> String {
 }
 
 /// How to carry out a plan that was only shown, in the namespace for which it was made.
-pub fn how_to_apply(plan: &Plan, netns: Option<&str>) -> String {
+pub fn how_to_apply(plan: &Plan, netns: Option<&str>, digest: &str) -> String {
     let mut command = format!("lvsform apply {} --host {}", argument(&plan.target.file), argument(&plan.target.host));
     if let Some(netns) = netns {
         _ = write!(command, " --netns {}", argument(netns));
     }
-    format!("Apply:  {}\n", printable(&command))
+    _ = write!(command, " --expect {digest}");
+    format!("Apply exactly this:  {}\n", printable(&command))
 }
 
 /// One sentence, however much it is.
@@ -508,7 +509,7 @@ fn words(parts: &[(bool, String)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Style, argument, plan};
-    use crate::plan::{Plan, Target};
+    use crate::plan::{Aim, Plan, Target};
     use crate::provenance::{Elsewhere, Names};
     use crate::source::Sources;
     use crate::state::{Observed, State};
@@ -530,7 +531,7 @@ mod tests {
             host: "lb1".to_owned(),
             role: "director".to_owned(),
         };
-        Plan::make(target, &wanted, &Names::new(), &Observed::default(), false, Vec::new(), &Elsewhere::default())
+        Plan::make(target, &Aim::from(&wanted), &Names::new(), &Observed::default(), false, Vec::new(), &Elsewhere::default())
     }
 
     #[test]

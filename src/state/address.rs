@@ -17,6 +17,13 @@ pub struct AddressKey {
     pub interface: String,
 }
 
+impl AddressKey {
+    /// A link-local address comes with a device that is up.
+    pub fn comes_by_itself(&self) -> bool {
+        matches!(self.address, IpAddr::V6(address) if address.is_unicast_link_local())
+    }
+}
+
 /// What an address is, beside its key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {

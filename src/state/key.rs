@@ -93,6 +93,13 @@ impl fmt::Display for Key {
     }
 }
 
+impl Key {
+    /// Whether it is a value that a namespace always has: it can be changed, and never goes away.
+    pub fn is_value(&self) -> bool {
+        matches!(self, Key::Module(_) | Key::Sysctl(_) | Key::Timeouts)
+    }
+}
+
 /// A text that names no object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseKeyError {

@@ -8,6 +8,7 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Where locks lie, below `/run`: gone with the boot, like the kernel state that they guard.
 pub const DIRECTORY: &str = "/run/lvsform/lock";
@@ -29,8 +30,8 @@ pub enum LockError {
     Io(PathBuf, io::Error),
 }
 
-/// Takes the lock of the namespace with this cookie, or says at once why not.
-pub fn take(directory: &Path, cookie: u64) -> Result<Lock, LockError> {
+/// Takes the lock of the namespace with this cookie, or says why not: at once, or when another run has held it for `wait`.
+pub fn take(directory: &Path, cookie: u64, wait: Option<Duration>) -> Result<Lock, LockError> {
     let failed = |error| LockError::Io(directory.to_owned(), error);
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
     let folder = directory.symlink_metadata().map_err(failed)?;
@@ -46,9 +47,24 @@ pub fn take(directory: &Path, cookie: u64) -> Result<Lock, LockError> {
         .custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits())
         .open(&path)
         .map_err(|error| LockError::Io(path.clone(), error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Lock { _file: file }),
-        Err(TryLockError::WouldBlock) => Err(LockError::Held(path)),
-        Err(TryLockError::Error(error)) => Err(LockError::Io(path, error)),
+    let until = wait.map(|wait| now() + wait);
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Lock { _file: file }),
+            Err(TryLockError::WouldBlock) if until.is_some_and(|until| now() < until) => pause(),
+            Err(TryLockError::WouldBlock) => return Err(LockError::Held(path)),
+            Err(TryLockError::Error(error)) => return Err(LockError::Io(path, error)),
+        }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long to wait is the operator's wish")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// A lock cannot be waited for with a time limit but by asking again.
+#[expect(clippy::disallowed_methods, reason = "the kernel has no lock with a time limit")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(20));
 }

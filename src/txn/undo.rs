@@ -6,11 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::journal::Intent;
 use super::same;
 use crate::kernel::{Kernel, Outcome, ReadError, Refusal};
-use crate::plan::{Phase, order};
-use crate::state::effects::effects;
-use crate::state::{Change, Key, Observed, Order, Resource, Scope, ServiceKey, State};
+use crate::plan::order;
+use crate::state::{Change, Key, Order, Resource, Scope, ServiceKey, State};
 
 /// An object that is not as it was before the run.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,19 +51,34 @@ struct Touched {
 /// Two rounds are enough where the kernel answers: the second takes up what the first one's answers made possible.
 const ROUNDS: usize = 2;
 
-/// Puts back what `begun` did to a kernel that was `observed` before. What remains otherwise is returned.
+/// Whose an object is, beside what can be seen of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Whose {
+    /// Somebody else wrote it: the kernel's answer said so.
+    pub not_ours: BTreeSet<Key>,
+    /// What the operator has decided: ours, whatever it is now (true), or left as it is and no more spoken of.
+    pub decided: BTreeMap<Key, bool>,
+}
+
+impl Whose {
+    fn is_decided(&self, key: &Key) -> bool {
+        self.decided.get(key) == Some(&true)
+    }
+}
+
+/// Puts back what the first `begun` phases of `intent` did. What remains otherwise is returned.
 pub(super) fn undo(
     kernel: &mut dyn Kernel,
-    observed: &Observed,
-    begun: &[Phase],
-    not_ours: &BTreeSet<Key>,
+    intent: &Intent,
+    begun: usize,
+    whose: &Whose,
     scope: &Scope,
 ) -> Result<Vec<Left>, ReadError> {
-    let touched = touched(observed, begun);
+    let touched = touched(intent, begun, whose);
     let mut refusals: BTreeMap<Key, Refusal> = BTreeMap::new();
     for _ in 0..ROUNDS {
         let live = kernel.read(scope)?;
-        let (changes, _) = towards_before(&touched, not_ours, &live.state);
+        let (changes, _) = towards_before(&touched, whose, &live.state);
         if changes.is_empty() {
             break;
         }
@@ -76,7 +91,7 @@ pub(super) fn undo(
         }
     }
     let live = kernel.read(scope)?;
-    let (remaining, mut left) = towards_before(&touched, not_ours, &live.state);
+    let (remaining, mut left) = towards_before(&touched, whose, &live.state);
     left.extend(remaining.into_iter().map(|change| Left {
         why: refusals.remove(&change.key).map_or(Why::NotHeld, Why::Refused),
         key: change.key,
@@ -87,34 +102,35 @@ pub(super) fn undo(
 }
 
 /// Everything that the steps changed, and everything that the kernel changed by itself with them.
-fn touched(observed: &Observed, begun: &[Phase]) -> BTreeMap<Key, Touched> {
+fn touched(intent: &Intent, begun: usize, whose: &Whose) -> BTreeMap<Key, Touched> {
     let mut touched: BTreeMap<Key, Touched> = BTreeMap::new();
-    for step in begun.iter().flat_map(|phase| &phase.steps) {
+    for (phase, along) in intent.phases.iter().zip(&intent.along).take(begun) {
         // A loaded module stays: unloading it would take more with it than the run brought.
-        if matches!(step.key, Key::Module(_)) {
-            continue;
+        let steps = phase.steps.iter().filter(|step| !matches!(step.key, Key::Module(_)));
+        for (change, follows) in steps.map(|step| (step, false)).chain(along.iter().map(|change| (change, true))) {
+            let entry = touched.entry(change.key.clone()).or_insert_with(|| Touched {
+                before: change.before.clone(),
+                came_along: intent.new_sysctls.contains(&change.key),
+                follows,
+                values: Vec::new(),
+            });
+            entry.values.push(change.after.clone());
         }
-        // What the kernel moves by itself with this step, and will move when it is taken back.
-        let moved = effects(step, observed).into_iter().chain(effects(&step.undo(), observed));
-        for (change, follows) in [(step.clone(), false)].into_iter().chain(moved.map(|change| (change, true))) {
-            let came_along = matches!(change.key, Key::Sysctl(_)) && !observed.state.objects.contains_key(&change.key);
-            let entry = touched.entry(change.key);
-            let entry = entry.or_insert_with(|| Touched { before: change.before, came_along, follows, values: Vec::new() });
-            entry.values.push(change.after);
-        }
-        // Whoever touches a server of a hash scheduler may have moved its seat.
-        if let Key::Destination(key) = &step.key
-            && let Some(order) = observed.state.objects.get(&Key::Order(key.service))
-        {
-            let order = Touched { before: Some(order.clone()), came_along: false, follows: true, values: Vec::new() };
-            touched.entry(Key::Order(key.service)).or_insert(order);
+        for step in &phase.steps {
+            if let Key::Destination(key) = &step.key
+                && let Some(order) = intent.orders.objects.get(&Key::Order(key.service))
+            {
+                let order = Touched { before: Some(order.clone()), came_along: false, follows: true, values: Vec::new() };
+                touched.entry(Key::Order(key.service)).or_insert(order);
+            }
         }
     }
+    touched.retain(|key, _| whose.decided.get(key) != Some(&false));
     touched
 }
 
 /// What leads back to what was there before, and what cannot be led back because it is somebody else's.
-fn towards_before(touched: &BTreeMap<Key, Touched>, not_ours: &BTreeSet<Key>, live: &State) -> (Vec<Change>, Vec<Left>) {
+fn towards_before(touched: &BTreeMap<Key, Touched>, whose: &Whose, live: &State) -> (Vec<Change>, Vec<Left>) {
     let mut changes: Vec<Change> = Vec::new();
     let mut left = Vec::new();
     for (key, Touched { before, came_along, follows, values }) in touched {
@@ -127,12 +143,12 @@ fn towards_before(touched: &BTreeMap<Key, Touched>, not_ours: &BTreeSet<Key>, li
             continue;
         }
         let mut leave = |why| left.push(Left { key: key.clone(), before: before.clone(), now: now.cloned(), why });
-        if not_ours.contains(key) || !(*follows || is_ours(key, values, now, not_ours)) {
+        if !(*follows || is_ours(key, values, now, whose)) || whose.not_ours.contains(key) && !whose.is_decided(key) {
             leave(Why::SomebodyElse);
             continue;
         }
         if before.is_none() {
-            let children = foreign_children(key, touched, not_ours, live);
+            let children = foreign_children(key, touched, whose, live);
             if !children.is_empty() {
                 leave(Why::Children(children));
                 continue;
@@ -158,29 +174,24 @@ fn seats(service: ServiceKey, before: &Order, changes: &[Change], live: &State) 
 }
 
 /// Whether what is there now is what this run made of it.
-fn is_ours(key: &Key, values: &[Option<Resource>], now: Option<&Resource>, not_ours: &BTreeSet<Key>) -> bool {
-    !not_ours.contains(key) && values.iter().any(|value| same(value.as_ref(), now))
+fn is_ours(key: &Key, values: &[Option<Resource>], now: Option<&Resource>, whose: &Whose) -> bool {
+    whose.is_decided(key) || !whose.not_ours.contains(key) && values.iter().any(|value| same(value.as_ref(), now))
 }
 
 /// What would go with an object and is not of this run, or no longer.
-fn foreign_children(key: &Key, touched: &BTreeMap<Key, Touched>, not_ours: &BTreeSet<Key>, live: &State) -> Vec<Key> {
+fn foreign_children(key: &Key, touched: &BTreeMap<Key, Touched>, whose: &Whose, live: &State) -> Vec<Key> {
     let belongs: Box<dyn Fn(&Key) -> bool> = match key {
         Key::Service(service) => Box::new(|other| is_server_of(other, service)),
-        Key::Link(name) => {
-            Box::new(move |other| matches!(other, Key::Address(address) if address.interface == *name && !by_kernel(other)))
-        }
+        Key::Link(name) => Box::new(
+            move |other| matches!(other, Key::Address(address) if address.interface == *name && !address.comes_by_itself()),
+        ),
         _ => return Vec::new(),
     };
     let is_foreign =
-        |other: &Key, now| touched.get(other).is_none_or(|Touched { values, .. }| !is_ours(other, values, Some(now), not_ours));
+        |other: &Key, now| touched.get(other).is_none_or(|Touched { values, .. }| !is_ours(other, values, Some(now), whose));
     live.objects.iter().filter(|(other, now)| belongs(other) && is_foreign(other, now)).map(|(other, _)| other.clone()).collect()
 }
 
 fn is_server_of(key: &Key, service: &ServiceKey) -> bool {
     matches!(key, Key::Destination(destination) if destination.service == *service)
-}
-
-/// Link-local addresses come with a device that is up.
-fn by_kernel(key: &Key) -> bool {
-    matches!(key, Key::Address(address) if matches!(address.address, std::net::IpAddr::V6(address) if address.is_unicast_link_local()))
 }

@@ -6,9 +6,9 @@ use libtest_mimic::Trial;
 use lvsform::kernel::fake::Fake;
 use lvsform::kernel::linux::Linux;
 use lvsform::kernel::{Kernel, Outcome, ReadError, Refusal};
-use lvsform::plan::{Phase, diff, order};
+use lvsform::plan::{Aim, Phase, diff, order};
 use lvsform::state::{Observed, Scope, State};
-use lvsform::txn::{Ended, Failure, Run, run};
+use lvsform::txn::{Ended, Failure, Run, Signs, run};
 use nix::errno::Errno;
 use proptest::prelude::Strategy;
 use proptest::sample::select;
@@ -56,8 +56,11 @@ fn read(kernel: &mut dyn Kernel, scope: &Scope) -> Observed {
 /// Plans towards `wanted` and runs it. The steps are the plan's.
 fn reach(kernel: &mut dyn Kernel, wanted: &State) -> Ended {
     let observed = read(kernel, &Scope::of(wanted));
-    let phases = order(&diff(wanted, &observed, true), &observed);
-    run(kernel, Run { wanted, exclusive: true, observed: &observed, phases })
+    let phases = order(&diff(&Aim::from(wanted), &observed, true), &observed);
+    run(
+        kernel,
+        Run { aim: &Aim::from(wanted), exclusive: true, observed: &observed, phases, records: None, signs: Signs::default() },
+    )
 }
 
 #[track_caller]
@@ -77,7 +80,7 @@ fn plans() {
             expect_applied(&mut real, wanted, &words);
             expect_applied(&mut fake, wanted, &format!("{words}, the model"));
             let held = read(&mut real, &Scope::of(wanted));
-            let left = diff(wanted, &held, true);
+            let left = diff(&Aim::from(wanted), &held, true);
             assert!(left.is_empty(), "{words}: the next plan is not empty: {left:#?}");
         }
         let agreed = compare(&read(&mut real, &scope), &read(&mut fake, &scope));
@@ -141,10 +144,20 @@ fn rollbacks() {
         let asked = Scope::of(&pair.1);
         // What nobody asked for is not put back: that a sysctl moved by itself is not known of one that was never read.
         let observed = read(&mut real, &asked);
-        let phases = order(&diff(&pair.1, &observed, true), &observed);
+        let phases = order(&diff(&Aim::from(&pair.1), &observed, true), &observed);
         let Some(last) = phases.iter().map(|phase| phase.steps.len()).sum::<usize>().checked_sub(1) else { continue };
         let mut refusing = Refusing { kernel: &mut real, left: last, refused: false };
-        let ended = run(&mut refusing, Run { wanted: &pair.1, exclusive: true, observed: &observed, phases });
+        let ended = run(
+            &mut refusing,
+            Run {
+                aim: &Aim::from(&pair.1),
+                exclusive: true,
+                observed: &observed,
+                phases,
+                records: None,
+                signs: Signs::default(),
+            },
+        );
         let rolled_back = matches!(&ended, Ended::RolledBack(Failure::Refused(steps)) if steps.len() == 1);
         assert!(rolled_back, "pair {number}: {ended:#?}\n{pair:#?}");
         let after = read(&mut real, &asked);

@@ -5,11 +5,11 @@ use std::path::Path;
 use lvsform::cli::files::DiskFiles;
 use lvsform::compile::{self, Allocation, Compiled};
 use lvsform::kernel::Kernel;
-use lvsform::plan::{Plan, Target};
+use lvsform::plan::{Aim, Plan, Target};
 use lvsform::source::{self, Severity, Sources};
 use lvsform::state::{Action, Observed, Scope};
 use lvsform::topology::{Ownership, Topology};
-use lvsform::txn::{self, Ended, Run};
+use lvsform::txn::{self, Ended, Run, Signs};
 use lvsform::{report, rules};
 
 use crate::hand;
@@ -82,7 +82,7 @@ impl Director {
             role: "director".to_owned(),
         };
         let Compiled { state, names, left_out, elsewhere, .. } = &self.compiled;
-        Plan::make(target, state, names, observed, self.exclusive(), left_out.clone(), elsewhere)
+        Plan::make(target, &Aim::from(state), names, observed, self.exclusive(), left_out.clone(), elsewhere)
     }
 
     /// The changes of the plan, a line each: `KEY: FIELD BEFORE → AFTER, …`, or `KEY: ACTION`.
@@ -120,7 +120,9 @@ impl Director {
     }
 
     pub fn carry_out(&self, kernel: &mut dyn Kernel, observed: &Observed, plan: &Plan) -> Ended {
-        let run = Run { wanted: &self.compiled.state, exclusive: self.exclusive(), observed, phases: plan.phases.clone() };
+        let aim = Aim::from(&self.compiled.state);
+        let (exclusive, phases) = (self.exclusive(), plan.phases.clone());
+        let run = Run { aim: &aim, exclusive, observed, phases, records: None, signs: Signs::default() };
         txn::run(kernel, run)
     }
 

@@ -1,0 +1,70 @@
+//! `lvsform adopt`
+
+use clap::Args;
+
+use super::Exit;
+use super::input::{self, HostArguments};
+use super::output::Output;
+use super::records::{self, LockArguments, RecordArguments};
+use super::work::{look, next_ledger};
+use crate::report;
+use crate::txn::history;
+use crate::txn::store::Record;
+
+/// Make what is there already, and is in the file, the topology's own
+///
+/// What a topology finds is given back as it was found when it leaves the file. Adopted, it is deleted, as if the topology had
+/// made it. Nothing of the kernel is changed. This is also the way back after a ledger was lost.
+///
+/// Exit code: 0 done; 5 it is another topology's; 7 another run has the lock; 9 an earlier run did not end; 10 the topology is not
+/// valid.
+#[derive(Debug, Args)]
+pub struct Adopt {
+    #[command(flatten)]
+    host: HostArguments,
+    /// A network namespace, by its name under /run/netns
+    #[arg(long, value_name = "NAME")]
+    netns: Option<String>,
+    #[command(flatten)]
+    records: RecordArguments,
+    #[command(flatten)]
+    wait: LockArguments,
+}
+
+impl Adopt {
+    pub(super) fn run(self, out: &mut Output) -> Exit {
+        self.try_run(out).unwrap_or_else(|exit| exit)
+    }
+
+    fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
+        let prepared = input::prepare(&self.host.file, self.host.host.as_deref(), out)?;
+        let mut kernel = input::open(self.netns.as_deref(), out)?;
+        let place = self.records.here(out)?;
+        let _guard = place.lock(&self.wait, out)?;
+        let mut store = place.open(out)?;
+        if records::unfinished(&store, out)?.is_some() {
+            let message = "an earlier run did not end; nothing was changed";
+            out.error(&report::error(message, &[], Some("take it back first: lvsform recover"), out.error_style));
+            return Err(Exit::Incomplete);
+        }
+        let looked = look(&prepared, &mut kernel, Some(&store), &place, out)?;
+        let mut ledger = next_ledger(&prepared, &place, &looked, &history::transaction());
+        let live = &looked.observed.state.objects;
+        // What is not there is not owned: an apply will make it. What is there differently is ours all the same.
+        let known = looked.claims.own.map(|own| own.entries).unwrap_or_default();
+        ledger.entries.retain(|key, _| live.contains_key(key) || known.contains_key(key));
+        let mut adopted = 0;
+        for (key, entry) in &mut ledger.entries {
+            // A value of the namespace cannot be deleted, so it keeps what to go back to.
+            if !key.is_value() && entry.original.take().is_some() {
+                adopted += 1;
+            }
+        }
+        ledger.entries.extend(known.into_iter().filter(|(key, _)| !prepared.compiled.state.objects.contains_key(key)));
+        let record = Record::Ledger(prepared.topology());
+        store.put(record, &ledger.encode()).map_err(|error| records::unusable(&error, out))?;
+        let owned = ledger.entries.len();
+        out.say(&format!("Adopted: {adopted}. Topology `{}` owns {owned} objects here.\n", prepared.topology()));
+        Ok(Exit::Done)
+    }
+}

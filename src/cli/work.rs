@@ -1,0 +1,182 @@
+//! Looking at a kernel with all that is known of it, and carrying out what was planned: what `apply` and `destroy` share.
+
+use std::time::Instant;
+
+use super::Exit;
+use super::input::{self, Prepared};
+use super::output::Output;
+use super::records::{self, Place};
+use super::signals::Signals;
+use crate::kernel::linux::Linux;
+use crate::kernel::netns;
+use crate::plan::{Aim, Plan};
+use crate::report::{self, failure};
+use crate::state::{Observed, Scope};
+use crate::txn::ledger::{Claims, Ledger};
+use crate::txn::store::{Record, Store};
+use crate::txn::{self, Ended, Records, Run, Signs, history};
+
+/// What a plan was made from.
+pub struct Looked<'a> {
+    /// Who owns what.
+    pub claims: Claims,
+    /// Where it leads.
+    pub aim: Aim<'a>,
+    /// What is there.
+    pub observed: Observed,
+    /// The plan.
+    pub plan: Plan,
+}
+
+/// Reads the kernel and plans. What another topology owns is refused.
+pub fn look<'a>(
+    prepared: &'a Prepared,
+    kernel: &mut Linux,
+    store: Option<&Store>,
+    place: &Place,
+    out: &mut Output,
+) -> Result<Looked<'a>, Exit> {
+    let claims = match store {
+        Some(store) => place.claims(store, prepared.topology(), prepared.was.as_deref(), out)?,
+        None => Claims::default(),
+    };
+    input::refuse_claimed(prepared, &claims, out)?;
+    let aim = prepared.aim(&claims);
+    let observed = input::observe(kernel, &Scope::of(&aim.wanted), out)?;
+    let plan = prepared.plan(&aim, &observed);
+    Ok(Looked { claims, aim, observed, plan })
+}
+
+/// What is owned after a run.
+pub fn next_ledger(prepared: &Prepared, place: &Place, looked: &Looked<'_>, transaction: &str) -> Ledger {
+    let name = |key: &_| prepared.compiled.names.get(key).map(|provenance| provenance.name.to_string()).unwrap_or_default();
+    Ledger {
+        topology: prepared.topology().to_owned(),
+        host: prepared.host().to_owned(),
+        instance: place.instance.clone(),
+        transaction: transaction.to_owned(),
+        at: history::now(),
+        by: records::operator(),
+        sources: prepared.sources_digest(),
+        exclusive: prepared.exclusive,
+        protect: prepared.protected(),
+        entries: looked.claims.entries(&prepared.compiled.state, name, &looked.observed),
+    }
+}
+
+/// Whether a run that changes nothing in the kernel changes who owns what.
+pub fn changes_ledger(prepared: &Prepared, place: &Place, looked: &Looked<'_>) -> bool {
+    let next = next_ledger(prepared, place, looked, "");
+    looked.claims.own.as_ref().is_none_or(|own| {
+        own.entries != next.entries
+            || own.exclusive != next.exclusive
+            || own.protect != next.protect
+            || own.topology != next.topology
+    })
+}
+
+/// What is carried out, and for whom.
+pub struct Work<'a> {
+    /// For the history.
+    pub verb: &'static str,
+    /// The name of the namespace, where one was given.
+    pub netns: Option<&'a str>,
+    /// Whose plan it is.
+    pub prepared: &'a Prepared,
+    /// Rules that may be broken.
+    pub allowed: Vec<String>,
+    /// Whether nothing is owned afterwards.
+    pub ends: bool,
+}
+
+impl Work<'_> {
+    /// Carries out a plan, and writes down what is owned afterwards.
+    #[expect(clippy::disallowed_methods, reason = "how long it took is part of the history")]
+    pub fn carry_out(
+        self,
+        mut kernel: Linux,
+        mut store: Store,
+        place: &Place,
+        mut looked: Looked<'_>,
+        out: &mut Output,
+    ) -> Result<Exit, Exit> {
+        let prepared = self.prepared;
+        let begun = Instant::now();
+        let transaction = history::transaction();
+        let next = (!self.ends).then(|| next_ledger(prepared, place, &looked, &transaction));
+        if looked.plan.is_empty() {
+            let record = Record::Ledger(prepared.topology());
+            let written = match next {
+                None => store.remove(record),
+                Some(next) if changes_ledger(prepared, place, &looked) => store.put(record, &next.encode()),
+                Some(_) => Ok(()),
+            };
+            written.map_err(|error| records::unusable(&error, out))?;
+            forget_former(&mut store, prepared);
+            return Ok(Exit::Done);
+        }
+        let digest = prepared.digest(&looked.aim, &looked.plan);
+        let signals = Signals::hold();
+        let interrupted = || signals.arrived();
+        let still_here = || self.netns.is_none_or(netns::leads_here);
+        let records = Records {
+            store: &mut store,
+            transaction: transaction.clone(),
+            topology: prepared.topology().to_owned(),
+            host: prepared.host().to_owned(),
+            instance: place.instance.clone(),
+            next,
+        };
+        let ended = txn::run(
+            &mut kernel,
+            Run {
+                aim: &looked.aim,
+                exclusive: prepared.exclusive,
+                observed: &looked.observed,
+                phases: std::mem::take(&mut looked.plan.phases),
+                records: Some(records),
+                signs: Signs { interrupted: &interrupted, still_here: &still_here },
+            },
+        );
+        if matches!(ended, Ended::Applied) {
+            forget_former(&mut store, prepared);
+        }
+        let entry = history::Entry {
+            at: history::now(),
+            by: records::operator(),
+            verb: self.verb.to_owned(),
+            topology: prepared.topology().to_owned(),
+            host: prepared.host().to_owned(),
+            transaction,
+            sources: prepared.sources_digest(),
+            digest,
+            summary: looked.plan.summary,
+            result: ended.word().to_owned(),
+            milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            allowed: self.allowed,
+        };
+        let _ = history::append(&mut store, &entry); // what was done is done; a line less is no reason to say otherwise
+        drop(signals);
+        Ok(match &ended {
+            Ended::Applied => {
+                out.say(&report::text::applied(&looked.plan));
+                Exit::Done
+            }
+            failed => {
+                out.error(&failure::render(failed, &prepared.compiled.names, &prepared.sources, out.error_style));
+                match failed {
+                    Ended::NotBegun(_) => Exit::Failed,
+                    Ended::RolledBack(_) => Exit::RolledBack,
+                    _ => Exit::Incomplete,
+                }
+            }
+        })
+    }
+}
+
+/// The ledger under a topology's former name is its own by now.
+fn forget_former(store: &mut Store, prepared: &Prepared) {
+    if let Some(was) = &prepared.was {
+        let _ = store.remove(Record::Ledger(was)); // the next apply tries again
+    }
+}

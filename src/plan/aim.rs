@@ -1,0 +1,57 @@
+//! What a plan is made towards: what the file says, and what becomes of that which it no longer says.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::state::{Key, Resource, State};
+
+/// What earlier runs of a topology touched, by key: the user's word for it, and what was there before; `None`: nothing.
+pub type Owned = BTreeMap<Key, (Arc<str>, Option<Resource>)>;
+
+/// Where a plan leads.
+#[derive(Clone, Debug)]
+pub struct Aim<'a> {
+    /// What must be there: what the file says, and what was there before of that which leaves the file.
+    pub wanted: Cow<'a, State>,
+    /// What is the topology's and no longer in the file, with the user's word for it. What of it is not wanted goes.
+    pub leaving: BTreeMap<Key, Arc<str>>,
+}
+
+impl<'a> From<&'a State> for Aim<'a> {
+    /// Towards a state, from nothing that anybody remembers.
+    fn from(wanted: &'a State) -> Aim<'a> {
+        Aim { wanted: Cow::Borrowed(wanted), leaving: BTreeMap::new() }
+    }
+}
+
+impl<'a> Aim<'a> {
+    /// Towards what a file says, from what its topology owned.
+    pub fn new(wanted: &'a State, owned: &Owned) -> Aim<'a> {
+        let mut aim = Aim::from(wanted);
+        let mut back: Vec<(Key, Resource)> = Vec::new();
+        for (key, (name, original)) in owned {
+            if wanted.objects.contains_key(key) {
+                continue;
+            }
+            aim.leaving.insert(key.clone(), name.clone());
+            let vain = match key {
+                // Another scheduler knows no order.
+                Key::Order(service) => wanted.objects.contains_key(&Key::Service(*service)),
+                // Its service goes.
+                Key::Destination(server) => matches!(owned.get(&Key::Service(server.service)), Some((_, None))),
+                _ => false,
+            };
+            back.extend(original.iter().filter(|_| !vain).map(|original| (key.clone(), original.clone())));
+        }
+        if !back.is_empty() {
+            aim.wanted.to_mut().objects.extend(back);
+        }
+        aim
+    }
+
+    /// Whether an object is ours and goes.
+    pub fn goes(&self, key: &Key) -> bool {
+        self.leaving.contains_key(key) && !self.wanted.objects.contains_key(key)
+    }
+}

@@ -1,0 +1,207 @@
+//! The transaction that is under way: what it changes, from what, and how far it has come.
+//!
+//! The journal is complete on the disk before the first message goes out, with every `before`; marks say which phases have
+//! begun and what turned out to be somebody else's. Together they are all that undoing needs, here or after a crash.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::ledger::{Instance, Ledger, LedgerError};
+use super::record;
+use super::store::{Record, Store, StoreError};
+use crate::plan::Phase;
+use crate::state::effects::effects;
+use crate::state::{Change, Key, Observed, Resource, Scope, State};
+
+const FORMAT: &str = "lvsform-journal/1";
+
+/// Everything that a run may do to the kernel.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Intent {
+    /// What is sent, in order.
+    pub phases: Vec<Phase>,
+    /// For each phase: what the kernel does by itself with its steps, and with their undoing.
+    pub along: Vec<Vec<Change>>,
+    /// The order of the servers of each hash scheduler that a step may move, as it was.
+    pub orders: State,
+    /// Sysctls that were not there: they come with a device or a module of this run, and may go with it.
+    pub new_sysctls: BTreeSet<Key>,
+}
+
+impl Intent {
+    /// What `phases` may do to what was `observed`.
+    pub fn new(phases: Vec<Phase>, observed: &Observed) -> Intent {
+        let mut intent = Intent::default();
+        for phase in &phases {
+            let mut along = Vec::new();
+            for step in &phase.steps {
+                along.extend(effects(step, observed));
+                along.extend(effects(&step.undo(), observed));
+                // Whoever touches a server of a hash scheduler may move its seat.
+                if let Key::Destination(key) = &step.key
+                    && let Some((key, order)) = observed.state.objects.get_key_value(&Key::Order(key.service))
+                {
+                    intent.orders.objects.entry(key.clone()).or_insert_with(|| order.clone());
+                }
+            }
+            for Change { key, .. } in phase.steps.iter().chain(&along) {
+                if matches!(key, Key::Sysctl(_)) && !observed.state.objects.contains_key(key) {
+                    intent.new_sysctls.insert(key.clone());
+                }
+            }
+            intent.along.push(along);
+        }
+        intent.phases = phases;
+        intent
+    }
+}
+
+/// A run that has begun and not ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Journal {
+    /// The same in the ledger that it leads to: then it is done.
+    pub transaction: String,
+    /// Whose.
+    pub topology: String,
+    /// The host of it.
+    pub host: String,
+    /// Where.
+    pub instance: Instance,
+    /// Whether it ends with no ledger at all.
+    pub ends: bool,
+    /// The sysctls and modules that must be read to undo it.
+    pub sysctls: Vec<Key>,
+    /// What it does.
+    pub intent: Intent,
+}
+
+/// How far a run has come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Mark {
+    transaction: String,
+    #[serde(flatten)]
+    what: Progress,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Progress {
+    /// The phase may have been sent. What was found only then of what was there before.
+    Begun(usize, Vec<(Key, Resource)>),
+    /// Refused in a way that only another writer explains.
+    NotOurs(Vec<Key>),
+    /// The operator has decided: whether we take it back, or it is theirs.
+    Decided(Key, bool),
+}
+
+/// A run that did not end, as it is found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unfinished {
+    /// What it was to do.
+    pub journal: Journal,
+    /// So many of its phases may have been sent.
+    pub begun: usize,
+    /// What is somebody else's.
+    pub not_ours: BTreeSet<Key>,
+    /// What the operator has decided: taken back whatever it is now (true), or left to others.
+    pub decided: BTreeMap<Key, bool>,
+    /// Its ledger is in place: only the tidying is left.
+    pub committed: bool,
+}
+
+impl Journal {
+    /// What must be read to undo it.
+    pub fn scope(&self) -> Scope {
+        let objects = self.sysctls.iter().map(|key| (key.clone(), Resource::Module)).collect();
+        Scope { fou: true, ..Scope::of(&State { objects }) }
+    }
+
+    /// Makes the record, whole. Nothing of the kernel may be touched before this is done.
+    pub fn begin(&self, store: &mut Store, next: Option<&Ledger>) -> Result<(), StoreError> {
+        store.remove(Record::Marks)?;
+        if let Some(next) = next {
+            store.put(Record::NextLedger, &next.encode())?;
+        }
+        store.put(Record::Journal, &record::encode(FORMAT, self))
+    }
+
+    /// Notes that a phase is about to be sent.
+    pub fn mark_begun(&self, store: &mut Store, phase: usize, found: Vec<(Key, Resource)>) -> Result<(), StoreError> {
+        self.mark(store, Progress::Begun(phase, found))
+    }
+
+    /// Notes what is somebody else's, before anything is taken back.
+    pub fn mark_not_ours(&self, store: &mut Store, keys: Vec<Key>) -> Result<(), StoreError> {
+        self.mark(store, Progress::NotOurs(keys))
+    }
+
+    /// Notes what the operator has decided of an object.
+    pub fn mark_decided(&self, store: &mut Store, key: Key, ours: bool) -> Result<(), StoreError> {
+        self.mark(store, Progress::Decided(key, ours))
+    }
+
+    fn mark(&self, store: &mut Store, what: Progress) -> Result<(), StoreError> {
+        store.append(Record::Marks, &record::encode_line(&Mark { transaction: self.transaction.clone(), what }))
+    }
+
+    /// The commit: from here on the run is done, whatever dies.
+    pub fn commit(&self, store: &mut Store) -> Result<(), StoreError> {
+        if self.ends {
+            store.remove(Record::Ledger(&self.topology))
+        } else {
+            store.replace(Record::NextLedger, Record::Ledger(&self.topology))
+        }
+    }
+}
+
+/// Forgets a run that is committed or taken back.
+pub fn forget(store: &mut Store) -> Result<(), StoreError> {
+    for record in [Record::Journal, Record::Marks, Record::NextLedger] {
+        store.remove(record)?;
+    }
+    Ok(())
+}
+
+/// The run that did not end, if there is one.
+pub fn unfinished(store: &Store) -> Result<Option<Unfinished>, LedgerError> {
+    let Some(bytes) = store.read(Record::Journal)? else { return Ok(None) };
+    let mut journal: Journal =
+        record::decode(FORMAT, &bytes).map_err(|damage| LedgerError::Damaged(journal_path(store), damage))?;
+    let ledger = Ledger::read(store, &journal.topology)?;
+    let committed = match &ledger {
+        Some(ledger) => ledger.transaction == journal.transaction,
+        None => journal.ends,
+    };
+    let (mut begun, mut not_ours, mut decided) = (0, BTreeSet::new(), BTreeMap::new());
+    let marks = store.read(Record::Marks)?.unwrap_or_default();
+    for Mark { what, .. } in
+        record::decode_lines(&marks).into_iter().filter(|mark: &Mark| mark.transaction == journal.transaction)
+    {
+        match what {
+            Progress::Begun(phase, found) => {
+                begun = begun.max(phase + 1);
+                let Some(phase) = journal.intent.phases.get_mut(phase) else { continue };
+                fill_in(phase, found);
+            }
+            Progress::NotOurs(keys) => not_ours.extend(keys),
+            Progress::Decided(key, ours) => _ = decided.insert(key, ours),
+        }
+    }
+    Ok(Some(Unfinished { journal, begun, not_ours, decided, committed }))
+}
+
+/// Gives the steps of a phase what was found only just before it was sent.
+pub fn fill_in(phase: &mut Phase, found: Vec<(Key, Resource)>) {
+    for (key, value) in found {
+        for step in phase.steps.iter_mut().filter(|step| step.key == key) {
+            step.before = Some(value.clone());
+        }
+    }
+}
+
+/// Where the journal lies, to name it.
+pub fn journal_path(store: &Store) -> PathBuf {
+    store.path(Record::Journal)
+}

@@ -1,0 +1,133 @@
+//! A record as bytes: one line that says what it is and that it is whole, then JSON.
+//!
+//! A record is put in place whole or not at all ([`super::store`]), so one that does not fit its line was damaged later, and
+//! nothing of it is believed. One of another version is left to the program that wrote it.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::plan::digest::sha256 as digest;
+
+/// Why a record cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// Another version of lvsform wrote it: what it says it is, and what this one reads.
+    Version {
+        /// `lvsform-ledger/2`
+        found: String,
+        /// `lvsform-ledger/1`
+        known: &'static str,
+    },
+    /// It is not what was written.
+    Broken,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Damage::Version { found, known } => write!(f, "is {found}, and this version of lvsform reads {known}"),
+            Damage::Broken => f.write_str("is damaged"),
+        }
+    }
+}
+
+/// A record of this format: `lvsform-ledger/1`.
+pub fn encode(format: &str, record: &impl Serialize) -> Vec<u8> {
+    let mut text = Vec::with_capacity(1 << 16);
+    // Keys are text and values are plain, so this cannot fail.
+    let _ = serde_json::to_writer(&mut text, record);
+    let mut bytes = format!("{format} {}\n", digest(&text)).into_bytes();
+    bytes.append(&mut text);
+    bytes.push(b'\n');
+    bytes
+}
+
+/// Reads what [`encode`] wrote.
+pub fn decode<T: DeserializeOwned>(format: &'static str, bytes: &[u8]) -> Result<T, Damage> {
+    let (line, rest) = split_line(bytes).ok_or(Damage::Broken)?;
+    let (found, sum) = std::str::from_utf8(line).ok().and_then(|line| line.split_once(' ')).ok_or(Damage::Broken)?;
+    let text = rest.strip_suffix(b"\n").ok_or(Damage::Broken)?;
+    if sum != digest(text) {
+        return Err(Damage::Broken);
+    }
+    if found != format {
+        return Err(Damage::Version { found: found.to_owned(), known: format });
+    }
+    serde_json::from_slice(text).map_err(|_| Damage::Broken)
+}
+
+/// One line of a record that grows: its digest, shortened, and JSON without a line break.
+pub fn encode_line(entry: &impl Serialize) -> Vec<u8> {
+    let text = serde_json::to_string(entry).unwrap_or_default();
+    format!("{} {text}\n", short(text.as_bytes())).into_bytes()
+}
+
+/// Reads lines up to the first that is torn: a run may have died while it wrote.
+pub fn decode_lines<T: DeserializeOwned>(mut bytes: &[u8]) -> Vec<T> {
+    let mut entries = Vec::new();
+    while let Some((line, rest)) = split_line(bytes) {
+        bytes = rest;
+        let Some(entry) = decode_line(line) else { break };
+        entries.push(entry);
+    }
+    entries
+}
+
+/// Reads one line without its break.
+pub fn decode_line<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
+    let (sum, text) = std::str::from_utf8(line).ok()?.split_once(' ')?;
+    (sum == short(text.as_bytes())).then(|| serde_json::from_str(text).ok())?
+}
+
+fn short(bytes: &[u8]) -> String {
+    let mut sum = digest(bytes);
+    sum.truncate(16);
+    sum
+}
+
+fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    Some((bytes.get(..end)?, bytes.get(end + 1..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Damage, decode, decode_lines, encode, encode_line};
+
+    const FORMAT: &str = "lvsform-test/1";
+
+    #[test]
+    fn a_record_with_any_byte_cut_or_any_bit_flipped_is_damaged() {
+        let bytes = encode(FORMAT, &["tcp 10.0.0.100:443", "x"]);
+        assert_eq!(decode::<Vec<String>>(FORMAT, &bytes).map(|read| read.len()), Ok(2));
+        for end in 0..bytes.len() {
+            assert!(decode::<Vec<String>>(FORMAT, &bytes[..end]).is_err(), "cut at {end}");
+        }
+        for bit in 0..bytes.len() * 8 {
+            let mut bytes = bytes.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode::<Vec<String>>(FORMAT, &bytes).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_record_of_another_version_is_told_from_a_damaged_one() {
+        let bytes = encode("lvsform-test/2", &["x"]);
+        let found = "lvsform-test/2".to_owned();
+        assert_eq!(decode::<Vec<String>>(FORMAT, &bytes), Err(Damage::Version { found, known: FORMAT }));
+    }
+
+    #[test]
+    fn lines_are_read_up_to_the_first_that_is_torn() {
+        let bytes: Vec<u8> = ["one", "two", "three"].iter().flat_map(encode_line).collect();
+        let two: Vec<String> = vec!["one".into(), "two".into()];
+        for end in [bytes.len() - 1, bytes.len() - 9, bytes.len() - 20] {
+            assert_eq!(decode_lines::<String>(&bytes[..end]), two, "cut at {end}");
+        }
+        let mut flipped = bytes.clone();
+        flipped[3] ^= 1;
+        assert!(decode_lines::<String>(&flipped).is_empty());
+    }
+}
