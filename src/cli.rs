@@ -7,6 +7,7 @@ mod adopt;
 mod apply;
 mod check;
 mod destroy;
+mod drift;
 pub mod files;
 mod history;
 mod input;
@@ -48,6 +49,7 @@ enum Command {
     Destroy(destroy::Destroy),
     Adopt(adopt::Adopt),
     Recover(recover::Recover),
+    Drift(drift::Drift),
     History(history::History),
     Snapshot(snapshot::Snapshot),
     Lab(lab::Lab),
@@ -63,6 +65,10 @@ pub enum Exit {
     Failed,
     /// Changes are pending, and `--exit-code` asked to be told.
     Changes,
+    /// Live is not what was last applied.
+    Drift,
+    /// Live is not what was last applied, and changes are pending.
+    DriftAndChanges,
     /// Refused by a rule.
     Refused,
     /// The plan is stale, or someone else is writing.
@@ -87,6 +93,8 @@ impl From<Exit> for std::process::ExitCode {
             Exit::Done => 0,
             Exit::Failed => 1,
             Exit::Changes => 2,
+            Exit::Drift => 3,
+            Exit::DriftAndChanges => 4,
             Exit::Refused => 5,
             Exit::Stale => 6,
             Exit::Locked => 7,
@@ -122,6 +130,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Destroy(command) => command.run(&mut out),
         Command::Adopt(command) => command.run(&mut out),
         Command::Recover(command) => command.run(&mut out),
+        Command::Drift(command) => command.run(&mut out),
         Command::History(command) => command.run(&mut out),
         Command::Snapshot(command) => command.run(&mut out),
         Command::Lab(command) => Exit::Command(command.run()),
@@ -130,7 +139,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let Some(error) = out.incomplete() else { return exit };
     let message = format!("what was printed is not complete: {}", in_words(error));
     out.error(&report::error(&message, &[], Some("make room where standard output leads"), out.error_style));
-    if matches!(exit, Exit::Done | Exit::Changes) && !applies { Exit::Failed } else { exit }
+    if matches!(exit, Exit::Done | Exit::Changes | Exit::Drift | Exit::DriftAndChanges) && !applies { Exit::Failed } else { exit }
 }
 
 /// The system's words for an error, without its number.

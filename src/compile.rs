@@ -179,9 +179,6 @@ fn modules(target: &mut Target) {
 
 /// Says what the topology asks of this host beyond what this version compiles. One line each, never silently.
 fn leave_out(topology: &Topology, host: &Host, target: &mut Target) {
-    if let Some(was) = &topology.was {
-        target.leave_out(format!("taking over what was owned as `{}`", was.value), was.origin);
-    }
     for route in &host.routes {
         target.leave_out(
             format!("route {} through tunnel `{}`", route.destination.value, route.tunnel.value),
@@ -196,15 +193,5 @@ fn leave_out(topology: &Topology, host: &Host, target: &mut Target) {
             format!("the real-server side of `{}`: VIPs, ARP, decapsulation, return path", host.name.value),
             host.name.origin,
         );
-    }
-    let policy = &topology.policy;
-    let first = [
-        policy.max_deletes.as_ref().map(|amount| amount.origin),
-        policy.max_connections_cut.as_ref().map(|amount| amount.origin),
-        policy.min_servers.as_ref().map(|amount| amount.origin),
-        policy.protect.first().map(|name| name.origin),
-    ];
-    if let Some(origin) = first.into_iter().flatten().next() {
-        target.leave_out("policy: its limits are checked for sense, not enforced", origin);
     }
 }

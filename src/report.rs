@@ -3,6 +3,7 @@
 //! Each format escapes by its own rules. Nothing here prints: every function returns what is to be printed.
 
 pub mod captured;
+pub mod drift;
 pub mod failure;
 pub mod json;
 pub mod text;

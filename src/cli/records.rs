@@ -175,7 +175,8 @@ pub fn unusable(error: &StoreError, out: &mut Output) -> Exit {
     Exit::Failed
 }
 
-fn unreadable(error: &LedgerError, help: &str, out: &mut Output) {
+/// Why what is owned is not known.
+pub fn unreadable(error: &LedgerError, help: &str, out: &mut Output) {
     let help = match error {
         LedgerError::Store(StoreError::Unsafe(..)) => {
             "what is written there is done as root: find out who made it, and remove it"

@@ -30,6 +30,13 @@ pub enum LockError {
     Io(PathBuf, io::Error),
 }
 
+/// Whether a run is under way in the namespace with this cookie. Makes nothing, and opens nothing for writing.
+pub fn is_held(directory: &Path, cookie: u64) -> bool {
+    let opened =
+        OpenOptions::new().read(true).custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits()).open(directory.join(cookie.to_string()));
+    opened.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// Takes the lock of the namespace with this cookie, or says why not: at once, or when another run has held it for `wait`.
 pub fn take(directory: &Path, cookie: u64, wait: Option<Duration>) -> Result<Lock, LockError> {
     let failed = |error| LockError::Io(directory.to_owned(), error);

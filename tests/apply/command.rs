@@ -34,7 +34,7 @@ pub fn tests() -> Vec<Trial> {
 
 const SALE: &str = "examples/flash-sale.kdl";
 
-fn lvsform(arguments: &str) -> Command {
+pub fn lvsform(arguments: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lvsform"));
     command.args(arguments.split(' ')).current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
     command
@@ -54,7 +54,7 @@ fn text(bytes: &[u8]) -> String {
 
 /// Runs it, expects an exit code, and returns its two streams.
 #[track_caller]
-fn run(mut command: Command, code: i32) -> (String, String) {
+pub fn run(mut command: Command, code: i32) -> (String, String) {
     let Output { status, stdout, stderr } = command.output().expect("it starts");
     let (out, err) = (text(&stdout), text(&stderr));
     assert_eq!(status.code(), Some(code), "{command:?}: {status}\n{out}\n{err}");
@@ -62,7 +62,7 @@ fn run(mut command: Command, code: i32) -> (String, String) {
 }
 
 #[track_caller]
-fn says(words: &str, parts: &[&str]) {
+pub fn says(words: &str, parts: &[&str]) {
     for part in parts {
         assert!(words.contains(part), "no `{part}` in:\n{words}");
     }
@@ -76,10 +76,10 @@ fn sale(world: &World) -> Director {
 }
 
 /// A file in a folder of its own, which every user may read.
-struct File(PathBuf);
+pub struct File(PathBuf);
 
 impl File {
-    fn new(name: &str, content: &[u8]) -> File {
+    pub fn new(name: &str, content: &[u8]) -> File {
         let folder = nix::unistd::mkdtemp("/tmp/lvsform-test-XXXXXX").expect("a folder");
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(&folder, open).expect("our own folder");
@@ -88,7 +88,7 @@ impl File {
         File(file)
     }
 
-    fn path(&self) -> std::borrow::Cow<'_, str> {
+    pub fn path(&self) -> std::borrow::Cow<'_, str> {
         self.0.to_string_lossy()
     }
 }
@@ -187,7 +187,7 @@ fn rolled_back(world: &mut World) {
 fn locked(world: &mut World) {
     let director = sale(world);
     let before = witness::everything(world, &director);
-    let lock = lock::take(Path::new(lock::DIRECTORY), netns::cookie().expect("a cookie")).expect("the lock");
+    let lock = lock::take(Path::new(lock::DIRECTORY), netns::cookie().expect("a cookie"), None).expect("the lock");
     let (_, err) = run(lvsform(&format!("apply {SALE} --host lb1 --yes")), 7);
     says(&err, &["another run is at work in this network namespace", lock::DIRECTORY, "nothing was changed"]);
     assert_eq!(witness::everything(world, &director), before);
@@ -264,7 +264,7 @@ fn no_capability(world: &mut World) {
     assert_eq!(out, "");
     says(&err, &["CAP_NET_ADMIN", "--live FILE", "lvsform snapshot"]);
     let (_, err) = run(as_nobody(&format!("apply {SALE} --host lb1 --yes")), 1);
-    says(&err, &["nothing was changed", "apply must run as root"]);
+    says(&err, &["nothing was changed", "must run as root"]);
     let (out, _) = run(as_nobody(&format!("check {SALE}")), 0);
     says(&out, &["No errors."]);
 }

@@ -75,14 +75,18 @@ impl Director {
     }
 
     pub fn plan_from(&self, observed: &Observed) -> Plan {
+        self.plan_towards(&Aim::from(&self.compiled.state), observed)
+    }
+
+    pub fn plan_towards(&self, aim: &Aim<'_>, observed: &Observed) -> Plan {
         let target = Target {
             topology: self.topology.name.value.clone(),
             file: self.file.clone(),
             host: self.host.clone(),
             role: "director".to_owned(),
         };
-        let Compiled { state, names, left_out, elsewhere, .. } = &self.compiled;
-        Plan::make(target, &Aim::from(state), names, observed, self.exclusive(), left_out.clone(), elsewhere)
+        let Compiled { names, left_out, elsewhere, .. } = &self.compiled;
+        Plan::make(target, aim, names, observed, self.exclusive(), left_out.clone(), elsewhere)
     }
 
     /// The changes of the plan, a line each: `KEY: FIELD BEFORE → AFTER, …`, or `KEY: ACTION`.

@@ -9,6 +9,8 @@ mod drift;
 mod examples;
 mod foreign;
 mod hand;
+mod killed;
+mod owned;
 mod rollback;
 mod unloaded;
 mod witness;
@@ -24,11 +26,24 @@ use libtest_mimic::Arguments;
 use lvsform::lab::{Kernel, Lab, harness};
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((killed::VICTIM, rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return killed::victim(rest);
+    }
     let lab = Lab { kernel: Some(Kernel::Uml), timeout: Duration::from_mins(10), ..Lab::default() };
     harness::main(lab, || {
         // Every other test loads IPVS, and nothing unloads it.
         let unloaded = unloaded::tests();
-        let suites = [examples::tests(), drift::tests(), rollback::tests(), foreign::tests(), command::tests(), unloaded];
+        let suites = [
+            examples::tests(),
+            drift::tests(),
+            rollback::tests(),
+            foreign::tests(),
+            command::tests(),
+            owned::tests(),
+            killed::tests(),
+            unloaded,
+        ];
         let tests = suites.into_iter().flatten().collect();
         libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
     })

@@ -1,0 +1,150 @@
+//! `lvsform drift`
+
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::output::Output;
+use super::plan::Format;
+use super::records::{self, RecordArguments};
+use super::{Exit, in_words, input};
+use crate::report;
+use crate::report::drift::Report;
+use crate::txn::ledger::Ledger;
+use crate::txn::store::Store;
+use crate::txn::{drift, history, lock};
+
+/// Show what has moved since it was applied
+///
+/// Compares what was applied, which the ledgers know, with the kernel: drift. With FILE also the file with what was applied:
+/// pending changes. Opens nothing for writing, and needs `CAP_NET_ADMIN` alone. For cron: --textfile.
+///
+/// Exit code: 0 nothing moved; 2 changes are pending; 3 drift; 4 both; 7 a run is under way; 9 a run did not end: recover.
+#[derive(Debug, Args)]
+pub struct Drift {
+    /// A topology, to see what is pending too
+    file: Option<PathBuf>,
+    /// Which host of it; by default the one whose `hostname` is this machine's
+    #[arg(long, value_name = "NAME", requires = "file")]
+    host: Option<String>,
+    /// A network namespace, by its name under /run/netns
+    #[arg(long, value_name = "NAME")]
+    netns: Option<String>,
+    #[command(flatten)]
+    records: RecordArguments,
+    /// How to say it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Also write metrics for Prometheus to this file
+    #[arg(long, value_name = "PATH")]
+    textfile: Option<PathBuf>,
+}
+
+impl Drift {
+    pub(super) fn run(self, out: &mut Output) -> Exit {
+        self.try_run(out).unwrap_or_else(|exit| exit)
+    }
+
+    fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
+        let prepared = self.file.as_ref().map(|file| input::prepare(file, self.host.as_deref(), out)).transpose()?;
+        let mut kernel = input::open(self.netns.as_deref(), out)?;
+        let place = self.records.here(out)?;
+        let running = lock::is_held(Path::new(lock::DIRECTORY), place.instance.cookie);
+        let store = place.look(out)?;
+        let ledgers = store.as_ref().map(|store| ledgers(store, out)).transpose()?.unwrap_or_default();
+        let unfinished = match &store {
+            Some(store) => records::unfinished(store, out)?.is_some_and(|unfinished| !unfinished.committed),
+            None => false,
+        };
+        let observed = input::observe(&mut kernel, &drift::scope(&ledgers), out)?;
+        let mut topologies: Vec<drift::Drift> = ledgers
+            .iter()
+            .map(|ledger| drift::Drift {
+                topology: ledger.topology.clone(),
+                host: ledger.host.clone(),
+                applied: ledger.at,
+                of_another_life: ledger.instance != place.instance,
+                drifted: drift::drifted(ledger, &observed),
+                pending: Vec::new(),
+            })
+            .collect();
+        if let Some(prepared) = &prepared {
+            let ledger = ledgers.iter().find(|ledger| ledger.topology == prepared.topology());
+            let pending = drift::pending(ledger, &prepared.compiled.state);
+            match topologies.iter_mut().find(|drift| drift.topology == prepared.topology()) {
+                Some(drift) => drift.pending = pending,
+                None => topologies.push(drift::Drift {
+                    topology: prepared.topology().to_owned(),
+                    host: prepared.host().to_owned(),
+                    applied: 0,
+                    of_another_life: false,
+                    drifted: Vec::new(),
+                    pending,
+                }),
+            }
+        }
+        let foreign = drift::foreign(&ledgers, &observed);
+        let report = Report { namespace: place.name.clone(), topologies, foreign, unfinished, running, now: history::now() };
+        self.say(&report, out)?;
+        let drifted = report.topologies.iter().any(|drift| !drift.drifted.is_empty());
+        let pending = report.topologies.iter().any(|drift| !drift.pending.is_empty());
+        Ok(match (drifted, pending) {
+            _ if running => Exit::Locked,
+            _ if unfinished => Exit::Incomplete,
+            (true, true) => Exit::DriftAndChanges,
+            (true, false) => Exit::Drift,
+            (false, true) => Exit::Changes,
+            (false, false) => Exit::Done,
+        })
+    }
+
+    fn say(&self, report: &Report, out: &mut Output) -> Result<(), Exit> {
+        match self.format {
+            Format::Json => out.json(&report::drift::json(report)),
+            Format::Text => out.say(&report::drift::text(report, out.style)),
+        }
+        let mut warn = |message: &str, help: &str| out.error(&report::error(message, &[], Some(help), out.error_style));
+        if report.running {
+            warn("a run is under way: what is shown may be half of it", "look again when it has ended");
+        } else if report.unfinished {
+            warn("an earlier run did not end: what is shown may be half of it", "take it back: lvsform recover");
+        }
+        let Some(path) = &self.textfile else { return Ok(()) };
+        write_whole(path, &report::drift::metrics(report)).map_err(|error| {
+            let message = format!("cannot write {}: {}", path.display(), in_words(&error));
+            out.error(&report::error(&message, &[], Some("name a file in a folder that you may write in"), out.error_style));
+            Exit::Failed
+        })
+    }
+}
+
+/// Every ledger of a namespace, of this life or another.
+fn ledgers(store: &Store, out: &mut Output) -> Result<Vec<Ledger>, Exit> {
+    let names = store.topologies().map_err(|error| records::unusable(&error, out))?;
+    let ledger = |name: String| Ledger::read(store, &name).transpose();
+    names.into_iter().filter_map(ledger).collect::<Result<_, _>>().map_err(|error| {
+        let help = "move the file away; `lvsform adopt FILE` makes what is there the topology's again";
+        records::unreadable(&error, help, out);
+        Exit::Failed
+    })
+}
+
+/// Puts a text in a file's place, whole; never through a link, and never where there is something else than a file.
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    match path.symlink_metadata() {
+        Ok(there) if !there.is_file() => return Err(nix::errno::Errno::EEXIST.into()),
+        _ => {}
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let beside = path.with_file_name(name);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&beside)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| std::fs::rename(&beside, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&beside);
+    }
+    written
+}

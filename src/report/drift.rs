@@ -1,0 +1,192 @@
+//! Drift as people, programs and Prometheus read it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::text::Style;
+use super::{kind_and_identity, printable};
+use crate::state::{Action, Change, FieldChange, Key};
+use crate::txn::drift::Drift;
+
+/// `lvsform-drift/1`
+pub const FORMAT: &str = "lvsform-drift/1";
+
+/// Everything that is known of a namespace.
+#[derive(Debug)]
+pub struct Report {
+    /// The name of the namespace.
+    pub namespace: String,
+    /// A ledger each.
+    pub topologies: Vec<Drift>,
+    /// Neither declared nor owned, in the scope of what is.
+    pub foreign: Vec<Key>,
+    /// A run has not ended.
+    pub unfinished: bool,
+    /// A run is under way.
+    pub running: bool,
+    /// Now, in seconds since 1970.
+    pub now: u64,
+}
+
+/// The document of a report.
+#[derive(Debug, Serialize)]
+pub struct Document<'a> {
+    format: &'static str,
+    namespace: &'a str,
+    unfinished: bool,
+    running: bool,
+    topologies: Vec<Standing<'a>>,
+    foreign: &'a [Key],
+}
+
+#[derive(Debug, Serialize)]
+struct Standing<'a> {
+    topology: &'a str,
+    host: &'a str,
+    applied: u64,
+    of_another_life: bool,
+    drifted: Vec<Moved<'a>>,
+    pending: Vec<Moved<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Moved<'a> {
+    key: &'a Key,
+    name: &'a str,
+    action: Action,
+    fields: Vec<FieldChange>,
+}
+
+fn moved<'a>(name: &'a str, change: &'a Change) -> Moved<'a> {
+    Moved { key: &change.key, name, action: change.action(), fields: change.fields() }
+}
+
+/// For programs.
+pub fn json(report: &Report) -> Document<'_> {
+    Document {
+        format: FORMAT,
+        namespace: &report.namespace,
+        unfinished: report.unfinished,
+        running: report.running,
+        topologies: report
+            .topologies
+            .iter()
+            .map(|drift| Standing {
+                topology: &drift.topology,
+                host: &drift.host,
+                applied: drift.applied,
+                of_another_life: drift.of_another_life,
+                drifted: drift.drifted.iter().map(|(name, change)| moved(name, change)).collect(),
+                pending: drift.pending.iter().map(|change| moved("", change)).collect(),
+            })
+            .collect(),
+        foreign: &report.foreign,
+    }
+}
+
+/// For people.
+pub fn text(report: &Report, style: Style) -> String {
+    let mut text = String::new();
+    if report.topologies.is_empty() {
+        _ = writeln!(text, "No topology owns anything in `{}`: there is no ledger.", printable(&report.namespace));
+    }
+    for drift in &report.topologies {
+        let (topology, host) = (printable(&drift.topology), printable(&drift.host));
+        if drift.drifted.is_empty() && drift.pending.is_empty() {
+            _ = writeln!(text, "{topology} · {host}: no drift.");
+            continue;
+        }
+        _ = writeln!(text, "{topology} · {host}");
+        if drift.of_another_life && !drift.drifted.is_empty() {
+            text.push_str("  It was applied before the last boot, and not since.\n");
+        }
+        if !drift.drifted.is_empty() {
+            text.push_str("  Drift, from what was applied to what is there:\n");
+            changes(&mut text, drift.drifted.iter().map(|(name, change)| (name.as_str(), change)), style);
+        }
+        if !drift.pending.is_empty() {
+            text.push_str("  Pending, from what was applied to what the file says:\n");
+            changes(&mut text, drift.pending.iter().map(|change| ("", change)), style);
+        }
+    }
+    if !report.foreign.is_empty() {
+        text.push_str("Foreign, on the addresses and marks of these topologies, and nobody's:\n");
+        for key in &report.foreign {
+            _ = writeln!(text, "    {}", printable(&key.to_string()));
+        }
+    }
+    text
+}
+
+/// So many changes are shown; the others are counted.
+const SHOWN: usize = 20;
+
+fn changes<'a>(text: &mut String, changes: impl ExactSizeIterator<Item = (&'a str, &'a Change)>, style: Style) {
+    let count = changes.len();
+    let shown = if style.verbose { count } else { SHOWN };
+    let none = || "none".to_owned();
+    for (name, change) in changes.take(shown) {
+        let symbol = match change.action() {
+            Action::Add => '+',
+            Action::Delete => '-',
+            Action::Replace => '±',
+            Action::Change | Action::Restore => '~',
+        };
+        let (kind, identity) = kind_and_identity(&change.key);
+        let words = if name.is_empty() { kind } else { format!("{kind} {name}") };
+        _ = writeln!(text, "    {symbol} {}  {}", printable(&words), printable(&identity));
+        for FieldChange { field, before, after } in change.fields() {
+            let (before, after) = (before.unwrap_or_else(none), after.unwrap_or_else(none));
+            _ = writeln!(text, "        {field}  {} → {}", printable(&before), printable(&after));
+        }
+    }
+    if count > shown {
+        _ = writeln!(text, "    … and {} more (-v shows them)", count - shown);
+    }
+}
+
+/// For Prometheus' text files (the `textfile` collector).
+pub fn metrics(report: &Report) -> String {
+    let mut text = String::new();
+    let mut metric = |name: &str, help: &str, values: &[(String, u64)]| {
+        _ = write!(text, "# HELP lvsform_{name} {help}\n# TYPE lvsform_{name} gauge\n");
+        for (labels, value) in values {
+            _ = writeln!(text, "lvsform_{name}{labels} {value}");
+        }
+    };
+    let labels = |drift: &Drift| format!("topology=\"{}\",host=\"{}\"", escaped(&drift.topology), escaped(&drift.host));
+    let by_kind = |of: fn(&Drift) -> Vec<&Key>| -> Vec<(String, u64)> {
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        for drift in &report.topologies {
+            // A kind that was once there must be seen to go to 0.
+            for kind in KINDS {
+                counts.entry(format!("{{{},kind=\"{kind}\"}}", labels(drift))).or_insert(0);
+            }
+            for key in of(drift) {
+                *counts.entry(format!("{{{},kind=\"{}\"}}", labels(drift), kind_and_identity(key).0)).or_insert(0) += 1;
+            }
+        }
+        counts.into_iter().collect()
+    };
+    let drifted = by_kind(|drift| drift.drifted.iter().map(|(_, change)| &change.key).collect());
+    metric("drifted_objects", "Objects that are not as they were applied.", &drifted);
+    let pending = by_kind(|drift| drift.pending.iter().map(|change| &change.key).collect());
+    metric("pending_objects", "Objects that the file has otherwise than they were applied.", &pending);
+    let foreign = report.foreign.len() as u64;
+    metric("foreign_objects", "Services and servers that nobody owns beside those that are.", &[(String::new(), foreign)]);
+    metric("unfinished_transactions", "Runs that have not ended: recover.", &[(String::new(), report.unfinished.into())]);
+    metric("apply_in_progress", "Whether a run is under way.", &[(String::new(), report.running.into())]);
+    let since = |drift: &Drift| (format!("{{{}}}", labels(drift)), report.now.saturating_sub(drift.applied));
+    let since: Vec<(String, u64)> = report.topologies.iter().map(since).collect();
+    metric("seconds_since_apply", "Seconds since the topology was applied.", &since);
+    text
+}
+
+const KINDS: [&str; 4] = ["service", "server", "vip", "sysctl"];
+
+/// A label's value.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}

@@ -1,0 +1,82 @@
+//! What has moved since it was applied: the ledger against the kernel, and the file against the ledger.
+//!
+//! It needs no topology file, since the ledger knows what was applied. Nothing here writes.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::ledger::Ledger;
+use crate::plan::{Aim, diff};
+use crate::state::{Absence, Change, Key, Observed, Scope, ServiceKey, State};
+
+/// How a namespace stands to one ledger.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Drift {
+    /// The topology's name.
+    pub topology: String,
+    /// The host of it.
+    pub host: String,
+    /// When it was applied, in seconds since 1970.
+    pub applied: u64,
+    /// It was applied in another boot, or another namespace of this name.
+    pub of_another_life: bool,
+    /// From what was applied to what is there, with the user's words.
+    pub drifted: Vec<(String, Change)>,
+    /// From what was applied to what the file says; none where no file was given.
+    pub pending: Vec<Change>,
+}
+
+/// What must be read to see the drift of these ledgers.
+pub fn scope(ledgers: &[Ledger]) -> Scope {
+    let mut scope = Scope::default();
+    for ledger in ledgers {
+        let Scope { sysctls, modules, fou } = Scope::of(&ledger.applied());
+        scope.sysctls.extend(sysctls);
+        scope.modules.extend(modules);
+        scope.fou |= fou;
+    }
+    scope
+}
+
+/// What somebody else did to what one topology owns.
+pub fn drifted(ledger: &Ledger, observed: &Observed) -> Vec<(String, Change)> {
+    let applied = ledger.applied();
+    // What is only in the host's first namespace was not written, so it cannot have moved.
+    let is_here = |key: &Key| observed.absent.get(key) != Some(&Absence::HostOnly);
+    let wanted = State { objects: applied.objects.into_iter().filter(|(key, _)| is_here(key)).collect() };
+    let changes = diff(&Aim::from(&wanted), observed, false);
+    let name = |key: &Key| ledger.entries.get(key).map(|entry| entry.name.clone()).unwrap_or_default();
+    changes.into_iter().filter(|change| change.before != change.after).map(|change| (name(&change.key), change.undo())).collect()
+}
+
+/// What applying a file would change in what was applied: `wanted` against the ledger.
+pub fn pending(ledger: Option<&Ledger>, wanted: &State) -> Vec<Change> {
+    let applied = ledger.map(Ledger::applied).unwrap_or_default();
+    let leaving = ledger.iter().flat_map(|ledger| &ledger.entries).map(|(key, entry)| (key.clone(), entry.name.as_str().into()));
+    let aim = Aim { wanted: Cow::Borrowed(wanted), leaving: leaving.collect() };
+    let mut changes = diff(&aim, &Observed { state: applied, ..Observed::default() }, false);
+    changes.retain(|change| !matches!(change.key, Key::Module(_)) && change.before != change.after);
+    changes
+}
+
+/// Services on the addresses and marks of these ledgers, and servers in their services, that none of them has.
+pub fn foreign(ledgers: &[Ledger], observed: &Observed) -> Vec<Key> {
+    let owned: BTreeSet<&Key> = ledgers.iter().flat_map(|ledger| ledger.entries.keys()).collect();
+    let mut addresses: BTreeSet<IpAddr> = BTreeSet::new();
+    let mut marks: BTreeSet<u32> = BTreeSet::new();
+    for key in &owned {
+        match key {
+            Key::Service(ServiceKey::Tuple { address, .. }) => _ = addresses.insert(*address),
+            Key::Service(ServiceKey::Mark { mark, .. }) => _ = marks.insert(*mark),
+            _ => {}
+        }
+    }
+    let in_scope = |key: &&Key| match key {
+        Key::Service(ServiceKey::Tuple { address, .. }) => addresses.contains(address),
+        Key::Service(ServiceKey::Mark { mark, .. }) => marks.contains(mark),
+        Key::Destination(server) => owned.contains(&Key::Service(server.service)),
+        _ => false,
+    };
+    observed.state.objects.keys().filter(|key| !owned.contains(key)).filter(in_scope).cloned().collect()
+}
