@@ -16,6 +16,7 @@ mod output;
 mod plan;
 mod records;
 mod recover;
+mod resume;
 mod schema;
 mod signals;
 mod snapshot;
@@ -49,6 +50,7 @@ enum Command {
     Destroy(destroy::Destroy),
     Adopt(adopt::Adopt),
     Recover(recover::Recover),
+    Resume(resume::Resume),
     Drift(drift::Drift),
     History(history::History),
     Snapshot(snapshot::Snapshot),
@@ -122,13 +124,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     };
     let mut out = arguments.output.open();
     // Its exit code is what became of the kernel, whoever read about it.
-    let applies = matches!(arguments.command, Command::Apply(_) | Command::Destroy(_) | Command::Recover(_));
+    let applies = matches!(arguments.command, Command::Apply(_) | Command::Destroy(_) | Command::Recover(_) | Command::Resume(_));
     let exit = match arguments.command {
         Command::Check(command) => command.run(&mut out),
         Command::Plan(command) => command.run(&mut out),
         Command::Apply(command) => command.run(&mut out),
         Command::Destroy(command) => command.run(&mut out),
         Command::Adopt(command) => command.run(&mut out),
+        Command::Resume(command) => command.run(&mut out),
         Command::Recover(command) => command.run(&mut out),
         Command::Drift(command) => command.run(&mut out),
         Command::History(command) => command.run(&mut out),

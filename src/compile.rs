@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::provenance::{Elsewhere, LeftOut, Names, Provenance};
 use crate::source::{Origin, Problem};
-use crate::state::{Key, Resource, State};
+use crate::state::{Key, Resource, ServiceKey, State};
 use crate::topology::{Host, Role, Topology};
 use fault::Fault;
 
@@ -34,6 +34,8 @@ pub struct Compiled {
     pub names: Names,
     /// What the topology says of this host and nobody carries out yet.
     pub left_out: Vec<LeftOut>,
+    /// How long the servers of a service are let go, in seconds; services that let them go at once are left out.
+    pub drains: BTreeMap<ServiceKey, u32>,
     /// Whose everything is that this host may still have and should not.
     pub elsewhere: Elsewhere,
     /// What of the topology could not be compiled.
@@ -82,6 +84,7 @@ fn push(problems: &mut Vec<Problem>, problem: Problem) {
 #[derive(Default)]
 struct Target {
     objects: BTreeMap<Key, (Resource, Provenance)>,
+    drains: BTreeMap<ServiceKey, u32>,
     left_out: Vec<LeftOut>,
     problems: Vec<Problem>,
 }
@@ -115,10 +118,11 @@ impl Target {
 
     /// The whole, taken apart. A map that is made of all its entries at once has full nodes; one after the other, so that
     /// the second finds the room of the first one's entries.
-    fn compiled(self, elsewhere: Elsewhere) -> Compiled {
+    fn compiled(mut self, elsewhere: Elsewhere) -> Compiled {
         let names = self.objects.iter().map(|(key, (_, provenance))| (key.clone(), provenance.clone())).collect();
-        let objects = self.objects.into_iter().map(|(key, (resource, _))| (key, resource)).collect();
-        Compiled { state: State { objects }, names, left_out: self.left_out, elsewhere, problems: self.problems }
+        let objects = std::mem::take(&mut self.objects).into_iter().map(|(key, (resource, _))| (key, resource)).collect();
+        let Target { drains, left_out, problems, .. } = self;
+        Compiled { state: State { objects }, names, drains, left_out, elsewhere, problems }
     }
 
     /// Adds an object that several things of the file may need alike: the first names it.

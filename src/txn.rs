@@ -7,6 +7,7 @@
 //! and compared; then the new ledger takes the old one's place, which is the commit. A run that dies is taken back by the
 //! next one ([`recover`]). Nothing here prints, and nothing asks.
 
+pub mod debt;
 pub mod drift;
 pub mod history;
 pub mod journal;

@@ -48,7 +48,7 @@ impl Adopt {
             return Err(Exit::Incomplete);
         }
         let looked = look(&prepared, &mut kernel, Some(&store), &place, out)?;
-        let mut ledger = next_ledger(&prepared, &place, &looked, &history::transaction());
+        let mut ledger = next_ledger(&prepared, &place, &looked, &history::transaction(), false);
         let live = &looked.observed.state.objects;
         // What is not there is not owned: an apply will make it. What is there differently is ours all the same.
         let known = looked.claims.own.map(|own| own.entries).unwrap_or_default();

@@ -8,7 +8,8 @@ use super::Exit;
 use super::input::{self, HostArguments, Prepared};
 use super::output::Output;
 use super::records::{self, LockArguments, Place, RecordArguments};
-use super::work::{Looked, Work, changes_ledger, look};
+use super::resume::Pay;
+use super::work::{Looked, Work, differ, look, next_ledger};
 use crate::kernel::linux::Linux;
 use crate::plan::policy;
 use crate::report;
@@ -41,6 +42,9 @@ pub struct Apply {
     /// Do not ask, and do exactly the plan that has this digest, or nothing
     #[arg(long, value_name = "DIGEST", conflicts_with = "yes")]
     expect: Option<String>,
+    /// Do not wait until servers that leave are drained; the next apply, or `lvsform resume`, deletes them
+    #[arg(long)]
+    no_wait: bool,
     /// Let this run break a rule of `policy`, or `empties`: that a plan does not delete every service; may be repeated
     #[arg(long, value_name = "RULE", value_parser = policy::RULES)]
     allow: Vec<String>,
@@ -59,13 +63,14 @@ impl Apply {
         let mut shown = None;
         if !self.yes && self.expect.is_none() {
             let looked = Self::ask(&prepared, &mut kernel, &place, out)?;
-            if looked.plan.is_empty() && !changes_ledger(&prepared, &place, &looked) {
+            let next = next_ledger(&prepared, &place, &looked, "", false);
+            if looked.plan.is_empty() && next.debts.is_empty() && !differ(looked.claims.own.as_ref(), &next) {
                 return Ok(Exit::Done);
             }
             shown = Some(looked.plan.phases);
         }
         // The lock is not held while somebody thinks, so the kernel may have moved since.
-        let _guard = place.lock(&self.wait, out)?;
+        let guard = place.lock(&self.wait, out)?;
         let mut store = place.open(out)?;
         self.recover(&mut kernel, &mut store, &place, out)?;
         let looked = look(&prepared, &mut kernel, Some(&store), &place, out)?;
@@ -81,8 +86,17 @@ impl Apply {
             _ => {}
         }
         self.obey(&prepared, &looked, out)?;
-        let work = Work { verb: "apply", netns: self.netns.as_deref(), prepared: &prepared, allowed: self.allow, ends: false };
-        work.carry_out(kernel, store, &place, looked, out)
+        let unprotect = self.allow.iter().any(|rule| rule == "protect");
+        let next = next_ledger(&prepared, &place, &looked, "", unprotect);
+        let netns = self.netns.as_deref();
+        let work = Work { verb: "apply", netns, prepared: &prepared, allowed: self.allow, next: Some(next) };
+        let exit = work.carry_out(&mut kernel, &mut store, &place, looked, out)?;
+        drop((guard, store));
+        if exit != Exit::Done {
+            return Ok(exit);
+        }
+        let pay = Pay { place: &place, netns, wait: &self.wait, until_paid: !self.no_wait };
+        pay.run(prepared.topology(), &mut kernel, out)
     }
 
     /// Ends the run if the plan breaks a rule that is not allowed to be broken.

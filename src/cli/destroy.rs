@@ -75,8 +75,13 @@ impl Destroy {
         }
         self.obey(&looked, out)?;
         let netns = self.netns.as_deref();
-        Work { verb: "destroy", netns, prepared: &prepared, allowed: self.allow, ends: true }
-            .carry_out(kernel, store, &place, looked, out)
+        Work { verb: "destroy", netns, prepared: &prepared, allowed: self.allow, next: None }.carry_out(
+            &mut kernel,
+            &mut store,
+            &place,
+            looked,
+            out,
+        )
     }
 
     /// A topology of which nothing is wanted.

@@ -86,7 +86,7 @@ impl Prepared {
 
     /// The plan from what a kernel holds.
     pub fn plan(&self, aim: &Aim<'_>, observed: &Observed) -> Plan {
-        let Compiled { state: _, names, left_out, elsewhere, problems: _ } = &self.compiled;
+        let Compiled { state: _, names, left_out, elsewhere, problems: _, drains: _ } = &self.compiled;
         Plan::make(self.target.clone(), aim, names, observed, self.exclusive, left_out.clone(), elsewhere)
     }
 

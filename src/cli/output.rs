@@ -125,6 +125,14 @@ impl Output {
         self.print(&text);
     }
 
+    /// Says how far long work has come, on a terminal's last line; nowhere else.
+    pub fn progress(&mut self, text: &str) {
+        if self.err.is_terminal() && !self.quiet {
+            let _ = write!(self.err, "\r\x1b[K{text}");
+            let _ = self.err.flush();
+        }
+    }
+
     /// Prints about it.
     pub fn error(&mut self, text: &str) {
         let _ = self.err.write_all(text.as_bytes());

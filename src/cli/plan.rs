@@ -63,7 +63,8 @@ impl Plan {
             let observed = input::observe(&mut kernel, &Scope::of(&prepared.aim(&claims).wanted), out)?;
             (claims, observed)
         };
-        let aim = prepared.aim(&claims);
+        let mut aim = prepared.aim(&claims);
+        aim.drain(&prepared.compiled.drains, &claims.debts().keys().collect(), &observed);
         let plan = prepared.plan(&aim, &observed);
         let digest = prepared.digest(&aim, &plan);
         let broken = prepared.broken(&claims, &aim, &observed, &plan);

@@ -1,5 +1,6 @@
 //! Looking at a kernel with all that is known of it, and carrying out what was planned: what `apply` and `destroy` share.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::Exit;
@@ -11,8 +12,8 @@ use crate::kernel::linux::Linux;
 use crate::kernel::netns;
 use crate::plan::{Aim, Plan};
 use crate::report::{self, failure};
-use crate::state::{Observed, Scope};
-use crate::txn::ledger::{Claims, Ledger};
+use crate::state::{Key, Observed, Resource, Scope, State};
+use crate::txn::ledger::{Claims, Debt, Ledger};
 use crate::txn::store::{Record, Store};
 use crate::txn::{self, Ended, Records, Run, Signs, history};
 
@@ -41,15 +42,28 @@ pub fn look<'a>(
         None => Claims::default(),
     };
     input::refuse_claimed(prepared, &claims, out)?;
-    let aim = prepared.aim(&claims);
+    let mut aim = prepared.aim(&claims);
     let observed = input::observe(kernel, &Scope::of(&aim.wanted), out)?;
+    let debts = claims.debts();
+    aim.drain(&prepared.compiled.drains, &debts.keys().collect(), &observed);
     let plan = prepared.plan(&aim, &observed);
     Ok(Looked { claims, aim, observed, plan })
 }
 
-/// What is owned after a run.
-pub fn next_ledger(prepared: &Prepared, place: &Place, looked: &Looked<'_>, transaction: &str) -> Ledger {
-    let name = |key: &_| prepared.compiled.names.get(key).map(|provenance| provenance.name.to_string()).unwrap_or_default();
+/// What is owned after a run. `unprotect`: what only the ledger protects is protected no more.
+pub fn next_ledger(prepared: &Prepared, place: &Place, looked: &Looked<'_>, transaction: &str, unprotect: bool) -> Ledger {
+    let Looked { claims, aim, observed, .. } = looked;
+    let (names, leaving) = (&prepared.compiled.names, &aim.leaving);
+    let name = |key: &Key| names.get(key).map(|provenance| &provenance.name).or_else(|| leaving.get(key));
+    let name = |key: &Key| name(key).map(ToString::to_string).unwrap_or_default();
+    let mut entries = claims.entries(&prepared.compiled.state, name, observed);
+    let draining: BTreeSet<Key> = aim.draining.iter().map(|server| Key::Destination(*server)).collect();
+    let kept = aim.wanted.objects.iter().filter(|(key, _)| draining.contains(key));
+    let kept = State { objects: kept.map(|(key, resource)| (key.clone(), resource.clone())).collect() };
+    entries.extend(claims.entries(&kept, name, observed));
+    let mut protect = prepared.protected();
+    let before = claims.own.iter().filter(|_| !unprotect).flat_map(|own| &own.protect);
+    protect.extend(before.filter(|key| entries.contains_key(key)).cloned());
     Ledger {
         topology: prepared.topology().to_owned(),
         host: prepared.host().to_owned(),
@@ -59,19 +73,33 @@ pub fn next_ledger(prepared: &Prepared, place: &Place, looked: &Looked<'_>, tran
         by: records::operator(),
         sources: prepared.sources_digest(),
         exclusive: prepared.exclusive,
-        protect: prepared.protected(),
-        entries: looked.claims.entries(&prepared.compiled.state, name, &looked.observed),
+        protect,
+        entries,
+        debts: debts(&draining, prepared, looked),
     }
 }
 
-/// Whether a run that changes nothing in the kernel changes who owns what.
-pub fn changes_ledger(prepared: &Prepared, place: &Place, looked: &Looked<'_>) -> bool {
-    let next = next_ledger(prepared, place, looked, "");
-    looked.claims.own.as_ref().is_none_or(|own| {
-        own.entries != next.entries
-            || own.exclusive != next.exclusive
-            || own.protect != next.protect
-            || own.topology != next.topology
+/// What is let go: as an earlier run promised, or from now on.
+fn debts(draining: &BTreeSet<Key>, prepared: &Prepared, looked: &Looked<'_>) -> BTreeMap<Key, Debt> {
+    let mut debts = looked.claims.debts();
+    debts.retain(|key, _| draining.contains(key));
+    for key in draining {
+        let seconds = key.server().and_then(|server| prepared.compiled.drains.get(&server.service)).copied().unwrap_or_default();
+        let weight = match looked.observed.state.objects.get(key) {
+            Some(Resource::Destination(server)) => server.weight.value(),
+            _ => 0,
+        };
+        let debt = || Debt { weight, until: history::now() + u64::from(seconds) };
+        debts.entry(key.clone()).or_insert_with(debt);
+    }
+    debts
+}
+
+/// Whether two ledgers differ in who owns what.
+pub fn differ(own: Option<&Ledger>, next: &Ledger) -> bool {
+    own.is_none_or(|own| {
+        let same = (&own.topology, own.exclusive, &own.protect) == (&next.topology, next.exclusive, &next.protect);
+        !same || own.entries != next.entries || !own.debts.keys().eq(next.debts.keys())
     })
 }
 
@@ -85,8 +113,8 @@ pub struct Work<'a> {
     pub prepared: &'a Prepared,
     /// Rules that may be broken.
     pub allowed: Vec<String>,
-    /// Whether nothing is owned afterwards.
-    pub ends: bool,
+    /// What is owned afterwards, but for the transaction's number; `None`: nothing.
+    pub next: Option<Ledger>,
 }
 
 impl Work<'_> {
@@ -94,8 +122,8 @@ impl Work<'_> {
     #[expect(clippy::disallowed_methods, reason = "how long it took is part of the history")]
     pub fn carry_out(
         self,
-        mut kernel: Linux,
-        mut store: Store,
+        kernel: &mut Linux,
+        store: &mut Store,
         place: &Place,
         mut looked: Looked<'_>,
         out: &mut Output,
@@ -103,16 +131,16 @@ impl Work<'_> {
         let prepared = self.prepared;
         let begun = Instant::now();
         let transaction = history::transaction();
-        let next = (!self.ends).then(|| next_ledger(prepared, place, &looked, &transaction));
+        let next = self.next.map(|next| Ledger { transaction: transaction.clone(), ..next });
         if looked.plan.is_empty() {
             let record = Record::Ledger(prepared.topology());
             let written = match next {
                 None => store.remove(record),
-                Some(next) if changes_ledger(prepared, place, &looked) => store.put(record, &next.encode()),
+                Some(next) if differ(looked.claims.own.as_ref(), &next) => store.put(record, &next.encode()),
                 Some(_) => Ok(()),
             };
             written.map_err(|error| records::unusable(&error, out))?;
-            forget_former(&mut store, prepared);
+            forget_former(store, prepared);
             return Ok(Exit::Done);
         }
         let digest = prepared.digest(&looked.aim, &looked.plan);
@@ -120,7 +148,7 @@ impl Work<'_> {
         let interrupted = || signals.arrived();
         let still_here = || self.netns.is_none_or(netns::leads_here);
         let records = Records {
-            store: &mut store,
+            store: &mut *store,
             transaction: transaction.clone(),
             topology: prepared.topology().to_owned(),
             host: prepared.host().to_owned(),
@@ -128,7 +156,7 @@ impl Work<'_> {
             next,
         };
         let ended = txn::run(
-            &mut kernel,
+            kernel,
             Run {
                 aim: &looked.aim,
                 exclusive: prepared.exclusive,
@@ -139,7 +167,7 @@ impl Work<'_> {
             },
         );
         if matches!(ended, Ended::Applied) {
-            forget_former(&mut store, prepared);
+            forget_former(store, prepared);
         }
         let entry = history::Entry {
             at: history::now(),
@@ -155,7 +183,7 @@ impl Work<'_> {
             milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             allowed: self.allowed,
         };
-        let _ = history::append(&mut store, &entry); // what was done is done; a line less is no reason to say otherwise
+        let _ = history::append(store, &entry); // what was done is done; a line less is no reason to say otherwise
         drop(signals);
         Ok(match &ended {
             Ended::Applied => {

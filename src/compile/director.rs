@@ -33,6 +33,9 @@ fn compile_service(topology: &Topology, host: &Host, service: &topology::Service
             let servers = families.entry(family).or_insert_with(|| server::reached(topology, service, listen, family, target));
             let origin = Origin::Text(listen.span);
             target.add(Key::Service(key), Resource::from(compile_listen(service, listen, family)), &name, origin);
+            if service.drain.value > 0 {
+                target.drains.insert(key, service.drain.value);
+            }
             let mut order: Vec<DestinationId> = Vec::with_capacity(servers.len());
             for reached in servers.iter() {
                 if let (true, Some(sync)) = (Family::of(reached.address) != family, sync) {
@@ -194,9 +197,6 @@ fn leave_out(topology: &Topology, host: &Host, service: &topology::Service, targ
                 mark.origin,
             );
         }
-    }
-    if service.drain.value > 0 {
-        target.leave_out(format!("drain of service `{name}`: a server that goes is deleted at once"), service.drain.origin);
     }
     if service.return_path.mode.value == topology::ReturnMode::Snat {
         target.leave_out(

@@ -1,10 +1,10 @@
 //! What a plan is made towards: what the file says, and what becomes of that which it no longer says.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::state::{Key, Resource, State};
+use crate::state::{Destination, DestinationKey, Key, Observed, Resource, ServiceKey, State, Weight};
 
 /// What earlier runs of a topology touched, by key: the user's word for it, and what was there before; `None`: nothing.
 pub type Owned = BTreeMap<Key, (Arc<str>, Option<Resource>)>;
@@ -16,12 +16,14 @@ pub struct Aim<'a> {
     pub wanted: Cow<'a, State>,
     /// What is the topology's and no longer in the file, with the user's word for it. What of it is not wanted goes.
     pub leaving: BTreeMap<Key, Arc<str>>,
+    /// Servers that leave and stay without weight until their connections have ended; they are wanted meanwhile.
+    pub draining: BTreeSet<DestinationKey>,
 }
 
 impl<'a> From<&'a State> for Aim<'a> {
     /// Towards a state, from nothing that anybody remembers.
     fn from(wanted: &'a State) -> Aim<'a> {
-        Aim { wanted: Cow::Borrowed(wanted), leaving: BTreeMap::new() }
+        Aim { wanted: Cow::Borrowed(wanted), leaving: BTreeMap::new(), draining: BTreeSet::new() }
     }
 }
 
@@ -48,6 +50,26 @@ impl<'a> Aim<'a> {
             aim.wanted.to_mut().objects.extend(back);
         }
         aim
+    }
+
+    /// Lets servers that leave a service go slowly: those of services that say so, and those in `debts`, which an earlier run
+    /// let go. Connections are not looked at, so that a plan does not change with them; paying the debt does.
+    pub fn drain(&mut self, drains: &BTreeMap<ServiceKey, u32>, debts: &BTreeSet<&Key>, observed: &Observed) {
+        let mut kept: Vec<(Key, Resource)> = Vec::new();
+        for key in self.leaving.keys().filter(|key| self.goes(key)) {
+            let Key::Destination(server) = key else { continue };
+            let slowly = drains.contains_key(&server.service) || debts.contains(key);
+            if slowly
+                && self.wanted.objects.contains_key(&Key::Service(server.service))
+                && let Some(Resource::Destination(live)) = observed.state.objects.get(key)
+            {
+                kept.push((key.clone(), Resource::Destination(Destination { weight: Weight::Owned(0), ..live.clone() })));
+            }
+        }
+        if !kept.is_empty() {
+            self.draining = kept.iter().filter_map(|(key, _)| key.server()).collect();
+            self.wanted.to_mut().objects.extend(kept);
+        }
     }
 
     /// Whether an object is ours and goes.

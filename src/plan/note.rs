@@ -1,6 +1,6 @@
 //! What a person must know beside the changes of a plan: as data, and the words for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,7 +9,8 @@ use super::diff::guests;
 use super::{Aim, Phase, Rank};
 use crate::provenance::Elsewhere;
 use crate::state::{
-    Absence, Action, AddressKey, Change, DestinationKey, Family, Key, Observed, Resource, ServiceKey, State, SysctlKey,
+    Absence, Action, AddressKey, Change, Connections, DestinationKey, Family, Key, Observed, Resource, ServiceKey, State,
+    SysctlKey, order_matters,
 };
 
 /// Something to know.
@@ -34,6 +35,15 @@ pub enum Note {
     },
     /// An object has left the file and stays, because others have put something into it.
     KeptForOthers(Key, Key),
+    /// A server that leaves gets no new connections, and is deleted when its connections have ended.
+    Draining {
+        /// which
+        server: DestinationKey,
+        /// what it has
+        connections: Connections,
+    },
+    /// The scheduler goes on choosing a server without weight, for the clients that are its own: they are refused.
+    DrainingByHash(ServiceKey),
     /// A device of this topology that the file does not have; left alone.
     UnwantedLink(String),
     /// There will be both a sync daemon and a server of another family than its service.
@@ -86,6 +96,20 @@ impl fmt::Display for Note {
             Note::KeptForOthers(key, guest) => {
                 write!(f, "Left alone: {key} has left the file, and would take along what others put into it: {guest}.")
             }
+            Note::Draining { server, connections: Connections { active, inactive, persistent: _ } } => write!(
+                f,
+                "Draining: {} in {} gets no new connections, and is deleted when its {} have ended.",
+                server.id(),
+                server.service,
+                match u64::from(*active) + u64::from(*inactive) {
+                    1 => "1 connection".to_owned(),
+                    count => format!("{count} connections"),
+                }
+            ),
+            Note::DrainingByHash(service) => write!(
+                f,
+                "The scheduler of {service} goes on choosing a server without weight for the clients that are its own: they are refused until it is deleted. `fallback` gives them to others."
+            ),
             Note::UnwantedLink(name) => {
                 write!(f, "Left alone: the device {name} is this topology's by its alias, and the file has no use for it any more.")
             }
@@ -135,6 +159,7 @@ pub(super) fn notes(aim: &Aim<'_>, observed: &Observed, exclusive: bool, changes
         notes.extend(foreign(aim, observed));
         notes.extend(kept_for_others(aim, observed));
     }
+    notes.extend(draining(aim, observed));
     notes.extend(sync_beside_mixed(observed, changes));
     if phases.iter().any(|phase| phase.rank == Rank::ConnectionsKept) {
         notes.push(Note::ConnectionsKept);
@@ -213,6 +238,23 @@ fn mixed(key: &Key) -> Option<DestinationKey> {
         Key::Destination(server) if server.service.family() != Family::of(server.address) => Some(*server),
         _ => None,
     }
+}
+
+/// What leaves slowly, and where that is felt.
+fn draining(aim: &Aim<'_>, observed: &Observed) -> Vec<Note> {
+    let mut notes = Vec::new();
+    let mut services = BTreeSet::new();
+    for server in &aim.draining {
+        let connections = observed.traffic.get(&Key::Destination(*server)).copied().unwrap_or_default();
+        notes.push(Note::Draining { server: *server, connections });
+        services.insert(server.service);
+    }
+    let without_fallback = |service: &ServiceKey| match aim.wanted.objects.get(&Key::Service(*service)) {
+        Some(Resource::Service(settings)) => order_matters(&settings.scheduler) && !settings.flags.sched1,
+        _ => false,
+    };
+    notes.extend(services.into_iter().filter(without_fallback).map(Note::DrainingByHash));
+    notes
 }
 
 /// What leaves the file and has to stay, since others use it.

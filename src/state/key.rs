@@ -94,6 +94,14 @@ impl fmt::Display for Key {
 }
 
 impl Key {
+    /// The server, where it is one.
+    pub fn server(&self) -> Option<DestinationKey> {
+        match self {
+            Key::Destination(server) => Some(*server),
+            _ => None,
+        }
+    }
+
     /// Whether it is a value that a namespace always has: it can be changed, and never goes away.
     pub fn is_value(&self) -> bool {
         matches!(self, Key::Module(_) | Key::Sysctl(_) | Key::Timeouts)

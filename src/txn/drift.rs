@@ -2,7 +2,6 @@
 //!
 //! It needs no topology file, since the ledger knows what was applied. Nothing here writes.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -54,7 +53,7 @@ pub fn drifted(ledger: &Ledger, observed: &Observed) -> Vec<(String, Change)> {
 pub fn pending(ledger: Option<&Ledger>, wanted: &State) -> Vec<Change> {
     let applied = ledger.map(Ledger::applied).unwrap_or_default();
     let leaving = ledger.iter().flat_map(|ledger| &ledger.entries).map(|(key, entry)| (key.clone(), entry.name.as_str().into()));
-    let aim = Aim { wanted: Cow::Borrowed(wanted), leaving: leaving.collect() };
+    let aim = Aim { leaving: leaving.collect(), ..Aim::from(wanted) };
     let mut changes = diff(&aim, &Observed { state: applied, ..Observed::default() }, false);
     changes.retain(|change| !matches!(change.key, Key::Module(_)) && change.before != change.after);
     changes

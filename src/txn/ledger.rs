@@ -50,6 +50,18 @@ pub struct Ledger {
     pub protect: BTreeSet<Key>,
     /// By the kernel's identity.
     pub entries: BTreeMap<Key, Entry>,
+    /// Servers without weight that are deleted when their connections have ended.
+    #[serde(default)]
+    pub debts: BTreeMap<Key, Debt>,
+}
+
+/// A server that is let go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Debt {
+    /// Its weight before.
+    pub weight: u32,
+    /// When it is deleted whatever is left, in seconds since 1970.
+    pub until: u64,
 }
 
 /// One object that a topology owns.
@@ -143,6 +155,7 @@ impl Claims {
             if name == topology || Some(name.as_str()) == was {
                 if !lives {
                     ledger.entries.clear();
+                    ledger.debts.clear();
                     ledger.instance = instance.clone();
                 }
                 match &mut claims.own {
@@ -189,6 +202,11 @@ impl Claims {
     /// Another topology that says the whole table is its own.
     pub fn exclusive_other(&self) -> Option<&str> {
         self.others.iter().find(|other| other.exclusive).map(|other| other.topology.as_str())
+    }
+
+    /// What earlier runs let go.
+    pub fn debts(&self) -> BTreeMap<Key, Debt> {
+        self.own.as_ref().map(|own| own.debts.clone()).unwrap_or_default()
     }
 
     /// The entries after a run that makes `wanted` of what was `observed`.
