@@ -5,6 +5,7 @@
 
 mod command;
 mod director;
+mod drained;
 mod drift;
 mod examples;
 mod foreign;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
             foreign::tests(),
             command::tests(),
             owned::tests(),
+            drained::tests(),
             killed::tests(),
             unloaded,
         ];

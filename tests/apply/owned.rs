@@ -49,7 +49,7 @@ impl Site {
     #[track_caller]
     pub fn run(&self, verb: &str, more: &str, code: i32) -> (String, String) {
         let records = self.records.display();
-        let file = if matches!(verb, "destroy" | "recover" | "history" | "drift") {
+        let file = if matches!(verb, "destroy" | "recover" | "resume" | "history" | "drift") {
             String::new()
         } else {
             format!(" {} --host lb1", self.file.path())
@@ -77,7 +77,7 @@ fn shop(services: &[String]) -> String {
     format!("topology \"shop\"{HOST}{}", services.concat())
 }
 
-fn plug_in(world: &World) {
+pub fn plug_in(world: &World) {
     world.witness("ip", "link add eth0 type dummy");
     world.witness("ip", "link set eth0 up");
     world.witness("ip", "addr add 10.0.0.2/24 dev eth0");
