@@ -1,6 +1,6 @@
 //! The real kernel behind `lvsform::kernel::linux`, each test in a fresh network namespace of its own, all in one guest.
 //!
-//! What needs GUE on tunnel devices, which User-Mode Linux lacks, is named `gue::…` and runs under QEMU, in `tests/qemu.rs`.
+//! What needs GUE on tunnel devices, which User-Mode Linux lacks, is named `gue::…` and runs under QEMU, in `tests/qemu`.
 
 mod ipvs;
 mod links;
