@@ -8,8 +8,13 @@ mod director;
 mod gue;
 #[path = "../apply/hand.rs"]
 mod hand;
+#[path = "../kernel/ipvs.rs"]
+#[allow(dead_code, reason = "another suite uses the rest")]
+mod ipvs;
 #[path = "../kernel/links.rs"]
 mod links;
+#[path = "../kernel/torn.rs"]
+mod torn;
 #[path = "../apply/witness.rs"]
 #[allow(dead_code, reason = "another suite uses the rest")]
 mod witness;
@@ -31,6 +36,7 @@ fn main() -> ExitCode {
         ];
         tests.extend(links::tests());
         tests.extend(gue::tests());
+        tests.extend(torn::tests(2));
         libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
     })
 }
