@@ -17,7 +17,8 @@ CARGO ?= cargo
 ## Shows the main job in the lab: check, plan, apply, a change by hand, a plan that finds it.
 demo: deps
 	$(CARGO) build
-	PATH="$${CARGO_TARGET_DIR:-$$PWD/target}/debug:$$PATH" lvsform lab -- sh examples/demo.sh
+	target="$${CARGO_TARGET_DIR:-$$PWD/target}/debug"; \
+	PATH="$$target:$$PATH" lvsform lab --share "$$PWD" --share "$$target" -- sh examples/demo.sh
 
 ## Format, lints, and every test, those on real kernels among them.
 test: deps
