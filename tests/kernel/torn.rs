@@ -3,6 +3,7 @@
 //!
 //! In User-Mode Linux the two share one CPU and take turns; under QEMU, for which the test named `smp::…` is, they run at
 //! once.
+#![expect(clippy::disallowed_methods, reason = "a reading must end in bounded time, and a witness is a program")]
 
 use std::collections::BTreeSet;
 use std::process::Command;
