@@ -3,9 +3,10 @@
 .PHONY: demo test soak bench deps
 .DEFAULT_GOAL := test
 
-# Programs that the lab and the tests run, each with its package.
+# Programs that the build, the lab and the tests run, and files that they read, each with its package.
 PROGRAMS := ipvsadm:ipvsadm ip:iproute2 modprobe:kmod busybox:busybox-static nft:nftables setpriv:util-linux \
-	qemu-system-x86_64:qemu-system-x86 xz:xz-utils zstd:zstd cc:gcc
+	qemu-system-x86_64:qemu-system-x86 xz:xz-utils zstd:zstd cc:gcc \
+	/usr/include/stdlib.h:libc6-dev
 # Not in every release of Ubuntu: without it every guest runs under QEMU.
 OPTIONAL := linux.uml:user-mode-linux
 
@@ -16,7 +17,8 @@ CARGO ?= cargo
 ## Shows the main job in the lab: check, plan, apply, a change by hand, a plan that finds it.
 demo: deps
 	$(CARGO) build
-	PATH="$${CARGO_TARGET_DIR:-$$PWD/target}/debug:$$PATH" lvsform lab -- sh examples/demo.sh
+	target="$${CARGO_TARGET_DIR:-$$PWD/target}/debug"; \
+	PATH="$$target:$$PATH" lvsform lab --share "$$PWD" --share "$$target" -- sh examples/demo.sh
 
 ## Format, lints, and every test, those on real kernels among them.
 test: deps
@@ -35,7 +37,7 @@ bench: deps
 ## Installs what is missing, and touches nothing where nothing is.
 deps:
 	@PATH="$$PATH:/usr/sbin:/sbin"; missing= ; \
-	for pair in $(PROGRAMS); do command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair#*:}"; done; \
+	for pair in $(PROGRAMS); do [ -f "$${pair%%:*}" ] || command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair#*:}"; done; \
 	for pair in $(OPTIONAL); do command -v "$${pair%%:*}" >/dev/null || optional="$$optional $${pair#*:}"; done; \
 	[ -z "$$missing" ] || { echo "installing:$$missing"; $(SUDO) apt-get -qq update && $(APT) install $$missing; } || exit 1; \
 	for package in $$optional; do \

@@ -151,7 +151,7 @@ struct Ours {
     nothing: Duration,
     one_weight: Duration,
     ipvsadm_save: Duration,
-    /// KiB
+    /// KiB; what all of it took at most
     peak: u64,
     /// KiB; what parsing took
     tree: u64,
@@ -190,8 +190,9 @@ fn ours(text: &str, saved: &Path) -> Outcomes<Ours> {
     };
     let observed = observed?;
     let (plan, planned) = took(|| make(&observed));
-    let (outcomes, write) = took(|| plan.phases.iter().flat_map(|phase| kernel.run(phase)).collect::<Vec<_>>());
-    if outcomes.iter().any(|outcome| *outcome != Outcome::Done) {
+    let done = |outcomes: Vec<Outcome>| outcomes.iter().all(|outcome| *outcome == Outcome::Done);
+    let (all_done, write) = took(|| plan.phases.iter().all(|phase| done(kernel.run(phase))));
+    if !all_done {
         return Err("the kernel did not do everything".into());
     }
     drop(plan);
@@ -199,7 +200,7 @@ fn ours(text: &str, saved: &Path) -> Outcomes<Ours> {
     if left? != 0 {
         return Err("the kernel does not hold what was applied".into());
     }
-    let peak = memory("VmHWM:")?;
+    let peak = memory("VmHWM:")?.saturating_sub(before);
 
     let (left, nothing) = took(|| plan_again(text, &mut kernel));
     if left? != 0 {

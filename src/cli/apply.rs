@@ -113,7 +113,7 @@ impl Apply {
 
     /// Shows the plan, and asks unless there is nothing to do.
     fn ask<'a>(prepared: &'a Prepared, kernel: &mut Linux, place: &Place, out: &mut Output) -> Result<Looked<'a>, Exit> {
-        let store = place.look(out)?;
+        let store = place.look_beside(kernel, out)?;
         if let Some(store) = &store
             && records::unfinished(store, out)?.is_some()
         {

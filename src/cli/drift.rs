@@ -53,7 +53,7 @@ impl Drift {
         let mut kernel = input::open(self.netns.as_deref(), out)?;
         let place = self.records.here(out)?;
         let running = lock::is_held(Path::new(lock::DIRECTORY), place.instance.cookie);
-        let store = place.look(out)?;
+        let store = place.look_beside(&mut kernel, out)?;
         let ledgers = store.as_ref().map(|store| ledgers(store, out)).transpose()?.unwrap_or_default();
         let unfinished = match &store {
             Some(store) => records::unfinished(store, out)?.is_some_and(|unfinished| !unfinished.committed),

@@ -8,6 +8,7 @@ use super::Exit;
 use super::input::{self, HostArguments, Prepared};
 use super::output::Output;
 use super::records::{self, RecordArguments};
+use crate::kernel::linux::Linux;
 use crate::report;
 use crate::state::Scope;
 use crate::txn::ledger::Claims;
@@ -58,7 +59,7 @@ impl Plan {
             (Claims::default(), input::captured(file, out)?)
         } else {
             let mut kernel = input::open(self.netns.as_deref(), out)?;
-            let claims = self.claims(&prepared, out)?;
+            let claims = self.claims(&prepared, &mut kernel, out)?;
             input::refuse_claimed(&prepared, &claims, out)?;
             let observed = input::observe(&mut kernel, &Scope::of(&prepared.aim(&claims).wanted), out)?;
             (claims, observed)
@@ -84,9 +85,9 @@ impl Plan {
     }
 
     /// Who owns what, as far as it is known here.
-    fn claims(&self, prepared: &Prepared, out: &mut Output) -> Result<Claims, Exit> {
+    fn claims(&self, prepared: &Prepared, kernel: &mut Linux, out: &mut Output) -> Result<Claims, Exit> {
         let place = self.records.here(out)?;
-        let Some(store) = place.look(out)? else { return Ok(Claims::default()) };
+        let Some(store) = place.look_beside(kernel, out)? else { return Ok(Claims::default()) };
         if records::unfinished(&store, out)?.is_some_and(|unfinished| !unfinished.committed) {
             let message = "an earlier run did not end: the kernel is neither as it was before nor as that run wanted it";
             out.error(&report::error(message, &[], Some("take it back first: lvsform recover"), out.error_style));

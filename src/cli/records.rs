@@ -6,9 +6,11 @@ use std::time::Duration;
 use clap::Args;
 
 use super::output::Output;
-use super::{Exit, in_words};
+use super::{Exit, in_words, input};
+use crate::kernel::linux::Linux;
 use crate::kernel::{Kernel, netns};
 use crate::report::{self, failure};
+use crate::state::Scope;
 use crate::txn::history;
 use crate::txn::journal::{self, Unfinished};
 use crate::txn::ledger::{Claims, Instance, LedgerError};
@@ -94,6 +96,14 @@ impl Place {
     /// The records, to look at; none where there are none.
     pub fn look(&self, out: &mut Output) -> Result<Option<Store>, Exit> {
         Store::look(&self.records, &self.name).map_err(|error| unusable(&error, out))
+    }
+
+    /// The same beside a kernel: who may not even read that is told so first.
+    pub fn look_beside(&self, kernel: &mut Linux, out: &mut Output) -> Result<Option<Store>, Exit> {
+        Store::look(&self.records, &self.name).or_else(|error| {
+            input::observe(kernel, &Scope::default(), out)?;
+            Err(unusable(&error, out))
+        })
     }
 
     /// Who owns what.

@@ -116,9 +116,8 @@ impl Linux {
     fn read_devices(&mut self, objects: &mut Objects) -> Result<(), ReadError> {
         const WHAT: &str = "the network devices";
         for _ in 0..TRIES {
-            let devices = steady(WHAT, || rtnl::devices(&mut self.route), |device| (device.index, device.name.clone()))?;
-            let addresses =
-                steady("the addresses", || rtnl::addresses(&mut self.route), |(device, key, _)| (*device, key.clone()))?;
+            let devices = steady(WHAT, &mut self.route, rtnl::devices, |device| (device.index, device.name.clone()))?;
+            let addresses = steady("the addresses", &mut self.route, rtnl::addresses, |(device, key, _)| (*device, key.clone()))?;
             let names: HashMap<u32, String> = devices.iter().map(|device| (device.index, device.name.clone())).collect();
             if !addresses.iter().all(|(device, ..)| names.contains_key(device)) {
                 continue;
@@ -141,9 +140,10 @@ impl Linux {
     }
 
     fn read_ipvs(&mut self, family: u16, objects: &mut Objects, observed: &mut Observed) -> Result<(), ReadError> {
-        let services = steady("the services", || services(&mut self.generic, family), |entry| entry.key)?;
+        let services = steady("the services", &mut self.generic, |socket| services(socket, family), |entry| entry.key)?;
         for ServiceEntry { key, service, stats: _ } in services {
-            let destinations = steady("the destinations", || destinations(&mut self.generic, family, key), |entry| entry.id)?;
+            let dump = |socket: &mut Socket| destinations(socket, family, key);
+            let destinations = steady("the destinations", &mut self.generic, dump, |entry| entry.id)?;
             if order_matters(&service.scheduler) {
                 // The kernel lists the newest first.
                 let order = Order { servers: destinations.iter().rev().map(|entry| entry.id).collect() };
@@ -198,14 +198,24 @@ fn destinations(socket: &mut Socket, family: u16, service: ServiceKey) -> Result
 
 /// Repeats a dump of several parts until two in a row have the same keys in the same order: between two parts a writer may
 /// have moved entries past the reader or behind it, and IPVS never says so.
+///
+/// A writer that goes to and fro in step with the parts would tear two dumps alike. So every other dump is the first of a
+/// socket: its first part is smaller than those of a socket that has received before (`netlink_dump` of the kernel), and
+/// so all its parts end elsewhere.
 fn steady<T, K: PartialEq>(
     what: &'static str,
-    mut dump: impl FnMut() -> Result<(Vec<T>, Dump), Failure>,
+    socket: &mut Socket,
+    mut dump: impl FnMut(&mut Socket) -> Result<(Vec<T>, Dump), Failure>,
     key: impl Fn(&T) -> K,
 ) -> Result<Vec<T>, ReadError> {
     let mut last: Option<Vec<K>> = None;
-    for _ in 0..TRIES {
-        let (entries, dump) = match dump() {
+    for number in 0..TRIES {
+        let dumped = if number % 2 == 0 {
+            dump(socket)
+        } else {
+            socket.fresh().map_err(Failure::from).and_then(|mut fresh| dump(&mut fresh))
+        };
+        let (entries, dump) = match dumped {
             Ok(dumped) => dumped,
             // Route netlink says with this errno, too, that a writer came in between.
             Err(Failure::Refused(Refusal { errno, .. })) if errno == Errno::EINTR as i32 => continue,

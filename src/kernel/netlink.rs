@@ -82,6 +82,8 @@ pub struct Dump {
 /// A netlink socket with its buffers.
 #[derive(Debug)]
 pub struct Socket {
+    protocol: Protocol,
+    limits: Limits,
     channel: sys::Socket,
     sequence: u32,
     messages: usize,
@@ -99,6 +101,11 @@ impl Socket {
         // An even number, so that a delete and the add behind it always share a send.
         socket.messages = (socket.messages.min(room) & !1).max(2);
         Ok(socket)
+    }
+
+    /// Another one like this, which has not received anything.
+    pub fn fresh(&self) -> io::Result<Socket> {
+        Socket::open(self.protocol, self.limits)
     }
 
     /// A socket that may send more than its receive buffer can answer: to see what becomes of that, and for nothing else.
@@ -122,6 +129,8 @@ impl Socket {
         socket.connect(&sys::SocketAddr::new(0, 0))?;
         let bytes = getsockopt(&socket, sockopt::SndBuf)?.saturating_sub(ANSWER).min(SEND);
         Ok(Socket {
+            protocol,
+            limits,
             channel: socket,
             sequence: 0,
             messages: limits.messages,

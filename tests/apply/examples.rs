@@ -1,4 +1,4 @@
-//! Each example on each of its directors: what other programs see afterwards is what the file says.
+//! Each example in each spelling on each of its directors: what other programs see afterwards is what the file says.
 
 use libtest_mimic::Trial;
 
@@ -6,26 +6,40 @@ use crate::director::{Director, WHOLE};
 use crate::witness;
 use crate::world::{World, test};
 
-/// Every director of every example, and the topology of these tests.
-const DIRECTORS: [(&str, &str); 8] = [
-    ("examples/flash-sale.kdl", "lb1"),
-    ("examples/game.kdl", "lb-east"),
-    ("examples/game.kdl", "lb-west"),
-    ("examples/cdn.kdl", "fra1"),
-    ("examples/cdn.kdl", "fra2"),
-    ("examples/api-gateway.kdl", "lb1"),
-    ("examples/api-gateway.kdl", "lb2"),
-    (WHOLE, "lb1"),
+/// Every director of every example, without its spelling.
+const DIRECTORS: [(&str, &str); 7] = [
+    ("examples/flash-sale", "lb1"),
+    ("examples/game", "lb-east"),
+    ("examples/game", "lb-west"),
+    ("examples/cdn", "fra1"),
+    ("examples/cdn", "fra2"),
+    ("examples/api-gateway", "lb1"),
+    ("examples/api-gateway", "lb2"),
 ];
 
+const SPELLINGS: [&str; 2] = ["kdl", "toml"];
+
 pub fn tests() -> Vec<Trial> {
+    let spelled = |(example, host): (&str, &str)| {
+        SPELLINGS.map(|spelling| {
+            (format!("{example}.{spelling}"), host.to_owned(), SPELLINGS.map(|other| format!("{example}.{other}")))
+        })
+    };
     let mut tests: Vec<Trial> = DIRECTORS
         .into_iter()
-        .map(|(file, host)| {
-            let name = file.rsplit('/').next().unwrap_or(file).trim_end_matches(".kdl");
-            test(format!("examples::{name}_on_{host}_is_what_other_programs_see"), move |world| agrees(world, file, host))
+        .flat_map(spelled)
+        .map(|(file, host, spellings)| {
+            let name = file.rsplit('/').next().unwrap_or(&file).replace('.', "_in_");
+            test(format!("examples::{name}_on_{host}_is_what_other_programs_see"), move |world| {
+                agrees(world, &file, &host);
+                for other in spellings {
+                    let found = Director::of(&other, &host).finds(&mut world.kernel);
+                    assert!(found.is_empty(), "{file} is applied, and {other} still finds {found:?}");
+                }
+            })
         })
         .collect();
+    tests.push(test("examples::the_topology_of_these_tests_is_what_other_programs_see", |world| agrees(world, WHOLE, "lb1")));
     tests.push(test("examples::the_table_of_the_flash_sale_is_this", flash_sale));
     tests.push(test("examples::no_example_has_a_director_that_is_not_tested", all));
     tests
@@ -67,15 +81,16 @@ fn all(_: &mut World) {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     for entry in std::fs::read_dir(folder).expect("the examples") {
         let path = entry.expect("an example").path();
-        if path.extension().is_none_or(|extension| extension != "kdl") {
+        let spelling = path.extension().unwrap_or_default().to_string_lossy().into_owned();
+        if !SPELLINGS.contains(&spelling.as_str()) {
             continue;
         }
-        let file = format!("examples/{}", path.file_name().expect("a name").to_string_lossy());
-        let tested: Vec<&str> = DIRECTORS.iter().filter(|(name, _)| *name == file).map(|(_, host)| *host).collect();
-        let first = tested.first().unwrap_or_else(|| panic!("{file} is not tested"));
-        let hosts = Director::of(&file, first).topology.hosts;
+        let example = format!("examples/{}", path.file_stem().expect("a name").to_string_lossy());
+        let tested: Vec<&str> = DIRECTORS.iter().filter(|(name, _)| *name == example).map(|(_, host)| *host).collect();
+        let first = tested.first().unwrap_or_else(|| panic!("{example} is not tested"));
+        let hosts = Director::of(&format!("{example}.{spelling}"), first).topology.hosts;
         let directors = hosts.values().filter(|host| host.role == lvsform::topology::Role::Director);
         let directors: Vec<&str> = directors.map(|host| host.name.value.as_str()).collect();
-        assert_eq!(directors, tested, "{file}");
+        assert_eq!(directors, tested, "{example}.{spelling}");
     }
 }

@@ -1,11 +1,13 @@
 //! The real kernel behind `lvsform::kernel::linux`, each test in a fresh network namespace of its own, all in one guest.
 //!
-//! What needs GUE on tunnel devices, which User-Mode Linux lacks, is named `gue::…` and runs under QEMU, in `tests/qemu.rs`.
+//! What needs GUE on tunnel devices or several CPUs, which User-Mode Linux lacks, is named `gue::…` or `smp::…` and runs
+//! under QEMU, in `tests/qemu`.
 
 mod ipvs;
 mod links;
 mod sends;
 mod sysctls;
+mod torn;
 mod world;
 
 use std::process::ExitCode;
@@ -24,7 +26,7 @@ fn tests() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut trials: Vec<Trial> =
-        [ipvs::tests(), links::tests(), sends::tests(), sysctls::tests()].into_iter().flatten().collect();
-    trials.retain(|trial| !trial.name().starts_with("gue::"));
+        [ipvs::tests(), links::tests(), sends::tests(), sysctls::tests(), torn::tests(10)].into_iter().flatten().collect();
+    trials.retain(|trial| !["gue::", "smp::"].iter().any(|apart| trial.name().starts_with(apart)));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

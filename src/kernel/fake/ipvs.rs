@@ -157,12 +157,15 @@ impl Fake {
         if mixed {
             return Err(no(Errno::EINVAL));
         }
-        let mtu = match self.observed.state.objects.get(&Key::Link(daemon.interface.clone())) {
-            Some(Resource::Link(link)) => link.mtu.unwrap_or(LONGEST_SYNC),
+        let (up, mtu) = match self.observed.state.objects.get(&Key::Link(daemon.interface.clone())) {
+            Some(Resource::Link(link)) => (link.up, link.mtu.unwrap_or(LONGEST_SYNC)),
             _ => return Err(no(Errno::ENODEV)),
         };
         if self.holds(&Key::Sync(role)) {
             return Err(no(Errno::EEXIST));
+        }
+        if role == SyncRole::Master && !up {
+            return Err(no(Errno::ENETUNREACH));
         }
         // A master over IPv6 finds no source address; over IPv4 it takes another device's, or none.
         let sends_ipv6 = role == SyncRole::Master && daemon.group.is_ipv6();

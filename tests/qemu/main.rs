@@ -1,9 +1,24 @@
 //! What only a kernel under QEMU can show: nftables, FOU, several CPUs, devices with GUE. One boot for all of it.
 #![allow(clippy::disallowed_methods, reason = "tests run programs and look at files")]
+#![allow(clippy::format_push_string, reason = "a few lines of text, put together to be read")]
 
-#[path = "kernel/links.rs"]
+#[path = "../apply/director.rs"]
+#[allow(dead_code, reason = "another suite uses the rest")]
+mod director;
+mod gue;
+#[path = "../apply/hand.rs"]
+mod hand;
+#[path = "../kernel/ipvs.rs"]
+#[allow(dead_code, reason = "another suite uses the rest")]
+mod ipvs;
+#[path = "../kernel/links.rs"]
 mod links;
-#[path = "kernel/world.rs"]
+#[path = "../kernel/torn.rs"]
+mod torn;
+#[path = "../apply/witness.rs"]
+#[allow(dead_code, reason = "another suite uses the rest")]
+mod witness;
+#[path = "../kernel/world.rs"]
 mod world;
 
 use std::process::{Command, ExitCode};
@@ -20,6 +35,8 @@ fn main() -> ExitCode {
             Trial::test("a_fou_port_opens", a_fou_port_opens),
         ];
         tests.extend(links::tests());
+        tests.extend(gue::tests());
+        tests.extend(torn::tests(2));
         libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
     })
 }
