@@ -26,7 +26,8 @@ pub fn tests() -> Vec<Trial> {
 const HERE: &str = "10.0.0.2";
 
 fn topology(drain: &str, scheduler: &str, servers: &[&str]) -> String {
-    let servers: String = servers.iter().map(|address| format!("server \"{address}\" weight=3; ")).collect();
+    let servers: Vec<String> = servers.iter().map(|address| format!("server \"{address}\" weight=3")).collect();
+    let servers = servers.join("; ");
     format!(
         r#"
 topology "shop"
