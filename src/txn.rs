@@ -128,7 +128,7 @@ pub enum Failure {
 /// Carries out a plan.
 pub fn run(kernel: &mut dyn Kernel, run: Run<'_>) -> Ended {
     let Run { aim, exclusive, observed, phases, records, signs } = run;
-    let mut scope = Scope::of(&aim.wanted);
+    let mut scope = aim.scope();
     scope.sysctls.extend(phases.iter().flat_map(|phase| &phase.steps).filter_map(|step| match &step.key {
         Key::Sysctl(key) => Some(key.clone()),
         _ => None,

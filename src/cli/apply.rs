@@ -45,7 +45,8 @@ pub struct Apply {
     /// Do not wait until servers that leave are drained; the next apply, or `lvsform resume`, deletes them
     #[arg(long)]
     no_wait: bool,
-    /// Let this run break a rule of `policy`, or `empties`: that a plan does not delete every service; may be repeated
+    /// Let this run break a rule of `policy`, or `empties`: that a plan does not delete every service, or `host`:
+    /// that a namespace stays the same host of a topology; may be repeated
     #[arg(long, value_name = "RULE", value_parser = policy::RULES)]
     allow: Vec<String>,
 }
@@ -115,7 +116,7 @@ impl Apply {
     fn ask<'a>(prepared: &'a Prepared, kernel: &mut Linux, place: &Place, out: &mut Output) -> Result<Looked<'a>, Exit> {
         let store = place.look_beside(kernel, out)?;
         if let Some(store) = &store
-            && records::unfinished(store, out)?.is_some()
+            && records::unfinished(store, out)?.is_some_and(|unfinished| !unfinished.committed)
         {
             let message = "an earlier run did not end; nothing was changed";
             out.error(&report::error(message, &[], Some("take it back first: lvsform recover"), out.error_style));

@@ -97,7 +97,10 @@ impl Prepared {
         protected.extend(own.iter().flat_map(|own| own.protect.iter().cloned()));
         let owned: BTreeSet<Key> = own.iter().flat_map(|own| own.entries.keys().cloned()).collect();
         let (policy, wanted) = (&self.policy, &*aim.wanted);
-        policy::broken(plan, &Measure { policy, protected: &protected, owned: &owned, observed, wanted })
+        policy::broken(
+            plan,
+            &Measure { policy, protected: &protected, owned: &owned, host: own.map(|own| own.host.as_str()), observed, wanted },
+        )
     }
 
     /// The digest of a plan: what was approved.

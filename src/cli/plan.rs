@@ -10,7 +10,6 @@ use super::output::Output;
 use super::records::{self, RecordArguments};
 use crate::kernel::linux::Linux;
 use crate::report;
-use crate::state::Scope;
 use crate::txn::ledger::Claims;
 
 /// Show what applying a topology would change in a host's kernel
@@ -61,7 +60,7 @@ impl Plan {
             let mut kernel = input::open(self.netns.as_deref(), out)?;
             let claims = self.claims(&prepared, &mut kernel, out)?;
             input::refuse_claimed(&prepared, &claims, out)?;
-            let observed = input::observe(&mut kernel, &Scope::of(&prepared.aim(&claims).wanted), out)?;
+            let observed = input::observe(&mut kernel, &prepared.aim(&claims).scope(), out)?;
             (claims, observed)
         };
         let mut aim = prepared.aim(&claims);

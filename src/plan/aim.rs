@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::state::{Destination, DestinationKey, Key, Observed, Resource, ServiceKey, State, Weight};
+use crate::state::{Destination, DestinationKey, Key, Observed, Resource, Scope, ServiceKey, State, Weight};
 
 /// What earlier runs of a topology touched, by key: the user's word for it, and what was there before; `None`: nothing.
 pub type Owned = BTreeMap<Key, (Arc<str>, Option<Resource>)>;
@@ -70,6 +70,11 @@ impl<'a> Aim<'a> {
             self.draining = kept.iter().filter_map(|(key, _)| key.server()).collect();
             self.wanted.to_mut().objects.extend(kept);
         }
+    }
+
+    /// What must be read to plan.
+    pub fn scope(&self) -> Scope {
+        Scope::of_keys(self.wanted.objects.keys().chain(self.leaving.keys()))
     }
 
     /// Whether an object is ours and goes.

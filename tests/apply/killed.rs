@@ -72,7 +72,7 @@ fn apply(text: &str, records: &Path, kernel: &mut dyn Kernel, die_before_sync: O
     let claims = Claims::read(&store, TOPOLOGY, None, &instance).expect("claims");
     let wanted = &director.compiled.state;
     let aim = Aim::new(wanted, &claims.owned());
-    let observed = kernel.read(&Scope::of(&aim.wanted)).expect("a reading");
+    let observed = kernel.read(&aim.scope()).expect("a reading");
     let plan = director.plan_towards(&aim, &observed);
     let transaction = history::transaction();
     let next = Ledger {

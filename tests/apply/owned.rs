@@ -21,6 +21,8 @@ pub fn tests() -> Vec<Trial> {
         test("owned::a_damaged_ledger_is_said_and_nothing_is_done", damaged_ledger),
         test("owned::rules_forbid_a_plan_before_anything_is_touched", rules),
         test("owned::protect_outlives_its_block", protect),
+        test("owned::a_namespace_stays_the_same_host_of_a_topology", same_host),
+        test("owned::whatever_kind_leaves_the_file_goes", every_kind),
         test("owned::an_approved_digest_is_exactly_that_plan_or_nothing", expect),
         test("owned::nothing_beside_the_plan_moves_the_digest", steady_digest),
         test("owned::drift_shows_what_moved_and_needs_no_file", drift),
@@ -287,6 +289,42 @@ fn protect(world: &mut World) {
     assert_eq!(witness::table(world), before);
     site.run("apply", "--yes --allow protect", 0);
     site.run("destroy", "shop --yes", 0);
+}
+
+fn same_host(world: &mut World) {
+    plug_in(world);
+    let both = HOST.replace("vip", "director \"lb2\" { interface \"eth0\" address=\"10.0.0.3/24\"; }\nvip");
+    let text = format!("topology \"shop\"{both}{}", service("web", 80, "\"10.0.0.11\""))
+        .replace("address=\"10.0.0.100\"", "address=\"10.0.0.100\" holder=\"lb1\"");
+    let site = Site::new(&text);
+    site.run("apply", "--yes", 0);
+    let before = witness::addresses(world);
+    let other = format!("apply {} --host lb2 --yes --state-dir {}", site.file.path(), site.records.display());
+    let (_, err) = run(lvsform(&other), 5);
+    says(&err, &["host: this is `lb1`", "--allow host"]);
+    assert_eq!(witness::addresses(world), before);
+}
+
+fn every_kind(world: &mut World) {
+    plug_in(world);
+    let before =
+        (witness::table(world), witness::addresses(world), witness::devices(world), witness::sysctl("net/ipv4/vs/sloppy_tcp"));
+    let text = format!(
+        "topology \"shop\"{}{}",
+        HOST.replace("address=\"10.0.0.2/24\";", "address=\"10.0.0.2/24\"; sysctl \"net.ipv4.vs.sloppy_tcp\" 1; tunnel \"far\" kind=\"ipip\" remote=\"192.0.2.9\" { address \"172.16.0.1/30\"; };"),
+        "vip \"far\" address=\"192.0.2.77\"\nsync id=7 interface=\"eth0\"\ntimeouts udp=\"77s\"\n".to_owned()
+            + &service("web", 80, "\"10.0.0.11\"")
+    );
+    let site = Site::new(&text);
+    site.run("apply", "--yes", 0);
+    assert_ne!(witness::devices(world), before.2);
+    site.write("topology \"shop\"\ndirector \"lb1\" { interface \"eth0\" address=\"10.0.0.2/24\"; }\n");
+    site.run("apply", "--yes --allow empties", 0);
+    let after =
+        (witness::table(world), witness::addresses(world), witness::devices(world), witness::sysctl("net/ipv4/vs/sloppy_tcp"));
+    assert_eq!(after, before);
+    assert_eq!(world.witness("ipvsadm", "-l --daemon").trim(), "");
+    site.run("plan", "--exit-code", 0);
 }
 
 /// The digest that a plan shows.
