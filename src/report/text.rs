@@ -93,7 +93,11 @@ pub fn applied(plan: &Plan) -> String {
     let counts = [(add, "added"), (change, "changed"), (replace, "replaced"), (restore, "put back"), (delete, "deleted")];
     let done: Vec<String> =
         counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
-    format!("Applied: {}. The kernel was read back: {host} holds what {file} says.\n", done.join(", "))
+    let done = done.join(", ");
+    if file.is_empty() {
+        return format!("Done: {done}. The kernel was read back.\n");
+    }
+    format!("Applied: {done}. The kernel was read back: {host} holds what {file} says.\n")
 }
 
 /// A word of a command line that can be pasted into a shell.
