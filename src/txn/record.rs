@@ -64,15 +64,21 @@ pub fn encode_line(entry: &impl Serialize) -> Vec<u8> {
     format!("{} {text}\n", short(text.as_bytes())).into_bytes()
 }
 
-/// Reads lines up to the first that is torn: a run may have died while it wrote.
-pub fn decode_lines<T: DeserializeOwned>(mut bytes: &[u8]) -> Vec<T> {
+/// Reads all lines. What comes after the last break is torn, because a run died while it wrote, and is no line; any other
+/// line that does not fit was damaged later.
+pub fn decode_lines<T: DeserializeOwned>(mut bytes: &[u8]) -> Result<Vec<T>, Damage> {
     let mut entries = Vec::new();
     while let Some((line, rest)) = split_line(bytes) {
         bytes = rest;
-        let Some(entry) = decode_line(line) else { break };
-        entries.push(entry);
+        entries.push(decode_line(line).ok_or(Damage::Broken)?);
     }
-    entries
+    Ok(entries)
+}
+
+/// The lines without what is torn at their end.
+pub fn whole_lines(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    bytes.get(..end).unwrap_or_default()
 }
 
 /// Reads one line without its break.
@@ -94,7 +100,7 @@ fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Damage, decode, decode_lines, encode, encode_line};
+    use super::{Damage, decode, decode_lines, encode, encode_line, whole_lines};
 
     const FORMAT: &str = "lvsform-test/1";
 
@@ -120,14 +126,23 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_read_up_to_the_first_that_is_torn() {
+    fn a_line_that_is_torn_at_the_end_was_never_written() {
         let bytes: Vec<u8> = ["one", "two", "three"].iter().flat_map(encode_line).collect();
         let two: Vec<String> = vec!["one".into(), "two".into()];
         for end in [bytes.len() - 1, bytes.len() - 9, bytes.len() - 20] {
-            assert_eq!(decode_lines::<String>(&bytes[..end]), two, "cut at {end}");
+            assert_eq!(decode_lines::<String>(&bytes[..end]), Ok(two.clone()), "cut at {end}");
+            assert_eq!(whole_lines(&bytes[..end]), &bytes[..bytes.len() - encode_line(&"three").len()]);
         }
-        let mut flipped = bytes.clone();
-        flipped[3] ^= 1;
-        assert!(decode_lines::<String>(&flipped).is_empty());
+    }
+
+    #[test]
+    fn a_line_with_any_bit_flipped_is_damaged_and_nothing_after_it_is_lost_in_silence() {
+        let bytes: Vec<u8> = ["one", "two", "three"].iter().flat_map(encode_line).collect();
+        // The very last break may be gone: then the line was never written.
+        for bit in 0..(bytes.len() - 1) * 8 {
+            let mut bytes = bytes.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decode_lines::<String>(&bytes), Err(Damage::Broken), "bit {bit}");
+        }
     }
 }

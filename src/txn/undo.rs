@@ -104,9 +104,11 @@ pub(super) fn undo(
 /// Everything that the steps changed, and everything that the kernel changed by itself with them.
 fn touched(intent: &Intent, begun: usize, whose: &Whose) -> BTreeMap<Key, Touched> {
     let mut touched: BTreeMap<Key, Touched> = BTreeMap::new();
-    for (phase, along) in intent.phases.iter().zip(&intent.along).take(begun) {
+    for (at, (phase, along)) in intent.phases.iter().zip(&intent.along).enumerate() {
         // A loaded module stays: unloading it would take more with it than the run brought.
         let steps = phase.steps.iter().filter(|step| !matches!(step.key, Key::Module(_)));
+        let steps = steps.filter(|step| at < begun || whose.is_decided(&step.key));
+        let along = if at < begun { along.as_slice() } else { &[] };
         for (change, follows) in steps.map(|step| (step, false)).chain(along.iter().map(|change| (change, true))) {
             let entry = touched.entry(change.key.clone()).or_insert_with(|| Touched {
                 before: change.before.clone(),
@@ -116,7 +118,7 @@ fn touched(intent: &Intent, begun: usize, whose: &Whose) -> BTreeMap<Key, Touche
             });
             entry.values.push(change.after.clone());
         }
-        for step in &phase.steps {
+        for step in phase.steps.iter().filter(|_| at < begun) {
             if let Key::Destination(key) = &step.key
                 && let Some(order) = intent.orders.objects.get(&Key::Order(key.service))
             {
@@ -127,6 +129,32 @@ fn touched(intent: &Intent, begun: usize, whose: &Whose) -> BTreeMap<Key, Touche
     }
     touched.retain(|key, _| whose.decided.get(key) != Some(&false));
     touched
+}
+
+/// What is as the run was to leave it, although no mark says that it came so far: somebody else made it so, or the end of
+/// the marks was lost. It is not touched, and it is not called clean.
+pub(super) fn unmarked(
+    kernel: &mut dyn Kernel,
+    intent: &Intent,
+    begun: usize,
+    whose: &Whose,
+    scope: &Scope,
+) -> Result<Vec<Left>, ReadError> {
+    let (marked, all) = (touched(intent, begun, whose), touched(intent, intent.phases.len(), whose));
+    let live = kernel.read(scope)?.state;
+    let looks_done = |(key, Touched { before, follows, values, .. }): &(Key, Touched)| {
+        let now = live.objects.get(key);
+        // A value whose module or device was not there has one by now, whoever brought that.
+        let unknown = key.is_value() && before.is_none();
+        !unknown && !follows && !same(before.as_ref(), now) && values.iter().any(|value| same(value.as_ref(), now))
+    };
+    let left = all.into_iter().filter(|(key, _)| !marked.contains_key(key)).filter(looks_done).map(|(key, touched)| Left {
+        now: live.objects.get(&key).cloned(),
+        key,
+        before: touched.before,
+        why: Why::SomebodyElse,
+    });
+    Ok(left.collect())
 }
 
 /// What leads back to what was there before, and what cannot be led back because it is somebody else's.

@@ -10,13 +10,9 @@ use lvsform::plan::{Aim, Phase, diff, order};
 use lvsform::state::{Observed, Scope, State};
 use lvsform::txn::{Ended, Failure, Run, Signs, run};
 use nix::errno::Errno;
-use proptest::prelude::Strategy;
-use proptest::sample::select;
-use proptest::strategy::ValueTree;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::both::{compare, differences, modelled};
-use crate::random::{Kind, state};
+use crate::random::pairs;
 use crate::witness::{lines, saved};
 use crate::world::{fresh, ipvsadm, load_modules, test};
 
@@ -29,16 +25,6 @@ pub fn tests() -> Vec<Trial> {
         test("after_each_of_200_random_plans_the_kernel_holds_what_is_wanted", Duration::from_mins(3), plans),
         test("a_plan_whose_last_step_is_refused_leaves_the_kernel_as_it_was", Duration::from_mins(3), rollbacks),
     ]
-}
-
-/// The pairs, always the same ones, smallest first.
-fn pairs() -> Vec<(State, State)> {
-    let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::deterministic_rng(RngAlgorithm::ChaCha));
-    let pairs = select(vec![Kind::Synced, Kind::Mixed]).prop_flat_map(|kind| (state(kind), state(kind)));
-    let mut pairs: Vec<_> =
-        (0..PAIRS).map(|_| pairs.new_tree(&mut runner).expect("a strategy without filters").current()).collect();
-    pairs.sort_by_key(|(first, second)| first.objects.len() + second.objects.len());
-    pairs
 }
 
 /// Everything that either state of a pair asks for.
@@ -71,7 +57,7 @@ fn expect_applied(kernel: &mut dyn Kernel, wanted: &State, words: &str) {
 
 fn plans() {
     load_modules();
-    for (number, pair) in pairs().iter().enumerate() {
+    for (number, pair) in pairs(PAIRS).iter().enumerate() {
         let scope = scope(pair);
         let mut real = fresh();
         let mut fake = Fake::from(read(&mut real, &everything(pair)));
@@ -138,7 +124,7 @@ impl Kernel for Refusing<'_> {
 
 fn rollbacks() {
     load_modules();
-    for (number, pair) in pairs().iter().enumerate() {
+    for (number, pair) in pairs(PAIRS).iter().enumerate() {
         let mut real = fresh();
         expect_applied(&mut real, &pair.0, &format!("pair {number}, first state"));
         let asked = Scope::of(&pair.1);

@@ -11,6 +11,10 @@ mod foreign;
 mod hand;
 mod killed;
 mod owned;
+#[path = "../random/mod.rs"]
+#[allow(dead_code, reason = "another suite uses the rest")]
+mod random;
+mod recorded;
 mod rollback;
 mod unloaded;
 mod witness;
@@ -30,7 +34,7 @@ fn main() -> ExitCode {
     if let Some((killed::VICTIM, rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return killed::victim(rest);
     }
-    let lab = Lab { kernel: Some(Kernel::Uml), timeout: Duration::from_mins(10), ..Lab::default() };
+    let lab = Lab { kernel: Some(Kernel::Uml), timeout: Duration::from_hours(1), ..Lab::default() };
     harness::main(lab, || {
         // Every other test loads IPVS, and nothing unloads it.
         let unloaded = unloaded::tests();
