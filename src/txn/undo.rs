@@ -170,8 +170,12 @@ fn towards_before(touched: &BTreeMap<Key, Touched>, whose: &Whose, live: &State)
         if same(before.as_ref(), now) || (*came_along && now.is_none()) {
             continue;
         }
+        // Nothing is put into what is somebody else's by now.
+        let inside = container(key).filter(|_| now.is_none());
+        let in_theirs = inside.is_some_and(|container| left.iter().any(|left: &Left| left.key == container));
         let mut leave = |why| left.push(Left { key: key.clone(), before: before.clone(), now: now.cloned(), why });
-        if !(*follows || is_ours(key, values, now, whose)) || whose.not_ours.contains(key) && !whose.is_decided(key) {
+        let theirs = !(*follows || is_ours(key, values, now, whose)) || whose.not_ours.contains(key) && !whose.is_decided(key);
+        if theirs || in_theirs {
             leave(Why::SomebodyElse);
             continue;
         }
@@ -218,6 +222,15 @@ fn foreign_children(key: &Key, touched: &BTreeMap<Key, Touched>, whose: &Whose, 
     let is_foreign =
         |other: &Key, now| touched.get(other).is_none_or(|Touched { values, .. }| !is_ours(other, values, Some(now), whose));
     live.objects.iter().filter(|(other, now)| belongs(other) && is_foreign(other, now)).map(|(other, _)| other.clone()).collect()
+}
+
+/// What an object is in.
+fn container(key: &Key) -> Option<Key> {
+    match key {
+        Key::Destination(server) => Some(Key::Service(server.service)),
+        Key::Address(address) => Some(Key::Link(address.interface.clone())),
+        _ => None,
+    }
 }
 
 fn is_server_of(key: &Key, service: &ServiceKey) -> bool {

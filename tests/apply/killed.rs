@@ -43,7 +43,7 @@ pub fn tests() -> Vec<Trial> {
 }
 
 /// Nearly every kind of object, and changes of nearly every rank between the two.
-const FIRST: &str = r#"
+pub const FIRST: &str = r#"
 topology "shop"
 director "lb1" {
     interface "eth0" address="10.0.0.2/24"
@@ -68,7 +68,7 @@ service "web" { listen vip="a" port=80; forward "dr"; scheduler "sh"; server "10
 service "new" { listen vip="c" port=82; forward "nat"; return-path "none"; server "10.0.0.11" weight=1; }
 "#;
 
-fn goal(text: &str) -> (Director, Goal) {
+pub fn goal(text: &str) -> (Director, Goal) {
     let director = Director::of_text(text, "lb1");
     let wanted = director.compiled.state.clone();
     (director, Goal { wanted, exclusive: false })
@@ -141,7 +141,8 @@ pub fn victim(arguments: &[String]) -> ExitCode {
     }
 }
 
-const GOAL: &str = "goal.json";
+/// The file that says where a victim runs to.
+pub const GOAL: &str = "goal.json";
 
 /// Runs towards a goal, and dies there. Whether it came to its end all the same.
 pub fn strike(records: &Path, goal: &Goal, death: Death) -> bool {
@@ -291,15 +292,10 @@ fn a_thousand(_: &mut World) {
 
 /// The shop of this module, with somebody else who writes between the crash and the recovery.
 fn killed(world: &mut World, of: fn(usize) -> Death, meddled: bool) {
-    let ((director, first), (_, second)) = (goal(FIRST), goal(SECOND));
-    director.plug_in(world);
-    let records = Folder::new();
-    let ended = first.run(records.path(), &mut world.kernel);
-    assert!(matches!(ended, Ended::Applied), "{}", director.words(&ended));
+    let (case, records) = shop(world);
     if meddled {
         hand::feed("ipvsadm", "-R", "-A -t 10.0.0.9:25 -s rr\n-a -t 10.0.0.9:25 -r 10.0.0.30:25 -m\n");
     }
-    let case = Case::new("the shop", first, second, director);
     let before = recorded::held(&mut world.kernel, &case.scope());
     let seen = case.seen(world);
     let mut counts = Counts::default();
@@ -313,14 +309,21 @@ fn killed(world: &mut World, of: fn(usize) -> Death, meddled: bool) {
     counts.show(if meddled { "the shop, beside somebody who writes" } else { "the shop" });
 }
 
-/// The shop, changed by a run that died in the middle.
-pub fn half_done(world: &mut World) -> (Director, Folder) {
+/// The shop as it is at first.
+pub fn shop(world: &mut World) -> (Case, Folder) {
     let ((director, first), (_, second)) = (goal(FIRST), goal(SECOND));
     director.plug_in(world);
     let records = Folder::new();
-    assert!(matches!(first.run(records.path(), &mut world.kernel), Ended::Applied));
-    assert!(!strike(records.path(), &second, Death::Step(9)));
-    (director, records)
+    let ended = first.run(records.path(), &mut world.kernel);
+    assert!(matches!(ended, Ended::Applied), "{}", director.words(&ended));
+    (Case::new("the shop", first, second, director), records)
+}
+
+/// The shop, changed by a run that died in the middle.
+pub fn half_done(world: &mut World) -> (Director, Folder) {
+    let (case, records) = shop(world);
+    assert!(!strike(records.path(), &case.second, Death::Step(9)));
+    (goal(FIRST).0, records)
 }
 
 fn another_life(world: &mut World) {

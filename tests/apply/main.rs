@@ -4,6 +4,7 @@
 #![allow(clippy::format_push_string, reason = "a few lines of text, put together to be read")]
 
 mod command;
+mod crashed;
 mod director;
 mod drift;
 mod examples;
@@ -16,6 +17,8 @@ mod owned;
 mod random;
 mod recorded;
 mod rollback;
+mod storage;
+mod surroundings;
 mod unloaded;
 mod witness;
 #[path = "../kernel/world.rs"]
@@ -46,6 +49,9 @@ fn main() -> ExitCode {
             command::tests(),
             owned::tests(),
             killed::tests(),
+            crashed::tests(),
+            storage::tests(),
+            surroundings::tests(),
             unloaded,
         ];
         let tests = suites.into_iter().flatten().collect();

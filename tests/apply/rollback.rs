@@ -237,11 +237,14 @@ impl Counts {
 /// the run, in the kernel and in the records. Then once more with a step of the rollback refused too.
 fn each_step(world: &mut World, case: &Case, records: &Folder) -> Counts {
     let mut counts = Counts::default();
-    let (scope, _, phases) = case.second.plan(records.path(), &mut world.kernel);
-    let steps = phases.iter().map(|phase| phase.steps.len()).sum::<usize>();
-    let before = recorded::held(&mut world.kernel, &scope);
-    let (seen, table, ledger) = (case.seen(world), witness::table(world), records.ledger());
-    for step in 0..steps {
+    let (scope, _, mut phases) = case.second.plan(records.path(), &mut world.kernel);
+    let mut before = recorded::held(&mut world.kernel, &scope);
+    let (seen, table, mut ledger) = (case.seen(world), witness::table(world), records.ledger());
+    for step in 0.. {
+        let steps = phases.iter().map(|phase| phase.steps.len()).sum::<usize>();
+        if step >= steps {
+            break;
+        }
         let what = format!("{}: {}", case.name, name(&phases, step));
         let mut taken_back = Vec::new();
         for fate in [Fate::Refused, Fate::LostUndone, Fate::LostDone] {
@@ -256,6 +259,14 @@ fn each_step(world: &mut World, case: &Case, records: &Folder) -> Counts {
             let ended = case.second.run(records.path(), &mut faulty);
             if fate == Fate::Refused {
                 taken_back = faulty.taken_back;
+            }
+            if fate == Fate::LostUndone && matches!(ended, Ended::Applied) {
+                // Another step has done it too, as one sysctl moves another.
+                assert_eq!(case.second.finds(&mut world.kernel), Vec::<String>::new(), "{what}");
+                assert!(matches!(case.first.run(records.path(), &mut world.kernel), Ended::Applied), "{what}: and back");
+                (before, ledger) = (recorded::held(&mut world.kernel, &scope), records.ledger());
+                phases = case.second.plan(records.path(), &mut world.kernel).2;
+                break;
             }
             assert!(matches!(ended, Ended::RolledBack(_)), "{what}: {ended:#?}");
             let now = recorded::held(&mut world.kernel, &scope);
