@@ -20,6 +20,9 @@ mod undo;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use ipnet::IpNet;
+use nix::errno::Errno;
+
 use crate::kernel::{Kernel, Outcome, ReadError, Refusal};
 use crate::plan::{Aim, Phase, diff};
 use crate::state::{Change, Key, Observed, Resource, Scope};
@@ -157,6 +160,11 @@ pub fn run(kernel: &mut dyn Kernel, run: Run<'_>) -> Ended {
         Ok(Err(failure)) => failure,
         Err(panic) => Failure::Panicked(words(panic.as_ref())),
     };
+    // The new ledger may have its place although writing that down failed: then the run is done, and nothing may be undone.
+    if diary.as_ref().is_some_and(|diary| matches!(diary.journal.is_committed(diary.store), Ok(true))) {
+        let _ = diary.map(|diary| journal::forget(diary.store));
+        return Ended::Applied;
+    }
     let undone = undo::undo(kernel, &intent, begun, &whose, &scope);
     match undone {
         Ok(left) if left.is_empty() => {
@@ -196,7 +204,9 @@ pub fn recover(
         Recovered::WasGone
     } else {
         let whose = Whose { not_ours: not_ours.clone(), decided: decided.clone() };
-        let left = undo::undo(kernel, &journal.intent, *begun, &whose, &journal.scope()).map_err(RecoverError::Reading)?;
+        let (intent, scope) = (&journal.intent, journal.scope());
+        let mut left = undo::undo(kernel, intent, *begun, &whose, &scope).map_err(RecoverError::Reading)?;
+        left.extend(undo::unmarked(kernel, intent, *begun, &whose, &scope).map_err(RecoverError::Reading)?);
         if !left.is_empty() {
             return Ok(Recovered::Incomplete(left));
         }
@@ -314,6 +324,7 @@ fn judge(
     for (step, outcome) in phase.steps.iter().zip(outcomes) {
         match outcome {
             Outcome::Done => {}
+            Outcome::Refused(refusal) if refusal.errno == Errno::EADDRNOTAVAIL as i32 && went_along(step, phase) => {}
             Outcome::Refused(refusal) => {
                 if refusal.proves_another_writer(step) {
                     not_ours.insert(step.key.clone());
@@ -333,6 +344,19 @@ fn judge(
     let not_done: Vec<Change> =
         unknown.into_iter().filter(|step| !same(step.after.as_ref(), live.objects.get(&step.key))).cloned().collect();
     if not_done.is_empty() { Ok(()) } else { Err(Failure::NotDone(not_done)) }
+}
+
+/// Whether an address that was to go may have gone with another one of the same phase: a subnet's first address on a device
+/// takes the others along (`inet_del_ifa`).
+fn went_along(step: &Change, phase: &Phase) -> bool {
+    let subnet = |step: &Change| match &step.key {
+        Key::Address(key) if step.after.is_none() => {
+            Some((key.interface.clone(), IpNet::new(key.address, key.prefix).ok()?.trunc()))
+        }
+        _ => None,
+    };
+    let own = subnet(step);
+    own.is_some() && phase.steps.iter().any(|other| other.key != step.key && subnet(other) == own)
 }
 
 /// Reads the kernel back. Only what is wanted or was touched counts: what others do beside us is theirs.

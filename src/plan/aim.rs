@@ -37,7 +37,13 @@ impl<'a> Aim<'a> {
                 continue;
             }
             aim.leaving.insert(key.clone(), name.clone());
+            let made_and_goes = |device: &str| {
+                let link = Key::Link(device.to_owned());
+                !wanted.objects.contains_key(&link) && matches!(owned.get(&link), Some((_, None)))
+            };
             let vain = match key {
+                // It goes with its device.
+                Key::Sysctl(sysctl) => sysctl.device().is_some_and(made_and_goes),
                 // Another scheduler knows no order.
                 Key::Order(service) => wanted.objects.contains_key(&Key::Service(*service)),
                 // Its service goes.

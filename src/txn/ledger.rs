@@ -123,7 +123,15 @@ pub struct Claimed {
 impl Ledger {
     /// A topology's ledger as it lies there.
     pub fn read(store: &Store, topology: &str) -> Result<Option<Ledger>, LedgerError> {
-        let record = Record::Ledger(topology);
+        Ledger::of(store, Record::Ledger(topology))
+    }
+
+    /// The ledger that a run which has not ended was to lead to.
+    pub fn next(store: &Store) -> Result<Option<Ledger>, LedgerError> {
+        Ledger::of(store, Record::NextLedger)
+    }
+
+    fn of(store: &Store, record: Record<'_>) -> Result<Option<Ledger>, LedgerError> {
         let Some(bytes) = store.read(record)? else { return Ok(None) };
         record::decode(FORMAT, &bytes).map(Some).map_err(|damage| LedgerError::Damaged(store.path(record), damage))
     }

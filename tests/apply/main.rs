@@ -4,6 +4,7 @@
 #![allow(clippy::format_push_string, reason = "a few lines of text, put together to be read")]
 
 mod command;
+mod crashed;
 mod director;
 mod drained;
 mod drift;
@@ -12,7 +13,13 @@ mod foreign;
 mod hand;
 mod killed;
 mod owned;
+#[path = "../random/mod.rs"]
+#[allow(dead_code, reason = "another suite uses the rest")]
+mod random;
+mod recorded;
 mod rollback;
+mod storage;
+mod surroundings;
 mod unloaded;
 mod witness;
 #[path = "../kernel/world.rs"]
@@ -31,7 +38,7 @@ fn main() -> ExitCode {
     if let Some((killed::VICTIM, rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return killed::victim(rest);
     }
-    let lab = Lab { kernel: Some(Kernel::Uml), timeout: Duration::from_mins(10), ..Lab::default() };
+    let lab = Lab { kernel: Some(Kernel::Uml), timeout: Duration::from_hours(1), ..Lab::default() };
     harness::main(lab, || {
         // Every other test loads IPVS, and nothing unloads it.
         let unloaded = unloaded::tests();
@@ -44,6 +51,9 @@ fn main() -> ExitCode {
             owned::tests(),
             drained::tests(),
             killed::tests(),
+            crashed::tests(),
+            storage::tests(),
+            surroundings::tests(),
             unloaded,
         ];
         let tests = suites.into_iter().flatten().collect();
