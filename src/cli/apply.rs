@@ -1,12 +1,14 @@
 //! `lvsform apply`
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::time::Duration;
 
 use clap::Args;
 
 use super::Exit;
 use super::input::{self, HostArguments, Prepared};
 use super::output::Output;
+use super::pending;
 use super::records::{self, LockArguments, Place, RecordArguments};
 use super::resume::Pay;
 use super::work::{Looked, Work, differ, look, next_ledger};
@@ -45,6 +47,9 @@ pub struct Apply {
     /// Do not wait until servers that leave are drained; the next apply, or `lvsform resume`, deletes them
     #[arg(long)]
     no_wait: bool,
+    /// Take everything back after this time, counted from the first step, unless `lvsform confirm` comes: `60s`
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    confirm_within: Option<Duration>,
     /// Let this run break a rule of `policy`, or `empties`: that a plan does not delete every service; may be repeated
     #[arg(long, value_name = "RULE", value_parser = policy::RULES)]
     allow: Vec<String>,
@@ -73,6 +78,11 @@ impl Apply {
         let guard = place.lock(&self.wait, out)?;
         let mut store = place.open(out)?;
         self.recover(&mut kernel, &mut store, &place, out)?;
+        match &self.expect {
+            // Whoever approved a plan did not approve taking back another one.
+            Some(_) => pending::refuse(&store, &place, out)?,
+            None => pending::settle(&mut kernel, &mut store, &place, None, out)?,
+        }
         let looked = look(&prepared, &mut kernel, Some(&store), &place, out)?;
         match (&shown, &self.expect) {
             (Some(shown), _) if *shown != looked.plan.phases => {
@@ -89,11 +99,19 @@ impl Apply {
         let unprotect = self.allow.iter().any(|rule| rule == "protect");
         let next = next_ledger(&prepared, &place, &looked, "", unprotect);
         let netns = self.netns.as_deref();
-        let work = Work { verb: "apply", netns, prepared: &prepared, allowed: self.allow, next: Some(next) };
+        let work = Work {
+            verb: "apply",
+            netns,
+            prepared: &prepared,
+            allowed: self.allow,
+            next: Some(next),
+            remember: true,
+            confirm_within: self.confirm_within,
+        };
         let exit = work.carry_out(&mut kernel, &mut store, &place, looked, out)?;
         drop((guard, store));
-        if exit != Exit::Done {
-            return Ok(exit);
+        if exit != Exit::Done || self.confirm_within.is_some() {
+            return Ok(exit); // nothing is deleted for good before it is confirmed
         }
         let pay = Pay { place: &place, netns, wait: &self.wait, until_paid: !self.no_wait };
         pay.run(prepared.topology(), &mut kernel, out)
@@ -114,12 +132,9 @@ impl Apply {
     /// Shows the plan, and asks unless there is nothing to do.
     fn ask<'a>(prepared: &'a Prepared, kernel: &mut Linux, place: &Place, out: &mut Output) -> Result<Looked<'a>, Exit> {
         let store = place.look(out)?;
-        if let Some(store) = &store
-            && records::unfinished(store, out)?.is_some()
-        {
-            let message = "an earlier run did not end; nothing was changed";
-            out.error(&report::error(message, &[], Some("take it back first: lvsform recover"), out.error_style));
-            return Err(Exit::Incomplete);
+        if let Some(store) = &store {
+            records::refuse_unfinished(store, out)?;
+            pending::refuse(store, place, out)?;
         }
         let looked = look(prepared, kernel, store.as_ref(), place, out)?;
         let text = report::text::plan(&looked.plan, &prepared.sources, out.style);

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use super::Exit;
 use super::input::{self, HostArguments, Prepared};
 use super::output::Output;
+use super::pending;
 use super::records::{self, RecordArguments};
 use crate::report;
 use crate::state::Scope;
@@ -91,6 +92,7 @@ impl Plan {
             let message = "an earlier run did not end: the kernel is neither as it was before nor as that run wanted it";
             out.error(&report::error(message, &[], Some("take it back first: lvsform recover"), out.error_style));
         }
+        pending::say(&store, &place, out)?;
         place.claims(&store, prepared.topology(), prepared.was.as_deref(), out)
     }
 }

@@ -86,13 +86,15 @@ fn apply(text: &str, records: &Path, kernel: &mut dyn Kernel, die_before_sync: O
         exclusive: false,
         protect: BTreeSet::new(),
         debts: BTreeMap::new(),
+        former: None,
+        pending: None,
         entries: claims.entries(wanted, ToString::to_string, &observed),
     };
     if let Some(mut left) = die_before_sync {
         store.before_each_sync(move || if left == 0 { die() } else { left -= 1 });
     }
     let (topology, host) = (TOPOLOGY.to_owned(), "lb1".to_owned());
-    let records = Records { store: &mut store, transaction, topology, host, instance, next: Some(next) };
+    let records = Records { store: &mut store, transaction, topology, host, instance, next: Some(next), former: None };
     let run = Run {
         aim: &aim,
         exclusive: false,

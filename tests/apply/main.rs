@@ -4,6 +4,7 @@
 #![allow(clippy::format_push_string, reason = "a few lines of text, put together to be read")]
 
 mod command;
+mod confirm;
 mod director;
 mod drift;
 mod examples;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
             foreign::tests(),
             command::tests(),
             owned::tests(),
+            confirm::tests(),
             killed::tests(),
             unloaded,
         ];

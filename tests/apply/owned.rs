@@ -30,8 +30,8 @@ pub fn tests() -> Vec<Trial> {
 
 /// A folder for records, and a file to change.
 pub struct Site {
-    file: File,
-    records: PathBuf,
+    pub file: File,
+    pub records: PathBuf,
 }
 
 impl Site {
@@ -48,17 +48,28 @@ impl Site {
     /// `apply FILE --yes`, and the like.
     #[track_caller]
     pub fn run(&self, verb: &str, more: &str, code: i32) -> (String, String) {
+        run(self.command(verb, more), code)
+    }
+
+    /// The same, whatever its exit code.
+    pub fn try_run(&self, verb: &str, more: &str) -> (String, String) {
+        let output = self.command(verb, more).output().expect("it starts");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (text(&output.stdout), text(&output.stderr))
+    }
+
+    fn command(&self, verb: &str, more: &str) -> std::process::Command {
         let records = self.records.display();
-        let file = if matches!(verb, "destroy" | "recover" | "history" | "drift") {
+        let file = if matches!(verb, "destroy" | "recover" | "revert" | "confirm" | "resume" | "history" | "drift") {
             String::new()
         } else {
             format!(" {} --host lb1", self.file.path())
         };
         let more = if more.is_empty() { String::new() } else { format!(" {more}") };
-        run(lvsform(&format!("{verb}{file} --state-dir {records}{more}")), code)
+        lvsform(&format!("{verb}{file} --state-dir {records}{more}"))
     }
 
-    fn ledger(&self, topology: &str) -> PathBuf {
+    pub fn ledger(&self, topology: &str) -> PathBuf {
         let namespace = std::fs::read_dir(&self.records).expect("records").flatten().next().expect("a namespace").path();
         namespace.join("ledger").join(format!("{topology}.ledger"))
     }
@@ -69,15 +80,15 @@ director "lb1" { interface "eth0" address="10.0.0.2/24"; }
 vip "shop" address="10.0.0.100"
 "#;
 
-fn service(name: &str, port: u16, servers: &str) -> String {
+pub fn service(name: &str, port: u16, servers: &str) -> String {
     format!("service \"{name}\" {{ listen vip=\"shop\" port={port}; forward \"dr\"; server {servers} weight=10; }}\n")
 }
 
-fn shop(services: &[String]) -> String {
+pub fn shop(services: &[String]) -> String {
     format!("topology \"shop\"{HOST}{}", services.concat())
 }
 
-fn plug_in(world: &World) {
+pub fn plug_in(world: &World) {
     world.witness("ip", "link add eth0 type dummy");
     world.witness("ip", "link set eth0 up");
     world.witness("ip", "addr add 10.0.0.2/24 dev eth0");
