@@ -21,6 +21,7 @@ mod records;
 mod recover;
 mod resume;
 mod revert;
+mod saved;
 mod schema;
 mod signals;
 mod snapshot;

@@ -1,6 +1,7 @@
 //! `lvsform apply`
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
@@ -11,6 +12,7 @@ use super::output::Output;
 use super::pending;
 use super::records::{self, LockArguments, Place, RecordArguments};
 use super::resume::Pay;
+use super::saved::Saved;
 use super::work::{Looked, Work, differ, look, next_ledger};
 use crate::kernel::linux::Linux;
 use crate::plan::policy;
@@ -60,8 +62,11 @@ impl Apply {
         self.try_run(out).unwrap_or_else(|exit| exit)
     }
 
-    fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
-        let prepared = input::prepare(&self.host.file, self.host.host.as_deref(), out)?;
+    fn try_run(mut self, out: &mut Output) -> Result<Exit, Exit> {
+        let prepared = match Saved::read(&self.host.file, out)? {
+            Some(saved) => self.approve(saved, out)?,
+            None => input::prepare(&self.host.file, self.host.host.as_deref(), out)?,
+        };
         let mut kernel = input::open(self.netns.as_deref(), out)?;
         let place = self.records.here(out)?;
 
@@ -115,6 +120,22 @@ impl Apply {
         }
         let pay = Pay { place: &place, netns, wait: &self.wait, until_paid: !self.no_wait };
         pay.run(prepared.topology(), &mut kernel, out)
+    }
+
+    /// Takes a saved plan's word for what is approved. Its texts are compiled again, as if they were files.
+    fn approve(&mut self, saved: Saved, out: &mut Output) -> Result<Prepared, Exit> {
+        let Saved { file, host, topology, digest, texts } = saved;
+        if self.host.host.as_ref().is_some_and(|named| *named != host) {
+            let message = format!("this plan was made for host `{host}`; nothing was done");
+            out.error(&report::error(&message, &[], Some("leave --host out: the plan has it"), out.error_style));
+            return Err(Exit::Usage);
+        }
+        let prepared = input::prepare_of(Path::new(&file), &texts, Some(&host), out)?;
+        if self.expect.as_ref().is_some_and(|expected| *expected != digest) || prepared.topology() != topology {
+            return Err(stale("this saved plan is not the one that was approved", out));
+        }
+        self.expect = Some(digest);
+        Ok(prepared)
     }
 
     /// Ends the run if the plan breaks a rule that is not allowed to be broken.

@@ -18,7 +18,7 @@ use crate::provenance::Provenance;
 use crate::report;
 use crate::rules;
 use crate::source::problem::{self, nearest};
-use crate::source::{self, At, Problem, Severity, Sources};
+use crate::source::{self, At, Files, Problem, Severity, Sources};
 use crate::state::{Key, Observed, Scope};
 use crate::topology::{self, Host, Ownership, Role, Topology};
 use crate::txn::former::Former;
@@ -141,7 +141,12 @@ impl Prepared {
 
 /// Reads a topology, picks a host and compiles it, and says everything that is wrong. Warnings do not stop anything.
 pub fn prepare(file: &Path, name: Option<&str>, out: &mut Output) -> Result<Prepared, Exit> {
-    let (sources, topology, problems) = examine(file);
+    prepare_of(file, &DiskFiles, name, out)
+}
+
+/// The same of files that lie elsewhere.
+pub fn prepare_of(file: &Path, files: &dyn Files, name: Option<&str>, out: &mut Output) -> Result<Prepared, Exit> {
+    let (sources, topology, problems) = rules::examine(source::load(file, files));
     say(&problems, &sources, out);
     let topology = topology.filter(|_| !has_errors(&problems)).ok_or(Exit::Invalid)?;
     let host = pick(&topology, name, out)?;

@@ -53,6 +53,10 @@ impl Resume {
             out.say("Nothing to resume: no topology owns anything here.\n");
             return Ok(Exit::Done);
         };
+        if !pending::waiting(&store, &place, out)?.is_empty() {
+            let _guard = place.lock(&self.wait, out)?;
+            pending::settle(&mut kernel, &mut place.open(out)?, &place, None, out)?;
+        }
         let topologies = store.topologies().map_err(|error| records::unusable(&error, out))?;
         let pay = Pay { place: &place, netns: self.netns.as_deref(), wait: &self.wait, until_paid: !self.no_wait };
         for topology in &topologies {

@@ -69,6 +69,15 @@ pub fn how_to_apply(plan: &Plan, netns: Option<&str>, digest: &str) -> String {
     format!("Apply exactly this:  {}\n", printable(&command))
 }
 
+/// The same of a plan that was saved.
+pub fn how_to_apply_saved(path: &str, netns: Option<&str>) -> String {
+    let mut command = format!("lvsform apply {}", argument(path));
+    if let Some(netns) = netns {
+        _ = write!(command, " --netns {}", argument(netns));
+    }
+    format!("Apply exactly this:  {}\n", printable(&command))
+}
+
 /// One sentence, however much it is.
 fn left_out(left_out: &[LeftOut], sources: &Sources, style: Style) -> String {
     let shown = if style.verbose { left_out.len() } else { SHOWN };

@@ -71,3 +71,68 @@ impl Former {
         wanted
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::Former;
+    use crate::txn::journal::{self, Intent, Journal};
+    use crate::txn::ledger::{Instance, Ledger};
+    use crate::txn::store::{Record, Store};
+
+    fn ledger(transaction: &str, former: &str) -> Ledger {
+        let instance = Instance { boot: "1".to_owned(), cookie: 1 };
+        let text = serde_json::json!({
+            "topology": "shop", "host": "lb1", "instance": instance, "transaction": transaction, "at": 0, "by": "", "sources": "",
+            "entries": {}, "former": former,
+        });
+        serde_json::from_value(text).expect("a ledger")
+    }
+
+    #[test]
+    fn whatever_sync_a_run_dies_before_the_former_ledger_is_the_one_before_the_ledger() {
+        let folder = std::env::temp_dir().join(format!("lvsform-former-{}", std::process::id()));
+        let former = |transaction, before| Former { ledger: ledger(transaction, before), lost: [].into() };
+        let journal = Journal {
+            transaction: "2".to_owned(),
+            topology: "shop".to_owned(),
+            host: "lb1".to_owned(),
+            instance: ledger("2", "1").instance,
+            ends: false,
+            sysctls: Vec::new(),
+            intent: Intent::default(),
+        };
+        let mut ends = Vec::new();
+        for count in 0.. {
+            let mut store = Store::open(&folder, &count.to_string()).expect("our own folder");
+            store.put(Record::Ledger("shop"), &ledger("1", "0").encode()).expect("a record");
+            store.put(Record::Former("shop"), &former("0", "").encode()).expect("a record");
+            let mut left = count;
+            store.before_each_sync(move || if left == 0 { panic!("dies") } else { left -= 1 });
+            let died = catch_unwind(AssertUnwindSafe(|| {
+                journal.begin(&mut store, Some(&ledger("2", "1")), Some(&former("1", "0"))).expect("a record");
+                journal.commit(&mut store).expect("a commit");
+                journal::forget(&mut store).expect("tidy");
+            }))
+            .is_err();
+            let mut store = Store::open(&folder, &count.to_string()).expect("our own folder");
+            if let Some(unfinished) = journal::unfinished(&store).expect("a journal that is whole") {
+                if unfinished.committed {
+                    unfinished.journal.keep_former(&mut store).expect("a record");
+                }
+                journal::forget(&mut store).expect("tidy");
+            }
+            let now = Ledger::read(&store, "shop").expect("a ledger").expect("a ledger");
+            let before = Former::read(&store, &now).expect("a record").expect("a way back");
+            ends.push((now.transaction, before.ledger.transaction));
+            if !died {
+                break;
+            }
+        }
+        std::fs::remove_dir_all(&folder).expect("our own folder");
+        let (kept, done) = (("1".to_owned(), "0".to_owned()), ("2".to_owned(), "1".to_owned()));
+        assert!(ends.iter().all(|end| *end == kept || *end == done), "{ends:?}");
+        assert!(ends.contains(&kept) && ends.contains(&done), "{ends:?}");
+    }
+}

@@ -31,6 +31,11 @@ pub fn tests() -> Vec<Trial> {
         test("confirm::without_its_guard_the_next_run_takes_it_back", guardless),
         test("confirm::in_another_life_what_was_there_before_counts", another_life),
         test("confirm::the_guard_keeps_nothing_open", keeps_nothing),
+        test("confirm::a_saved_plan_is_applied_without_its_files", saved),
+        test("confirm::a_saved_plan_of_another_state_is_refused", saved_stale),
+        test("confirm::a_saved_plan_with_one_byte_changed_is_refused", saved_changed),
+        test("confirm::a_saved_plan_that_somebody_made_up_is_refused", saved_forged),
+        test("confirm::what_lvsform_did_not_write_is_never_replaced", never_replaced),
     ]
 }
 
@@ -391,4 +396,124 @@ fn keeps_nothing(world: &mut World) {
     assert!(opened.iter().filter(|path| *path == Path::new("/dev/null")).count() == 3, "{opened:?}");
     assert!(!opened.iter().any(|path| path.to_string_lossy().starts_with("pipe:")), "{opened:?}");
     is_taken_back(world, &site, &before);
+}
+
+/// A plan of the site's file, saved; and what applies it.
+fn save(site: &Site) -> (PathBuf, impl Fn(&str, i32) -> (String, String)) {
+    let plan = site.records.with_file_name("shop.plan");
+    let (out, _) = site.run("plan", &format!("--out {}", plan.display()), 0);
+    says(&out, &[&format!("Apply exactly this:  lvsform apply {}\n", plan.display())]);
+    let (path, records) = (plan.clone(), site.records.clone());
+    let apply =
+        move |more: &str, code| run(lvsform(&format!("apply {} --state-dir {}{more}", path.display(), records.display())), code);
+    (plan, apply)
+}
+
+fn saved(world: &mut World) {
+    plug_in(world);
+    let site = Site::new(&shop(&["include \"sites/*.kdl\" \"more/tls.kdl\"\n".to_owned()]));
+    let folder = site.records.with_file_name("");
+    for (file, text) in [
+        ("sites/a.kdl", service("web", 80, "\"10.0.0.[11-12]\"")),
+        ("sites/b.kdl", "include \"../more/tls.kdl\"\n".to_owned()),
+        ("more/tls.kdl", service("tls", 443, "\"10.0.0.11\"")),
+    ] {
+        let path = folder.join(file);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("our own folder");
+        std::fs::write(path, text).expect("our own file");
+    }
+    let (plan, apply) = save(&site);
+    for gone in ["sites", "more"] {
+        std::fs::remove_dir_all(folder.join(gone)).expect("our own folder");
+    }
+    site.write("nothing of this is read");
+    let (_, err) = apply(" --host lb2", 64);
+    says(&err, &["made for host `lb1`"]);
+    let (_, err) = apply(" --expect 00000000000000000000000000000000", 6);
+    says(&err, &["is not the one that was approved", "nothing was done"]);
+    assert!(witness::table(world).is_empty());
+    let (out, _) = apply("", 0);
+    says(&out, &["+ service web", "+ service tls", "Applied: 6 added"]);
+    let table = witness::table(world).join("\n");
+    says(&table, &["-a -t 10.0.0.100:80 -r 10.0.0.12:80 -g -w 10", "-A -t 10.0.0.100:443"]);
+    let text = std::fs::read_to_string(plan).expect("a plan");
+    assert!(text.starts_with("lvsform-saved-plan/1 ") && !text.contains("ipvs"), "sources, and no operations: {text}");
+    let (_, err) = apply("", 6);
+    says(&err, &["this is not the plan that was approved"]);
+}
+
+fn saved_stale(world: &mut World) {
+    let (site, before) = ready(world);
+    let (_, apply) = save(&site);
+    hand::run("ipvsadm", "-e -t 10.0.0.100:80 -r 10.0.0.12:80 -g -w 77");
+    let meddled = witness::table(world);
+    for more in ["", " --yes"] {
+        let (_, err) = apply(more, 6);
+        says(&err, &["this is not the plan that was approved: the file or the kernel changed", "nothing was done"]);
+        assert_eq!(witness::table(world), meddled);
+    }
+    hand::run("ipvsadm", "-e -t 10.0.0.100:80 -r 10.0.0.12:80 -g -w 10");
+    assert_eq!(witness::table(world), before);
+    apply(" --confirm-within 1h", 0);
+    site.run("plan", "--exit-code", 0);
+    site.run("revert", "--yes", 0);
+    assert_eq!(witness::table(world), before);
+    for guard in guards(&site) {
+        kill(guard, Signal::SIGKILL).expect("our own guard");
+    }
+}
+
+fn saved_changed(world: &mut World) {
+    let (site, before) = ready(world);
+    let (plan, apply) = save(&site);
+    let whole = std::fs::read(&plan).expect("a plan");
+    let mark = "lvsform-saved-plan/".len();
+    for at in (0..20).map(|part| mark + part * (whole.len() - mark) / 20).chain([whole.len() - 1]) {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        std::fs::write(&plan, &changed).expect("our own file");
+        let (_, err) = apply("", 1);
+        assert!(err.contains("is damaged") || err.contains("this version of lvsform reads"), "byte {at}: {err}");
+    }
+    for end in [mark, whole.len() / 2, whole.len() - 1] {
+        std::fs::write(&plan, &whole[..end]).expect("our own file");
+        says(&apply("", 1).1, &["is damaged; nothing was done", "--out"]);
+    }
+    // What does not even begin like one is a topology of an unknown spelling.
+    std::fs::write(&plan, &whole[1..]).expect("our own file");
+    apply("", 10);
+    assert_eq!(witness::table(world), before);
+    std::fs::write(&plan, &whole).expect("our own file");
+    apply("", 0);
+}
+
+/// Whole and well formed, with another text than the digest is of.
+fn saved_forged(world: &mut World) {
+    let (site, before) = ready(world);
+    let (plan, apply) = save(&site);
+    let text = std::fs::read_to_string(&plan).expect("a plan");
+    let content = text.split_once('\n').expect("two lines").1.replace("weight=20", "weight=21");
+    let content: serde_json::Value = serde_json::from_str(&content).expect("JSON");
+    std::fs::write(&plan, lvsform::txn::record::encode("lvsform-saved-plan/1", &content)).expect("our own file");
+    let (out, err) = apply("", 6);
+    says(&out, &["weight", "21"]);
+    says(&err, &["this is not the plan that was approved"]);
+    assert_eq!(witness::table(world), before);
+}
+
+fn never_replaced(world: &mut World) {
+    let (site, _) = ready(world);
+    let other = site.records.with_file_name("other");
+    std::fs::write(&other, "somebody else's").expect("our own file");
+    let link = site.records.with_file_name("link");
+    std::os::unix::fs::symlink(&other, &link).expect("a link");
+    for path in [&other, &link, &site.records] {
+        for (verb, option) in [("plan", "--out"), ("drift", "--textfile")] {
+            let (_, err) = site.run(verb, &format!("{option} {}", path.display()), 1);
+            says(&err, &["cannot write ", "what lvsform did not write is never replaced"]);
+        }
+    }
+    assert_eq!(std::fs::read_to_string(&other).expect("a file"), "somebody else's");
+    save(&site);
+    save(&site); // its own it replaces
 }
