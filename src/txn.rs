@@ -9,6 +9,8 @@
 
 pub mod debt;
 pub mod drift;
+pub mod former;
+pub mod guard;
 pub mod history;
 pub mod journal;
 pub mod ledger;
@@ -26,6 +28,7 @@ use nix::errno::Errno;
 use crate::kernel::{Kernel, Outcome, ReadError, Refusal};
 use crate::plan::{Aim, Phase, diff};
 use crate::state::{Change, Key, Observed, Resource, Scope};
+use former::Former;
 use journal::{Intent, Journal, Unfinished};
 use ledger::Ledger;
 use store::{Store, StoreError};
@@ -63,6 +66,8 @@ pub struct Records<'a> {
     pub instance: ledger::Instance,
     /// What is owned afterwards; `None`: nothing, the topology ends.
     pub next: Option<Ledger>,
+    /// What `revert` would go back to; `None`: what it would go back to now.
+    pub former: Option<Former>,
 }
 
 /// What a run asks its surroundings.
@@ -199,6 +204,7 @@ pub fn recover(
 ) -> Result<Recovered, RecoverError> {
     let Unfinished { journal, begun, not_ours, decided, committed } = unfinished;
     let recovered = if *committed {
+        journal.keep_former(store).map_err(RecoverError::Storing)?;
         Recovered::WasDone
     } else if journal.instance != *instance {
         Recovered::WasGone
@@ -237,12 +243,12 @@ struct Diary<'a> {
 impl<'a> Diary<'a> {
     /// Writes everything down before anything is sent.
     fn begin(records: Records<'a>, intent: &mut Intent, scope: &Scope) -> Result<Diary<'a>, StoreError> {
-        let Records { store, transaction, topology, host, instance, next } = records;
+        let Records { store, transaction, topology, host, instance, next, former } = records;
         let sysctls = scope.sysctls.iter().map(|key| Key::Sysctl(key.clone()));
         let sysctls = sysctls.chain(scope.modules.iter().map(|name| Key::Module(name.clone()))).collect();
         let ends = next.is_none();
         let mut journal = Journal { transaction, topology, host, instance, ends, sysctls, intent: std::mem::take(intent) };
-        let begun = journal.begin(store, next.as_ref());
+        let begun = journal.begin(store, next.as_ref(), former.as_ref());
         *intent = std::mem::take(&mut journal.intent);
         begun?;
         Ok(Diary { store, journal, next, found: Vec::new() })

@@ -278,8 +278,10 @@ fn records_of<'a>(store: &'a mut Store, compiled: &compile::Compiled, observed: 
         protect: BTreeSet::new(),
         entries: Claims::default().entries(&compiled.state, name, observed),
         debts: BTreeMap::new(),
+        former: None,
+        pending: None,
     };
-    Records { store, transaction, topology, host, instance, next: Some(next) }
+    Records { store, transaction, topology, host, instance, next: Some(next), former: None }
 }
 
 fn one_weight(text: &str, live: &Observed, kernel: &mut Linux) -> Outcomes<Duration> {

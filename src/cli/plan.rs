@@ -7,7 +7,10 @@ use clap::{Args, ValueEnum};
 use super::Exit;
 use super::input::{self, HostArguments, Prepared};
 use super::output::Output;
+use super::pending;
 use super::records::{self, RecordArguments};
+use super::saved::{self, Keeping, Saved};
+use super::written::write_whole;
 use crate::kernel::linux::Linux;
 use crate::report;
 use crate::txn::ledger::Claims;
@@ -33,6 +36,9 @@ pub struct Plan {
     /// How to say it
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// Also save what `lvsform apply PATH` needs to do exactly this plan: the files, the host and the digest
+    #[arg(long, value_name = "PATH")]
+    out: Option<PathBuf>,
     /// End with 2 where there are changes
     #[arg(long)]
     exit_code: bool,
@@ -53,7 +59,11 @@ impl Plan {
     }
 
     fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
-        let prepared = input::prepare(&self.host.file, self.host.host.as_deref(), out)?;
+        let files = Keeping::default();
+        let prepared = match self.out {
+            Some(_) => input::prepare_of(&self.host.file, &files, self.host.host.as_deref(), out)?,
+            None => input::prepare(&self.host.file, self.host.host.as_deref(), out)?,
+        };
         let (claims, observed) = if let Some(file) = &self.live {
             (Claims::default(), input::captured(file, out)?)
         } else {
@@ -68,6 +78,16 @@ impl Plan {
         let plan = prepared.plan(&aim, &observed);
         let digest = prepared.digest(&aim, &plan);
         let broken = prepared.broken(&claims, &aim, &observed, &plan);
+        if let Some(path) = &self.out {
+            let saved = Saved {
+                file: self.host.file.to_string_lossy().into_owned(),
+                host: prepared.host().to_owned(),
+                topology: prepared.topology().to_owned(),
+                digest: digest.clone(),
+                texts: files.texts(),
+            };
+            write_whole(path, &saved.encode(), saved::MARK, out)?;
+        }
         match self.format {
             Format::Text => {
                 out.say(&report::text::plan(&plan, &prepared.sources, out.style));
@@ -75,7 +95,11 @@ impl Plan {
                     out.say(&format!("Apply would refuse: {rule}.\n"));
                 }
                 if !plan.is_empty() {
-                    out.say(&report::text::how_to_apply(&plan, self.netns.as_deref(), &digest));
+                    let netns = self.netns.as_deref();
+                    out.say(&match &self.out {
+                        Some(path) => report::text::how_to_apply_saved(&path.to_string_lossy(), netns),
+                        None => report::text::how_to_apply(&plan, netns, &digest),
+                    });
                 }
             }
             Format::Json => out.json(&report::json::plan(&plan, &prepared.sources, &digest)),
@@ -91,6 +115,7 @@ impl Plan {
             let message = "an earlier run did not end: the kernel is neither as it was before nor as that run wanted it";
             out.error(&report::error(message, &[], Some("take it back first: lvsform recover"), out.error_style));
         }
+        pending::say(&store, &place, out)?;
         place.claims(&store, prepared.topology(), prepared.was.as_deref(), out)
     }
 }

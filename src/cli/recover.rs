@@ -100,7 +100,15 @@ impl Recover {
                 out.say(&report::text::plan(&plan, &prepared.sources, out.style));
             }
             let netns = self.netns.as_deref();
-            let work = Work { verb: "recover", netns, prepared: &prepared, allowed: Vec::new(), next: Some(own) };
+            let work = Work {
+                verb: "recover",
+                netns,
+                prepared: &prepared,
+                allowed: Vec::new(),
+                next: Some(own),
+                remember: false,
+                confirm_within: None,
+            };
             let exit = work.carry_out(kernel, store, place, Looked { claims, aim, observed, plan }, out)?;
             if exit != Exit::Done {
                 return Ok(exit);

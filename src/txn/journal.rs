@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::former::Former;
 use super::ledger::{Instance, Ledger, LedgerError};
 use super::record::{self, Damage};
 use super::store::{Record, Store, StoreError};
@@ -119,8 +120,12 @@ impl Journal {
     }
 
     /// Makes the record, whole. Nothing of the kernel may be touched before this is done.
-    pub fn begin(&self, store: &mut Store, next: Option<&Ledger>) -> Result<(), StoreError> {
+    pub fn begin(&self, store: &mut Store, next: Option<&Ledger>, former: Option<&Former>) -> Result<(), StoreError> {
         store.remove(Record::Marks)?;
+        match former {
+            Some(former) => store.put(Record::NextFormer, &former.encode())?,
+            None => store.remove(Record::NextFormer)?,
+        }
         if let Some(next) = next {
             store.put(Record::NextLedger, &next.encode())?;
         }
@@ -167,16 +172,28 @@ impl Journal {
     /// The commit: from here on the run is done, whatever dies.
     pub fn commit(&self, store: &mut Store) -> Result<(), StoreError> {
         if self.ends {
-            store.remove(Record::Ledger(&self.topology))
+            store.remove(Record::Ledger(&self.topology))?;
+            let _ = store.remove(Record::Former(&self.topology)); // without its ledger it means nothing
         } else {
-            store.replace(Record::NextLedger, Record::Ledger(&self.topology))
+            store.replace(Record::NextLedger, Record::Ledger(&self.topology))?;
+            let _ = self.keep_former(store); // it is done, and cannot fail any more; at worst there is no way back from it
         }
+        Ok(())
+    }
+
+    /// What the run came from takes its place beside the ledger that the run led to. A run that died in between does this
+    /// when it is recovered; until then the ledger names another transaction than the former one has.
+    pub fn keep_former(&self, store: &mut Store) -> Result<(), StoreError> {
+        if store.read(Record::NextFormer)?.is_none() {
+            return Ok(());
+        }
+        store.replace(Record::NextFormer, Record::Former(&self.topology))
     }
 }
 
 /// Forgets a run that is committed or taken back.
 pub fn forget(store: &mut Store) -> Result<(), StoreError> {
-    for record in [Record::Journal, Record::Marks, Record::NextLedger] {
+    for record in [Record::Journal, Record::Marks, Record::NextLedger, Record::NextFormer] {
         store.remove(record)?;
     }
     Ok(())

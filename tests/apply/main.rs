@@ -4,6 +4,7 @@
 #![allow(clippy::format_push_string, reason = "a few lines of text, put together to be read")]
 
 mod command;
+mod confirm;
 mod crashed;
 mod director;
 mod drained;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
             command::tests(),
             owned::tests(),
             drained::tests(),
+            confirm::tests(),
             killed::tests(),
             crashed::tests(),
             storage::tests(),

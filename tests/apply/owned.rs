@@ -32,8 +32,8 @@ pub fn tests() -> Vec<Trial> {
 
 /// A folder for records, and a file to change.
 pub struct Site {
-    file: File,
-    records: PathBuf,
+    pub file: File,
+    pub records: PathBuf,
 }
 
 impl Site {
@@ -50,17 +50,28 @@ impl Site {
     /// `apply FILE --yes`, and the like.
     #[track_caller]
     pub fn run(&self, verb: &str, more: &str, code: i32) -> (String, String) {
+        run(self.command(verb, more), code)
+    }
+
+    /// The same, whatever its exit code.
+    pub fn try_run(&self, verb: &str, more: &str) -> (String, String) {
+        let output = self.command(verb, more).output().expect("it starts");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (text(&output.stdout), text(&output.stderr))
+    }
+
+    fn command(&self, verb: &str, more: &str) -> std::process::Command {
         let records = self.records.display();
-        let file = if matches!(verb, "destroy" | "recover" | "resume" | "history" | "drift") {
+        let file = if matches!(verb, "destroy" | "recover" | "revert" | "confirm" | "resume" | "history" | "drift") {
             String::new()
         } else {
             format!(" {} --host lb1", self.file.path())
         };
         let more = if more.is_empty() { String::new() } else { format!(" {more}") };
-        run(lvsform(&format!("{verb}{file} --state-dir {records}{more}")), code)
+        lvsform(&format!("{verb}{file} --state-dir {records}{more}"))
     }
 
-    fn ledger(&self, topology: &str) -> PathBuf {
+    pub fn ledger(&self, topology: &str) -> PathBuf {
         let namespace = std::fs::read_dir(&self.records).expect("records").flatten().next().expect("a namespace").path();
         namespace.join("ledger").join(format!("{topology}.ledger"))
     }
@@ -71,11 +82,11 @@ director "lb1" { interface "eth0" address="10.0.0.2/24"; }
 vip "shop" address="10.0.0.100"
 "#;
 
-fn service(name: &str, port: u16, servers: &str) -> String {
+pub fn service(name: &str, port: u16, servers: &str) -> String {
     format!("service \"{name}\" {{ listen vip=\"shop\" port={port}; forward \"dr\"; server {servers} weight=10; }}\n")
 }
 
-fn shop(services: &[String]) -> String {
+pub fn shop(services: &[String]) -> String {
     format!("topology \"shop\"{HOST}{}", services.concat())
 }
 

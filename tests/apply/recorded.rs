@@ -78,7 +78,7 @@ impl Goal {
     pub fn plan(&self, records: &Path, kernel: &mut dyn Kernel) -> (Scope, Observed, Vec<Phase>) {
         let claims = Claims::read(&store(records), TOPOLOGY, None, &here()).expect("claims");
         let aim = Aim::new(&self.wanted, &claims.owned());
-        let scope = Scope::of(&aim.wanted);
+        let scope = aim.scope();
         let observed = kernel.read(&scope).expect("a reading");
         let phases = order(&diff(&aim, &observed, self.exclusive), &observed);
         (scope, observed, phases)
@@ -92,7 +92,7 @@ impl Goal {
         let instance = here();
         let claims = Claims::read(store, TOPOLOGY, None, &instance).expect("claims");
         let aim = Aim::new(&self.wanted, &claims.owned());
-        let observed = kernel.read(&Scope::of(&aim.wanted)).expect("a reading");
+        let observed = kernel.read(&aim.scope()).expect("a reading");
         let phases = order(&diff(&aim, &observed, self.exclusive), &observed);
         let transaction = history::transaction();
         let next = Ledger {
@@ -106,11 +106,13 @@ impl Goal {
             exclusive: self.exclusive,
             protect: BTreeSet::new(),
             debts: BTreeMap::new(),
+            former: None,
+            pending: None,
             entries: claims.entries(&self.wanted, ToString::to_string, &observed),
         };
         let next = (!self.wanted.objects.is_empty()).then_some(next);
         let (topology, host) = (TOPOLOGY.to_owned(), "lb1".to_owned());
-        let records = Records { store, transaction, topology, host, instance, next };
+        let records = Records { store, transaction, topology, host, instance, next, former: None };
         let run = Run { aim: &aim, exclusive: self.exclusive, observed: &observed, phases, records: Some(records), signs };
         txn::run(kernel, run)
     }
