@@ -64,7 +64,7 @@ impl Plan {
             }
             let claims = self.claims(&prepared, out)?;
             input::refuse_claimed(&prepared, &claims, out)?;
-            let observed = input::observe(&mut kernel, &Scope::of(&prepared.aim(&claims).wanted), out)?;
+            let observed = input::observe(&mut kernel, &prepared.aim(&claims).scope(), out)?;
             (claims, observed)
         };
         let mut aim = prepared.aim(&claims);

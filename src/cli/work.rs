@@ -12,7 +12,7 @@ use crate::kernel::linux::Linux;
 use crate::kernel::netns;
 use crate::plan::{Aim, Plan};
 use crate::report::{self, failure};
-use crate::state::{Key, Observed, Resource, Scope, State};
+use crate::state::{Key, Observed, Resource, State};
 use crate::txn::ledger::{Claims, Debt, Ledger};
 use crate::txn::store::{Record, Store};
 use crate::txn::{self, Ended, Records, Run, Signs, history};
@@ -43,7 +43,7 @@ pub fn look<'a>(
     };
     input::refuse_claimed(prepared, &claims, out)?;
     let mut aim = prepared.aim(&claims);
-    let observed = input::observe(kernel, &Scope::of(&aim.wanted), out)?;
+    let observed = input::observe(kernel, &aim.scope(), out)?;
     let debts = claims.debts();
     aim.drain(&prepared.compiled.drains, &debts.keys().collect(), &observed);
     let plan = prepared.plan(&aim, &observed);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::state::{Destination, DestinationKey, Key, Observed, Resource, ServiceKey, State, Weight};
+use crate::state::{Destination, DestinationKey, Key, Observed, Resource, Scope, ServiceKey, State, Weight};
 
 /// What earlier runs of a topology touched, by key: the user's word for it, and what was there before; `None`: nothing.
 pub type Owned = BTreeMap<Key, (Arc<str>, Option<Resource>)>;
@@ -76,6 +76,19 @@ impl<'a> Aim<'a> {
             self.draining = kept.iter().filter_map(|(key, _)| key.server()).collect();
             self.wanted.to_mut().objects.extend(kept);
         }
+    }
+
+    /// What must be read to plan: also what goes with a device that leaves, to be there again when that is taken back.
+    pub fn scope(&self) -> Scope {
+        let mut scope = Scope::of(&self.wanted);
+        for key in self.leaving.keys() {
+            match key {
+                Key::Sysctl(key) => _ = scope.sysctls.insert(key.clone()),
+                Key::Fou(_) => scope.fou = true,
+                _ => {}
+            }
+        }
+        scope
     }
 
     /// Whether an object is ours and goes.

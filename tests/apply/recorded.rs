@@ -78,7 +78,7 @@ impl Goal {
     pub fn plan(&self, records: &Path, kernel: &mut dyn Kernel) -> (Scope, Observed, Vec<Phase>) {
         let claims = Claims::read(&store(records), TOPOLOGY, None, &here()).expect("claims");
         let aim = Aim::new(&self.wanted, &claims.owned());
-        let scope = Scope::of(&aim.wanted);
+        let scope = aim.scope();
         let observed = kernel.read(&scope).expect("a reading");
         let phases = order(&diff(&aim, &observed, self.exclusive), &observed);
         (scope, observed, phases)
@@ -92,7 +92,7 @@ impl Goal {
         let instance = here();
         let claims = Claims::read(store, TOPOLOGY, None, &instance).expect("claims");
         let aim = Aim::new(&self.wanted, &claims.owned());
-        let observed = kernel.read(&Scope::of(&aim.wanted)).expect("a reading");
+        let observed = kernel.read(&aim.scope()).expect("a reading");
         let phases = order(&diff(&aim, &observed, self.exclusive), &observed);
         let transaction = history::transaction();
         let next = Ledger {

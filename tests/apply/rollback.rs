@@ -270,10 +270,10 @@ fn each_step(world: &mut World, case: &Case, records: &Folder, fates: Fates) -> 
                 Fate::LostDone => vec![(step, fate), (steps - 1, Fate::Refused)],
                 _ => vec![(step, fate)],
             };
-            let mut faulty = Faulty::new(&mut world.kernel, &faults);
-            let ended = case.second.run(records.path(), &mut faulty);
+            let mut kernel = Faulty::new(&mut world.kernel, &faults);
+            let ended = case.second.run(records.path(), &mut kernel);
             if fate == Fate::Refused {
-                taken_back = faulty.taken_back;
+                taken_back = kernel.taken_back;
             }
             if fate == Fate::LostUndone && matches!(ended, Ended::Applied) {
                 // Another step has done it too, as one sysctl moves another.
@@ -310,9 +310,9 @@ fn each_step(world: &mut World, case: &Case, records: &Folder, fates: Fates) -> 
 fn fails_twice(world: &mut World, case: &Case, records: &Folder, (step, stuck): (usize, &Key), what: &str) -> bool {
     let (scope, _, _) = case.second.plan(records.path(), &mut world.kernel);
     let before = recorded::held(&mut world.kernel, &scope);
-    let mut faulty = Faulty::new(&mut world.kernel, &[(step, Fate::Refused)]);
-    faulty.stuck = Some(stuck.clone());
-    let ended = case.second.run(records.path(), &mut faulty);
+    let mut kernel = Faulty::new(&mut world.kernel, &[(step, Fate::Refused)]);
+    kernel.stuck = Some(stuck.clone());
+    let ended = case.second.run(records.path(), &mut kernel);
     let now = recorded::held(&mut world.kernel, &scope);
     let mut differs = recorded::differences(&before, &now);
     let Ended::Incomplete(_, left) = ended else {

@@ -122,17 +122,15 @@ fn end(mut child: Child) -> (Option<i32>, String) {
 fn signals(world: &mut World) {
     plug_in();
     // Large, so that there is time to come in between.
-    let servers: String = (1..=9).map(|net| format!("server \"10.{net}.0.[1-250]\" weight=1; ")).collect();
-    let file = one_of_many("big", 80, &servers);
+    let servers: Vec<String> = (1..=9).map(|net| format!("server \"10.{net}.0.[1-250]\" weight=1; ")).collect();
+    let file = one_of_many("big", 80, &servers.concat());
     let records = Folder::new();
     let seen = [witness::addresses(world), vec![world.witness("ipvsadm", "-l --timeout")]];
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let mut child = start(&file, records.path(), "");
         let marks = records.store().path(lvsform::txn::store::Record::Marks);
         while !marks.exists() {
-            if child.try_wait().expect("our own child").is_some() {
-                panic!("{signal}: it ended before it began: {:?}", end(child));
-            }
+            assert!(child.try_wait().expect("our own child").is_none(), "{signal}: it ended before it began");
             std::thread::yield_now();
         }
         kill(Pid::from_raw(i32::try_from(child.id()).expect("a number")), signal).expect("our own child");
