@@ -166,7 +166,7 @@ pub fn run(kernel: &mut dyn Kernel, run: Run<'_>) -> Ended {
         Err(panic) => Failure::Panicked(words(panic.as_ref())),
     };
     // The new ledger may have its place although writing that down failed: then the run is done, and nothing may be undone.
-    if diary.as_ref().is_some_and(|diary| matches!(diary.journal.is_committed(diary.store), Ok(true))) {
+    if diary.as_ref().is_some_and(|diary| diary.committing && matches!(diary.journal.is_committed(diary.store), Ok(true))) {
         let _ = diary.map(|diary| journal::forget(diary.store));
         return Ended::Applied;
     }
@@ -238,6 +238,8 @@ struct Diary<'a> {
     next: Option<Ledger>,
     /// What was found only on the way of what was there before.
     found: Vec<(Key, Resource)>,
+    /// The new ledger may have its place already.
+    committing: bool,
 }
 
 impl<'a> Diary<'a> {
@@ -251,7 +253,7 @@ impl<'a> Diary<'a> {
         let begun = journal.begin(store, next.as_ref(), former.as_ref());
         *intent = std::mem::take(&mut journal.intent);
         begun?;
-        Ok(Diary { store, journal, next, found: Vec::new() })
+        Ok(Diary { store, journal, next, found: Vec::new(), committing: false })
     }
 
     fn begun(&mut self, phase: usize, found: Vec<(Key, Resource)>) -> Result<(), StoreError> {
@@ -269,6 +271,7 @@ impl<'a> Diary<'a> {
             }
             self.store.put(store::Record::NextLedger, &next.encode())?;
         }
+        self.committing = true;
         self.journal.commit(self.store)
     }
 }

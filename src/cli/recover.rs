@@ -119,12 +119,14 @@ impl Recover {
         let Some(next) = unfinished else { return Ok(Exit::Done) };
         let live = input::observe(kernel, &Scope::default(), out)?.state;
         let made = next.entries.iter().filter(|(key, entry)| entry.original.is_none() && !owned.contains(key));
-        let made: String = made.filter(|(key, _)| live.objects.contains_key(key)).map(|(key, _)| format!("  {key}\n")).collect();
+        let made = made.filter(|(key, _)| live.objects.contains_key(key));
+        let made: Vec<String> = made.map(|(key, _)| format!("  {key}\n")).collect();
         if !made.is_empty() {
             let of = &next.topology;
             out.say(&format!(
                 "These are there too; the run of topology `{of}` that did not end may have made them, and no ledger has them:\n\
-                 {made}`lvsform apply` or `lvsform adopt` with its file makes them the topology's.\n"
+                 {}`lvsform apply` or `lvsform adopt` with its file makes them the topology's.\n",
+                made.concat()
             ));
         }
         Ok(Exit::Done)

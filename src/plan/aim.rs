@@ -78,7 +78,7 @@ impl<'a> Aim<'a> {
         }
     }
 
-    /// What must be read to plan.
+    /// What must be read to plan: also what goes with a device that leaves, to be there again when that is taken back.
     pub fn scope(&self) -> Scope {
         Scope::of_keys(self.wanted.objects.keys().chain(self.leaving.keys()))
     }

@@ -81,7 +81,8 @@ fn unwanted(key: &Key, before: &Resource, aim: &Aim<'_>, observed: &Observed, ex
                 && scheduler(wanted.objects.get(&Key::Service(*service)))
                     .map_or(exclusive || aim.goes(&Key::Service(*service)), |wanted| !order_matters(wanted))
         }
-        key => aim.goes(key) && guests(key, aim, observed).next().is_none(),
+        // A value does not go; it is given back, or goes with its device.
+        key => !key.is_value() && aim.goes(key) && guests(key, aim, observed).next().is_none(),
     };
     goes.then(|| change(key, Some(before.clone()), None))
 }

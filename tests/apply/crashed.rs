@@ -174,7 +174,7 @@ fn changed(resource: Resource) -> Option<Resource> {
             Some(Resource::Destination(server))
         }
         Resource::Service(mut service) => {
-            service.scheduler = "lblc".to_owned();
+            "lblc".clone_into(&mut service.scheduler);
             Some(Resource::Service(service))
         }
         _ => None,

@@ -128,12 +128,11 @@ pub fn victim(arguments: &[String]) -> ExitCode {
     let goal = std::fs::read(records.join(GOAL)).expect("a goal");
     let goal: Goal = serde_json::from_slice(&goal).expect("a goal");
     let mut store = recorded::store(records);
-    let ended = match what.as_str() {
-        "step" => goal.run_with(&mut store, &mut Deadly { kernel, left }, Signs::default()),
-        _ => {
-            store.before_each_sync(move || if left == 0 { die() } else { left -= 1 });
-            goal.run_with(&mut store, &mut kernel, Signs::default())
-        }
+    let ended = if what == "step" {
+        goal.run_with(&mut store, &mut Deadly { kernel, left }, Signs::default())
+    } else {
+        store.before_each_sync(move || if left == 0 { die() } else { left -= 1 });
+        goal.run_with(&mut store, &mut kernel, Signs::default())
     };
     match ended {
         Ended::Applied => ExitCode::SUCCESS,

@@ -166,18 +166,18 @@ fn said(world: &mut World) {
 struct Gone<'a> {
     kernel: &'a mut Fake,
     left: usize,
-    gone: bool,
+    is_over: bool,
 }
 
 impl Kernel for Gone<'_> {
     fn read(&mut self, scope: &Scope) -> Result<Observed, ReadError> {
-        if self.gone { Err(ReadError::Malformed { what: "nothing".to_owned() }) } else { self.kernel.read(scope) }
+        if self.is_over { Err(ReadError::Malformed { what: "nothing".to_owned() }) } else { self.kernel.read(scope) }
     }
 
     fn run(&mut self, phase: &Phase) -> Vec<Outcome> {
         let outcome = |step: &lvsform::state::Change| {
-            if self.gone || self.left == 0 {
-                self.gone = true;
+            if self.is_over || self.left == 0 {
+                self.is_over = true;
                 return Outcome::Unknown;
             }
             self.left -= 1;
@@ -198,7 +198,7 @@ fn cut_marks(world: &mut World) {
     let (mut clean, mut named) = (0, 0);
     for died_at in 0..steps {
         let mut fake = Fake::from(whole_kernel.clone());
-        let mut gone = Gone { kernel: &mut fake, left: died_at, gone: false };
+        let mut gone = Gone { kernel: &mut fake, left: died_at, is_over: false };
         let ended = case.second.run(records.path(), &mut gone);
         assert!(matches!(ended, Ended::Unreadable(..)), "{ended:?}");
         let half = fake.read(&scope).expect("a reading");

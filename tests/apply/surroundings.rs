@@ -95,7 +95,7 @@ topology "{name}"
 director "lb1" {{ interface "eth0" address="10.0.0.2/24"; }}
 vip "shop" address="10.0.0.100"
 timeouts tcp="10m"
-service "{name}" {{ listen vip="shop" port={port}; forward "nat"; return-path "none"; server {servers} weight=1; }}
+service "{name}" {{ listen vip="shop" port={port}; forward "nat"; return-path "none"; {servers} }}
 "#
     );
     File::new("shop.kdl", text.as_bytes())
@@ -122,17 +122,15 @@ fn end(mut child: Child) -> (Option<i32>, String) {
 fn signals(world: &mut World) {
     plug_in();
     // Large, so that there is time to come in between.
-    let servers: String = (1..=9).map(|net| format!("\"10.{net}.0.[1-250]\" ")).collect();
-    let file = one_of_many("big", 80, &servers);
+    let servers: Vec<String> = (1..=9).map(|net| format!("server \"10.{net}.0.[1-250]\" weight=1; ")).collect();
+    let file = one_of_many("big", 80, &servers.concat());
     let records = Folder::new();
     let seen = [witness::addresses(world), vec![world.witness("ipvsadm", "-l --timeout")]];
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let mut child = start(&file, records.path(), "");
         let marks = records.store().path(lvsform::txn::store::Record::Marks);
         while !marks.exists() {
-            if child.try_wait().expect("our own child").is_some() {
-                panic!("{signal}: it ended before it began: {:?}", end(child));
-            }
+            assert!(child.try_wait().expect("our own child").is_none(), "{signal}: it ended before it began");
             std::thread::yield_now();
         }
         kill(Pid::from_raw(i32::try_from(child.id()).expect("a number")), signal).expect("our own child");
@@ -148,7 +146,8 @@ fn signals(world: &mut World) {
 fn at_once(world: &mut World, wait: bool) {
     plug_in();
     let records = Folder::new();
-    let files: Vec<File> = (0..20).map(|number| one_of_many(&format!("t{number}"), 8000 + number, "\"10.0.0.11\"")).collect();
+    let files: Vec<File> =
+        (0..20).map(|number| one_of_many(&format!("t{number}"), 8000 + number, "server \"10.0.0.11\" weight=1;")).collect();
     let more = if wait { " --lock-timeout 60s" } else { "" };
     let children: Vec<Child> = files.iter().map(|file| start(file, records.path(), more)).collect();
     let ends: Vec<(Option<i32>, String)> = children.into_iter().map(end).collect();
@@ -205,7 +204,7 @@ fn named(world: &World, name: &str) -> u64 {
 fn deleted_meanwhile(world: &mut World) {
     let cookie = named(world, "goes");
     let records = Folder::new();
-    let file = one_of_many("shop", 80, "\"10.0.0.[11-13]\"");
+    let file = one_of_many("shop", 80, "server \"10.0.0.[11-13]\" weight=1;");
     // It waits in the namespace until we let it go on.
     let held = lock::take(Path::new(lock::DIRECTORY), cookie, None).expect("the lock");
     let mut child = start(&file, records.path(), " --netns goes --lock-timeout 60s");
@@ -225,7 +224,7 @@ fn deleted_meanwhile(world: &mut World) {
 fn made_anew(world: &mut World) {
     named(world, "again");
     let records = Folder::new();
-    let file = one_of_many("shop", 80, "\"10.0.0.[11-13]\"");
+    let file = one_of_many("shop", 80, "server \"10.0.0.[11-13]\" weight=1;");
     let arguments = format!("--netns again --state-dir {}", records.path().display());
     run(lvsform(&format!("apply {} --host lb1 --yes {arguments}", file.path())), 0);
     // A run that dies in it.
