@@ -514,6 +514,7 @@ fn never_replaced(world: &mut World) {
         }
     }
     assert_eq!(std::fs::read_to_string(&other).expect("a file"), "somebody else's");
-    save(&site);
-    save(&site); // its own it replaces
+    for _ in 0..2 {
+        let _ = save(&site); // its own it replaces
+    }
 }
