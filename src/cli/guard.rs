@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(50);
 
 /// How long another run may take before the guard gives up: a week.
-const PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
+const PATIENCE: Duration = Duration::from_hours(168);
 
 /// Take an apply back unless it is confirmed; started by `apply --confirm-within`
 ///

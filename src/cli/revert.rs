@@ -9,7 +9,6 @@ use super::output::Output;
 use super::pending;
 use super::records::{self, LockArguments, Place, RecordArguments};
 use super::work::{Looked, Work, look, next_ledger};
-use crate::kernel::linux::Linux;
 use crate::report;
 use crate::source::Sources;
 use crate::txn::former::Former;
@@ -77,7 +76,8 @@ impl Revert {
             Some(_) => {}
             None => out.say(&report::text::plan(&looked.plan, &Sources::default(), out.style)),
         }
-        back.go("revert", self.netns.as_deref(), &mut kernel, &mut store, &place, looked, out)
+        let work = back.work("revert", self.netns.as_deref(), &place, &looked);
+        work.carry_out(&mut kernel, &mut store, &place, looked, out)
     }
 }
 
@@ -107,26 +107,16 @@ impl Back {
         }
     }
 
-    /// Goes it, as one transaction.
-    pub fn go(
-        &self,
-        verb: &'static str,
-        netns: Option<&str>,
-        kernel: &mut Linux,
-        store: &mut Store,
-        place: &Place,
-        looked: Looked<'_>,
-        out: &mut Output,
-    ) -> Result<Exit, Exit> {
+    /// What goes it, as one transaction.
+    pub fn work<'a>(&'a self, verb: &'static str, netns: Option<&'a str>, place: &Place, looked: &Looked<'_>) -> Work<'a> {
         let Back { prepared, former: Former { ledger, lost } } = self;
         let owns = !ledger.transaction.is_empty() || !looked.aim.draining.is_empty();
         let next = owns.then(|| {
-            let mut next = next_ledger(prepared, place, &looked, "", false);
+            let mut next = next_ledger(prepared, place, looked, "", false);
             next.entries.retain(|key, _| !lost.contains_key(key));
             Ledger { protect: ledger.protect.clone(), sources: ledger.sources.clone(), ..next }
         });
-        let work = Work { verb, netns, prepared, allowed: Vec::new(), next, remember: false, confirm_within: None };
-        work.carry_out(kernel, store, place, looked, out)
+        Work { verb, netns, prepared, allowed: Vec::new(), next, remember: false, confirm_within: None }
     }
 }
 

@@ -43,9 +43,9 @@ pub struct Saved {
 /// Files as they were read, by the paths by which they were asked for.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Texts {
-    /// The texts, each once.
-    texts: Vec<String>,
-    /// Which text a path leads to.
+    /// Each once.
+    files: Vec<String>,
+    /// Which of them a path leads to.
     paths: BTreeMap<String, usize>,
     /// What patterns match.
     patterns: BTreeMap<String, Vec<String>>,
@@ -81,7 +81,7 @@ impl Saved {
 impl Texts {
     fn get(&self, path: &Path) -> Result<Included, Unreadable> {
         let at = self.paths.get(&*path.to_string_lossy()).ok_or(Unreadable::Missing)?;
-        let text = self.texts.get(*at).ok_or(Unreadable::Missing)?;
+        let text = self.files.get(*at).ok_or(Unreadable::Missing)?;
         Ok(Included { identity: PathBuf::from(at.to_string()), text: text.clone() })
     }
 }
@@ -118,7 +118,7 @@ impl Keeping {
         let (mut kept, mut identities) = (self.texts.borrow_mut(), self.identities.borrow_mut());
         let at = identities.iter().position(|identity| *identity == file.identity).unwrap_or_else(|| {
             identities.push(file.identity.clone());
-            kept.texts.push(file.text.clone());
+            kept.files.push(file.text.clone());
             identities.len() - 1
         });
         kept.paths.insert(path.to_string_lossy().into_owned(), at);
