@@ -80,17 +80,26 @@ pub fn settle(kernel: &mut Linux, store: &mut Store, place: &Place, but: Option<
         if !pending.is_over() {
             return Err(locked(&pending, out));
         }
-        let Pending { topology, .. } = &pending;
-        out.say(&format!(
-            "Nobody confirmed the last apply of topology `{topology}` until {}: it is taken back.\n",
-            pending.time()
-        ));
-        match expire(kernel, store, place, topology, out)? {
-            Exit::Done => {}
-            exit => return Err(exit),
-        }
+        over(&pending, kernel, store, place, out)?;
     }
     Ok(())
+}
+
+/// Takes back what nobody confirmed in time, and leaves alone what somebody still may.
+pub fn settle_over(kernel: &mut Linux, store: &mut Store, place: &Place, out: &mut Output) -> Result<(), Exit> {
+    for pending in waiting(store, place, out)?.into_iter().filter(Pending::is_over) {
+        over(&pending, kernel, store, place, out)?;
+    }
+    Ok(())
+}
+
+fn over(pending: &Pending, kernel: &mut Linux, store: &mut Store, place: &Place, out: &mut Output) -> Result<(), Exit> {
+    let Pending { topology, .. } = pending;
+    out.say(&format!("Nobody confirmed the last apply of topology `{topology}` until {}: it is taken back.\n", pending.time()));
+    match expire(kernel, store, place, topology, out)? {
+        Exit::Done => Ok(()),
+        exit => Err(exit),
+    }
 }
 
 /// Takes back the last apply of a topology, which nobody confirmed.

@@ -7,6 +7,7 @@ use clap::Args;
 use super::Exit;
 use super::input::{self, Prepared};
 use super::output::Output;
+use super::pending;
 use super::records::{self, LockArguments, Place, RecordArguments};
 use super::work::{Looked, Work};
 use crate::kernel::linux::Linux;
@@ -68,16 +69,17 @@ impl Recover {
         if self.to_ledger {
             return self.to_ledger(&mut kernel, &mut store, &place, out);
         }
-        let Some(mut unfinished) = records::unfinished(&store, out)? else {
-            out.say("Nothing to recover: every run has ended.\n");
-            return Ok(Exit::Done);
-        };
-        for (keys, ours) in [(&self.ours, true), (&self.theirs, false)] {
-            for text in keys {
-                decide(&mut store, &mut unfinished, text, ours, out)?;
+        if let Some(mut unfinished) = records::unfinished(&store, out)? {
+            for (keys, ours) in [(&self.ours, true), (&self.theirs, false)] {
+                for text in keys {
+                    decide(&mut store, &mut unfinished, text, ours, out)?;
+                }
             }
+            records::take_back(&mut kernel, &mut store, &place, &unfinished, out)?;
+        } else {
+            out.say("Nothing to recover: every run has ended.\n");
         }
-        records::take_back(&mut kernel, &mut store, &place, &unfinished, out)?;
+        pending::settle_over(&mut kernel, &mut store, &place, out)?;
         Ok(Exit::Done)
     }
 
