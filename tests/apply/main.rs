@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         if harness::in_guest() {
             // The machine that the guest runs on may have records of its own.
             hand::run("mkdir", "-p /var/lib/lvsform");
-            hand::run("mount", "-t tmpfs -o mode=750 tmpfs /var/lib/lvsform");
+            hand::run("mount", "-t tmpfs -o mode=755 tmpfs /var/lib/lvsform");
         }
         // Every other test loads IPVS, and nothing unloads it.
         let unloaded = unloaded::tests();
