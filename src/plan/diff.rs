@@ -92,6 +92,8 @@ pub fn guests<'a>(key: &'a Key, aim: &'a Aim<'_>, observed: &'a Observed) -> imp
     let inside = observed.state.objects.keys().filter(move |other| match (key, other) {
         (Key::Service(service), Key::Destination(server)) => server.service == *service,
         (Key::Link(name), Key::Address(address)) => address.interface == *name && !address.comes_by_itself(),
+        // The first address of a subnet takes the others along, and which is the first is not seen.
+        (Key::Address(address), Key::Address(other)) => address != other && address.shares_subnet(other),
         _ => false,
     });
     inside.filter(|other| !aim.leaving.contains_key(other))

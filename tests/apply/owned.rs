@@ -14,6 +14,7 @@ pub fn tests() -> Vec<Trial> {
         test("owned::destroy_gives_back_everything_as_it_was_found", destroy),
         test("owned::what_was_found_and_adopted_goes_with_the_topology", adopted),
         test("owned::a_service_that_leaves_stays_while_others_have_a_server_in_it", guests),
+        test("owned::an_address_that_would_take_another_along_stays", one_subnet),
         test("owned::an_object_of_another_topology_is_refused_by_name", claimed),
         test("owned::a_value_that_two_topologies_share_goes_back_with_the_last", shared),
         test("owned::a_renamed_topology_keeps_what_it_owns", renamed),
@@ -154,6 +155,24 @@ fn guests(world: &mut World) {
     let table = witness::table(world).join("\n");
     says(&table, &["-A -t 10.0.0.100:443", "-a -t 10.0.0.100:443 -r 10.0.0.77:443 -g -w 7"]);
     assert!(!table.contains("10.0.0.100:443 -r 10.0.0.11:443"), "{table}");
+}
+
+fn one_subnet(world: &mut World) {
+    plug_in(world);
+    let with = |address: &str| {
+        shop(&[service("web", 80, "\"10.0.0.11\"")]).replace(
+            "address=\"10.0.0.2/24\";",
+            &format!("address=\"10.0.0.2/24\"; tunnel \"far\" kind=\"ipip\" remote=\"192.0.2.9\" {{ {address}; }};"),
+        )
+    };
+    let site = Site::new(&with("address \"172.16.0.1/24\""));
+    site.run("apply", "--yes", 0);
+    hand::run("ip", "addr add 172.16.0.7/24 dev far");
+    site.write(&with("address \"172.17.0.1/24\""));
+    let (out, _) = site.run("apply", "--yes", 0);
+    says(&out, &["Left alone: address 172.16.0.1/24 far has left the file", "172.16.0.7/24"]);
+    let addresses = witness::addresses(world).join("\n");
+    says(&addresses, &["172.16.0.7/24 far", "172.17.0.1/24 far"]);
 }
 
 fn claimed(world: &mut World) {
