@@ -26,9 +26,18 @@ pub fn tests() -> Vec<Trial> {
         test("rollback::a_mixed_family_beside_a_sync_daemon", mixed_beside_sync),
     ];
     let steps = "with_each_step_refused_or_lost";
-    tests.extend(EXAMPLES.map(|of| test(format!("rollback::{}_{steps}", of.0), move |world| example(world, of))));
-    tests.push(test(format!("rollback::a_flash_sale_from_disorder_{steps}"), disorder));
     let minutes = Duration::from_mins;
+    tests.extend(EXAMPLES.map(|of| test(format!("rollback::{}_{steps}", of.0), move |world| example(world, of, Fates::InTurn))));
+    tests.extend(EXAMPLES.map(|of| {
+        let soak = test_within(minutes(10), format!("rollback::{}_{steps}_every_way", of.0), move |world| {
+            example(world, of, Fates::All)
+        });
+        soak.with_ignored_flag(true)
+    }));
+    let name = format!("rollback::a_flash_sale_from_disorder_{steps}");
+    tests.push(test(&name, |world| disorder(world, Fates::InTurn)));
+    let soak = test_within(minutes(10), format!("{name}_every_way"), |world| disorder(world, Fates::All));
+    tests.push(soak.with_ignored_flag(true));
     tests.push(test_within(minutes(3), format!("rollback::10_random_plans_{steps}"), |_| random(10, Fates::InTurn)));
     let soak = test_within(minutes(40), format!("rollback::50_random_plans_{steps}"), |_| random(50, Fates::All));
     tests.push(soak.with_ignored_flag(true));
@@ -184,22 +193,25 @@ fn from_disorder(world: &mut World, records: &Path) -> Case {
     Case::new("a flash sale from disorder", goal.clone(), goal, director)
 }
 
-/// An example from nothing, and then to nothing.
-fn example(world: &mut World, (file, host): (&str, &str)) {
+/// An example from nothing; and where every fate is tried, then to nothing.
+fn example(world: &mut World, (file, host): (&str, &str), fates: Fates) {
     let records = Folder::new();
     let case = Case::example(file, host);
     case.start(world, records.path());
-    each_step(world, &case, &records, Fates::All).show(&case.name);
+    each_step(world, &case, &records, fates).show(&case.name);
+    if matches!(fates, Fates::InTurn) {
+        return;
+    }
     let ended = case.second.run(records.path(), &mut world.kernel);
     assert!(matches!(ended, Ended::Applied), "{}: {ended:#?}", case.name);
     let case = case.turned();
-    each_step(world, &case, &records, Fates::All).show(&case.name);
+    each_step(world, &case, &records, fates).show(&case.name);
 }
 
-fn disorder(world: &mut World) {
+fn disorder(world: &mut World, fates: Fates) {
     let records = Folder::new();
     let case = from_disorder(world, records.path());
-    each_step(world, &case, &records, Fates::All).show(&case.name);
+    each_step(world, &case, &records, fates).show(&case.name);
 }
 
 fn random(count: usize, fates: Fates) {
