@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -19,10 +20,14 @@ use super::network::{CLIENTS, VIP};
 pub const HELD: usize = 200;
 /// How many threads open new ones.
 pub const OPENERS: usize = 2;
-/// A new connection that has had no answer for so many seconds has failed: its SYN went out four times by then.
-const PATIENCE: i64 = 10;
+/// A new connection that has had no answer for so many seconds has failed: its SYN went out three times by then.
+const PATIENCE: i64 = 7;
 /// How often a held connection says something.
-const PACE: Duration = Duration::from_millis(200);
+const PACE: Duration = Duration::from_secs(1);
+/// How often answers are looked for, between two roll calls.
+const ROUND: Duration = Duration::from_millis(50);
+/// Between two connections of one opener, so that there is time for somebody else on two emulated CPUs.
+const BREATH: Duration = Duration::from_millis(20);
 /// A held connection that is silent for so long at a roll call is put aside, and another one takes its place.
 const SILENT: Duration = Duration::from_secs(2);
 /// What was put aside and says nothing for so long is broken: TCP repeats what was lost more than once by then.
@@ -84,6 +89,7 @@ impl Client {
             }
             drop(tally);
             self.tried.notify_all();
+            thread::sleep(BREATH);
         }
     }
 
@@ -201,7 +207,7 @@ impl<'a> Holder<'a> {
         let mut holder = Holder { client, held: Vec::new(), aside: Vec::new(), reset: 0, turn: 0 };
         holder.fill();
         while !client.over.load(Ordering::Relaxed) {
-            match tasks.try_recv() {
+            match tasks.recv_timeout(ROUND) {
                 Ok(task) => task(&mut holder),
                 Err(_) => holder.round(),
             }
@@ -242,20 +248,21 @@ impl<'a> Holder<'a> {
         self.held.iter().filter(|held| servers.contains(&(held.port, held.server))).count()
     }
 
-    /// Everyone who has not said anything lately says something; waits a moment for answers.
+    /// Hears everyone, and who has not said anything lately says something.
     fn round(&mut self) {
         let now = Instant::now();
-        self.each(|held| held.answered < held.sent || now < held.said + PACE || held.say());
-        self.hear();
+        self.each(|held| match held.answered < held.sent {
+            true => held.hear(),
+            false => now < held.said + PACE || held.say(),
+        });
     }
 
     /// Waits a moment for answers, and hears them.
     fn hear(&mut self) {
-        let mut fds: Vec<PollFd<'_>> = self.held.iter().map(|held| PollFd::new(held.stream.as_fd(), PollFlags::POLLIN)).collect();
-        poll(&mut fds, PollTimeout::from(20_u8)).expect("sockets of ours");
-        let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(true)).collect();
-        let mut ready = ready.into_iter();
-        self.each(|held| !ready.next().unwrap_or(false) || held.hear());
+        let asked = self.held.iter().filter(|held| held.answered < held.sent);
+        let mut asked: Vec<PollFd<'_>> = asked.map(|held| PollFd::new(held.stream.as_fd(), PollFlags::POLLIN)).collect();
+        poll(&mut asked, PollTimeout::from(20_u8)).expect("sockets of ours");
+        self.each(|held| held.answered == held.sent || held.hear());
     }
 
     /// Does something with each, and counts those that it finds reset.

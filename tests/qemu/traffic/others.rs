@@ -1,4 +1,4 @@
-//! The same state of a director's table by other tools: `ipvsadm-restore`, and keepalived.
+//! The same state of a director's table by other tools: `ipvsadm -R`, and keepalived.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -27,10 +27,10 @@ pub fn vip() {
     hand::run("ip", "addr add 10.0.1.100/32 dev front");
 }
 
-/// As administrators do it: `ipvsadm-restore` clears the table, and fills it line by line.
+/// What `ipvsadm-restore` does, without its shell: clears the table, and fills it line by line.
 pub fn restore(lines: &[String]) {
-    hand::feed("ipvsadm-restore", "", &(lines.join("\n") + "\n"));
-    assert_eq!(table(), lines);
+    hand::run("ipvsadm", "-C");
+    hand::feed("ipvsadm", "-R", &(lines.join("\n") + "\n"));
 }
 
 /// A keepalived of ours.
