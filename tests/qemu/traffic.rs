@@ -224,9 +224,7 @@ fn watch(network: &Network, changes: &[Change], mut make: impl FnMut(usize, &Cha
             client.settle();
             let gone = change.gone.clone();
             let removed = asked(&ask, move |holder| holder.count(&gone));
-            let t0 = std::time::Instant::now();
             let said = network.director.run(|| make(number, change));
-            eprintln!("TIMING {} make {:?}", change.what, t0.elapsed());
             client.settle();
             let gone = change.gone.clone();
             let reset = asked(&ask, move |holder| holder.roll_call(number, &gone));
@@ -235,7 +233,6 @@ fn watch(network: &Network, changes: &[Change], mut make: impl FnMut(usize, &Cha
             let failed = since(&before, &after);
             let (what, apart, new) = (change.what, change.apart, after.tried() - before.tried());
             all.push(Seen { what, apart, new, failed, broken: reset as u64, removed: removed as u64, said });
-            eprintln!("TIMING {} after {:?} new {}", what, t0.elapsed(), after.tried());
             before = after;
         }
         for change in asked(&ask, Holder::dead) {
@@ -345,6 +342,7 @@ fn compare(cycles: u8) {
         tables.push(others::table());
         Some(said)
     });
+    judge(&ours);
     let (beginning, tables) = tables.split_first().expect("the first one");
 
     let network = Network::new();
@@ -369,10 +367,14 @@ fn compare(cycles: u8) {
     drop(keepalived);
     std::fs::remove_dir_all(&folder).expect("our own folder");
 
-    let all = [("lvsform", &ours), ("ipvsadm -C; ipvsadm -R", &restored), ("keepalived restart", &restarted)];
-    let table = table(&all);
-    let _ = std::io::stdout().lock().write_all(table.as_bytes());
-    for Seen { what, apart, failed, broken, said, .. } in &ours {
+    let all = [("lvsform", &ours[..]), ("ipvsadm -C; ipvsadm -R", &restored), ("keepalived restart", &restarted)];
+    let _ = std::io::stdout().lock().write_all(table(&all).as_bytes());
+}
+
+/// What must hold of changes by `lvsform`.
+fn judge(ours: &[Seen]) {
+    let table = table(&[("lvsform", ours)]);
+    for Seen { what, apart, failed, broken, said, .. } in ours {
         let Said { announced, reported } = said.as_ref().expect("it says something");
         assert!(*apart || failed.is_empty(), "{what}: {failed:?}\n{table}");
         assert!(broken <= announced, "{what}: {announced} announced, {broken} broken\n{table}");
@@ -383,7 +385,7 @@ fn compare(cycles: u8) {
 }
 
 /// A row for each tool, those for changes of scheduler apart, and a line for each reason why new connections failed.
-fn table(all: &[(&str, &Vec<Seen>)]) -> String {
+fn table(all: &[(&str, &[Seen])]) -> String {
     let mut text = String::from(
         "\n| by | changes | new connections | failed | held | broken | of those, of what was removed | announced |\n\
          |---|---:|---:|---:|---:|---:|---:|---:|\n",
