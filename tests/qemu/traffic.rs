@@ -402,10 +402,12 @@ fn table(all: &[(&str, &[Seen])]) -> String {
             let announced = announced.map_or("–".to_owned(), |count| count.to_string());
             let (changes, new) = (rows.len(), sum(|seen| seen.new));
             let _ = writeln!(text, "| {tool} | {changes} | {new} | {failed} | {HELD} | {broken} | {removed} | {announced} |");
-            for Seen { what, failed, .. } in rows {
-                for (reason, count) in failed {
-                    let _ = writeln!(reasons, "{tool}, {what}: {count} {reason}");
-                }
+            let mut failed: BTreeMap<&str, u64> = BTreeMap::new();
+            for (reason, count) in rows.iter().flat_map(|seen| &seen.failed) {
+                *failed.entry(reason).or_default() += count;
+            }
+            for (reason, count) in failed {
+                let _ = writeln!(reasons, "{tool}: {count} {reason}");
             }
         }
     }
