@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, mpsc};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 
 use libtest_mimic::Trial;
@@ -26,7 +26,7 @@ pub fn tests() -> Vec<Trial> {
     let test = |name: &str, cycles| {
         Trial::test(name, move || {
             static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-            let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|error| error.into_inner());
+            let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
             compare(cycles);
             Ok(())
         })

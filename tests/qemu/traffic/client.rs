@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, mpsc};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -99,7 +99,7 @@ impl Client {
         let before = tally.opened;
         let running = |tally: &mut Tally| tally.opened.iter().zip(before).any(|(now, before)| *now < before + 2);
         let limit = Duration::from_mins(1);
-        let (tally, timeout) = self.tried.wait_timeout_while(tally, limit, running).unwrap_or_else(|error| error.into_inner());
+        let (tally, timeout) = self.tried.wait_timeout_while(tally, limit, running).unwrap_or_else(PoisonError::into_inner);
         assert!(!timeout.timed_out(), "no new connection ends for {limit:?}");
         tally.clone()
     }
@@ -128,7 +128,7 @@ impl Client {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|error| error.into_inner())
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn connected(from: SockaddrIn, port: u16) -> io::Result<TcpStream> {
@@ -251,10 +251,8 @@ impl<'a> Holder<'a> {
     /// Hears everyone, and who has not said anything lately says something.
     fn round(&mut self) {
         let now = Instant::now();
-        self.each(|held| match held.answered < held.sent {
-            true => held.hear(),
-            false => now < held.said + PACE || held.say(),
-        });
+        let waiting = |held: &Held| held.answered < held.sent;
+        self.each(|held| if waiting(held) { held.hear() } else { now < held.said + PACE || held.say() });
     }
 
     /// Waits a moment for answers, and hears them.

@@ -1,5 +1,6 @@
 //! Three hosts, each a network namespace: a client, a director behind it, and behind that one host which is all real servers.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -76,7 +77,11 @@ impl Network {
             std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").expect("a router");
         });
         let addresses = |net: u8, hosts: std::ops::Range<u8>| -> String {
-            hosts.map(|host| format!("addr add 10.0.{net}.{host}/24 dev eth0\n")).collect()
+            let mut lines = String::new();
+            for host in hosts {
+                let _ = writeln!(lines, "addr add 10.0.{net}.{host}/24 dev eth0");
+            }
+            lines
         };
         client.run(|| hand::feed("ip", "-batch -", &format!("{}link set eth0 up\n", addresses(1, CLIENTS))));
         servers.run(|| {
