@@ -6,21 +6,27 @@
 mod adopt;
 mod apply;
 mod check;
+mod confirm;
 mod destroy;
 mod drift;
 pub mod files;
+mod guard;
 mod history;
 mod input;
 mod lab;
 mod output;
+mod pending;
 mod plan;
 mod records;
 mod recover;
 mod resume;
+mod revert;
+mod saved;
 mod schema;
 mod signals;
 mod snapshot;
 mod work;
+mod written;
 
 use std::ffi::OsString;
 
@@ -51,6 +57,9 @@ enum Command {
     Adopt(adopt::Adopt),
     Recover(recover::Recover),
     Resume(resume::Resume),
+    Revert(revert::Revert),
+    Confirm(confirm::Confirm),
+    Guard(guard::Guard),
     Drift(drift::Drift),
     History(history::History),
     Snapshot(snapshot::Snapshot),
@@ -124,7 +133,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     };
     let mut out = arguments.output.open();
     // Its exit code is what became of the kernel, whoever read about it.
-    let applies = matches!(arguments.command, Command::Apply(_) | Command::Destroy(_) | Command::Recover(_) | Command::Resume(_));
+    let applies = matches!(
+        arguments.command,
+        Command::Apply(_) | Command::Destroy(_) | Command::Recover(_) | Command::Resume(_) | Command::Revert(_)
+    );
     let exit = match arguments.command {
         Command::Check(command) => command.run(&mut out),
         Command::Plan(command) => command.run(&mut out),
@@ -132,6 +144,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Destroy(command) => command.run(&mut out),
         Command::Adopt(command) => command.run(&mut out),
         Command::Resume(command) => command.run(&mut out),
+        Command::Revert(command) => command.run(&mut out),
+        Command::Confirm(command) => command.run(&mut out),
+        Command::Guard(command) => command.run(&mut out),
         Command::Recover(command) => command.run(&mut out),
         Command::Drift(command) => command.run(&mut out),
         Command::History(command) => command.run(&mut out),

@@ -25,6 +25,11 @@ impl Provenance {
     pub fn leaving(name: &Arc<str>) -> Provenance {
         Provenance { name: name.clone(), origin: Origin::Ledger, implied: None }
     }
+
+    /// Of an object that goes back to what it was before the last apply.
+    pub fn former(name: &str) -> Provenance {
+        Provenance { name: name.into(), origin: Origin::Former, implied: None }
+    }
 }
 
 /// The user's words for each object of a desired state.

@@ -23,6 +23,7 @@ fn place(provenance: Option<&Provenance>, sources: &Sources) -> String {
     let place = match provenance.origin {
         Origin::Default => "by default".to_owned(),
         Origin::Ledger => "no longer in the file".to_owned(),
+        Origin::Former => "as before the last apply".to_owned(),
         Origin::Text(span) => line(span, sources),
     };
     match provenance.implied {

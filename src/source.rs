@@ -53,6 +53,8 @@ pub enum Origin {
     Default,
     /// No file says it any more: the record of what a topology owns does.
     Ledger,
+    /// The record of what a topology owned before its last apply says it.
+    Former,
 }
 
 impl Origin {
@@ -60,7 +62,7 @@ impl Origin {
     pub fn span(self) -> Option<Span> {
         match self {
             Origin::Text(span) => Some(span),
-            Origin::Default | Origin::Ledger => None,
+            Origin::Default | Origin::Ledger | Origin::Former => None,
         }
     }
 }

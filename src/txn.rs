@@ -9,6 +9,8 @@
 
 pub mod debt;
 pub mod drift;
+pub mod former;
+pub mod guard;
 pub mod history;
 pub mod journal;
 pub mod ledger;
@@ -20,9 +22,13 @@ mod undo;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use ipnet::IpNet;
+use nix::errno::Errno;
+
 use crate::kernel::{Kernel, Outcome, ReadError, Refusal};
 use crate::plan::{Aim, Phase, diff};
 use crate::state::{Change, Key, Observed, Resource, Scope};
+use former::Former;
 use journal::{Intent, Journal, Unfinished};
 use ledger::Ledger;
 use store::{Store, StoreError};
@@ -60,6 +66,8 @@ pub struct Records<'a> {
     pub instance: ledger::Instance,
     /// What is owned afterwards; `None`: nothing, the topology ends.
     pub next: Option<Ledger>,
+    /// What `revert` would go back to; `None`: what it would go back to now.
+    pub former: Option<Former>,
 }
 
 /// What a run asks its surroundings.
@@ -128,7 +136,7 @@ pub enum Failure {
 /// Carries out a plan.
 pub fn run(kernel: &mut dyn Kernel, run: Run<'_>) -> Ended {
     let Run { aim, exclusive, observed, phases, records, signs } = run;
-    let mut scope = Scope::of(&aim.wanted);
+    let mut scope = aim.scope();
     scope.sysctls.extend(phases.iter().flat_map(|phase| &phase.steps).filter_map(|step| match &step.key {
         Key::Sysctl(key) => Some(key.clone()),
         _ => None,
@@ -157,6 +165,11 @@ pub fn run(kernel: &mut dyn Kernel, run: Run<'_>) -> Ended {
         Ok(Err(failure)) => failure,
         Err(panic) => Failure::Panicked(words(panic.as_ref())),
     };
+    // The new ledger may have its place although writing that down failed: then the run is done, and nothing may be undone.
+    if diary.as_ref().is_some_and(|diary| diary.committing && matches!(diary.journal.is_committed(diary.store), Ok(true))) {
+        let _ = diary.map(|diary| journal::forget(diary.store));
+        return Ended::Applied;
+    }
     let undone = undo::undo(kernel, &intent, begun, &whose, &scope);
     match undone {
         Ok(left) if left.is_empty() => {
@@ -191,12 +204,15 @@ pub fn recover(
 ) -> Result<Recovered, RecoverError> {
     let Unfinished { journal, begun, not_ours, decided, committed } = unfinished;
     let recovered = if *committed {
+        journal.keep_former(store).map_err(RecoverError::Storing)?;
         Recovered::WasDone
     } else if journal.instance != *instance {
         Recovered::WasGone
     } else {
         let whose = Whose { not_ours: not_ours.clone(), decided: decided.clone() };
-        let left = undo::undo(kernel, &journal.intent, *begun, &whose, &journal.scope()).map_err(RecoverError::Reading)?;
+        let (intent, scope) = (&journal.intent, journal.scope());
+        let mut left = undo::undo(kernel, intent, *begun, &whose, &scope).map_err(RecoverError::Reading)?;
+        left.extend(undo::unmarked(kernel, intent, *begun, &whose, &scope).map_err(RecoverError::Reading)?);
         if !left.is_empty() {
             return Ok(Recovered::Incomplete(left));
         }
@@ -222,20 +238,22 @@ struct Diary<'a> {
     next: Option<Ledger>,
     /// What was found only on the way of what was there before.
     found: Vec<(Key, Resource)>,
+    /// The new ledger may have its place already.
+    committing: bool,
 }
 
 impl<'a> Diary<'a> {
     /// Writes everything down before anything is sent.
     fn begin(records: Records<'a>, intent: &mut Intent, scope: &Scope) -> Result<Diary<'a>, StoreError> {
-        let Records { store, transaction, topology, host, instance, next } = records;
+        let Records { store, transaction, topology, host, instance, next, former } = records;
         let sysctls = scope.sysctls.iter().map(|key| Key::Sysctl(key.clone()));
         let sysctls = sysctls.chain(scope.modules.iter().map(|name| Key::Module(name.clone()))).collect();
         let ends = next.is_none();
         let mut journal = Journal { transaction, topology, host, instance, ends, sysctls, intent: std::mem::take(intent) };
-        let begun = journal.begin(store, next.as_ref());
+        let begun = journal.begin(store, next.as_ref(), former.as_ref());
         *intent = std::mem::take(&mut journal.intent);
         begun?;
-        Ok(Diary { store, journal, next, found: Vec::new() })
+        Ok(Diary { store, journal, next, found: Vec::new(), committing: false })
     }
 
     fn begun(&mut self, phase: usize, found: Vec<(Key, Resource)>) -> Result<(), StoreError> {
@@ -253,6 +271,7 @@ impl<'a> Diary<'a> {
             }
             self.store.put(store::Record::NextLedger, &next.encode())?;
         }
+        self.committing = true;
         self.journal.commit(self.store)
     }
 }
@@ -314,6 +333,7 @@ fn judge(
     for (step, outcome) in phase.steps.iter().zip(outcomes) {
         match outcome {
             Outcome::Done => {}
+            Outcome::Refused(refusal) if refusal.errno == Errno::EADDRNOTAVAIL as i32 && went_along(step, phase) => {}
             Outcome::Refused(refusal) => {
                 if refusal.proves_another_writer(step) {
                     not_ours.insert(step.key.clone());
@@ -333,6 +353,19 @@ fn judge(
     let not_done: Vec<Change> =
         unknown.into_iter().filter(|step| !same(step.after.as_ref(), live.objects.get(&step.key))).cloned().collect();
     if not_done.is_empty() { Ok(()) } else { Err(Failure::NotDone(not_done)) }
+}
+
+/// Whether an address that was to go may have gone with another one of the same phase: a subnet's first address on a device
+/// takes the others along (`inet_del_ifa`).
+fn went_along(step: &Change, phase: &Phase) -> bool {
+    let subnet = |step: &Change| match &step.key {
+        Key::Address(key) if step.after.is_none() => {
+            Some((key.interface.clone(), IpNet::new(key.address, key.prefix).ok()?.trunc()))
+        }
+        _ => None,
+    };
+    let own = subnet(step);
+    own.is_some() && phase.steps.iter().any(|other| other.key != step.key && subnet(other) == own)
 }
 
 /// Reads the kernel back. Only what is wanted or was touched counts: what others do beside us is theirs.

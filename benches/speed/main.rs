@@ -8,6 +8,7 @@
 
 mod bare;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -22,8 +23,11 @@ use lvsform::kernel::{Kernel, Outcome};
 use lvsform::lab::{self, Lab, harness};
 use lvsform::plan::{Aim, Plan, Target};
 use lvsform::source::{self, Files, Included, Unreadable};
-use lvsform::state::{Observed, Scope};
+use lvsform::state::{Key, Observed, Scope};
 use lvsform::topology::decode;
+use lvsform::txn::ledger::{Claims, Instance, Ledger};
+use lvsform::txn::store::Store;
+use lvsform::txn::{self, Ended, Records, Run, Signs, history};
 
 const SERVERS: usize = 10;
 /// Services of one VIP.
@@ -107,6 +111,9 @@ fn measure(size: usize, table: &mut Table) -> Outcomes<()> {
     // The kernel counts the peak anew from here (proc(5), clear_refs).
     std::fs::write("/proc/self/clear_refs", "5")?;
     let ours = in_namespace(|| ours(&text, &saved))?;
+    let unwritten = in_namespace(|| transaction(&text, None))?;
+    let records = PathBuf::from(format!("/tmp/speed-{size}.records"));
+    let written = in_namespace(|| transaction(&text, Some(&records)))?;
     let restored = in_namespace(|| timed(|| ipvsadm(&["-R"], Some(&saved), None)))?;
     // Last, since it takes the most memory by far.
     let (crate_alone, bare_parse) = took(|| KdlDocument::parse_v2(&text).map(|document| document.nodes().len()));
@@ -132,6 +139,9 @@ fn measure(size: usize, table: &mut Table) -> Outcomes<()> {
     table.ratio("plan that finds nothing / (our parse + bare dump)", ours.nothing, ours.parse + bare_read);
     table.ratio("`ipvsadm -R` / write", restored, ours.write);
     table.ratio("`ipvsadm -R` / apply from empty", restored, ours.apply());
+    let apply = ours.apply();
+    table.time("ledger and journal", written.saturating_sub(unwritten));
+    table.ratio("apply with ledger and journal / without (at most 1.3)", apply + written.saturating_sub(unwritten), apply);
     let objects = u64::try_from(size * (SERVERS + 1))?;
     table.add("peak memory", format!("{} MiB", ours.peak / 1024));
     table.add("of it the file as a tree, while it is decoded", format!("{} MiB", ours.tree / 1024));
@@ -231,6 +241,47 @@ fn plan_again(text: &str, kernel: &mut Linux) -> Outcomes<usize> {
     )
     .changes
     .len())
+}
+
+/// The transaction alone, from an empty kernel: with its records, or without.
+fn transaction(text: &str, records: Option<&Path>) -> Outcomes<Duration> {
+    let loaded = source::load(Path::new("speed.kdl"), &OneFile(text));
+    let topology = lvsform::rules::examine(loaded).1.ok_or("the topology has problems")?;
+    let host = topology.hosts.get("lb1").ok_or("no lb1")?;
+    let (compiled, _) = compile::compile(&topology, host, &Allocation::default());
+    let mut kernel = Linux::open(None)?;
+    let observed = kernel.read(&Scope::of(&compiled.state))?;
+    let aim = Aim::from(&compiled.state);
+    let plan = Plan::make(target(), &aim, &compiled.names, &observed, false, Vec::new(), &compiled.elsewhere);
+    let phases = plan.phases;
+    let mut store = records.map(|folder| Store::open(folder, "bench")).transpose()?;
+    let (ended, took) = took(|| {
+        let records = store.as_mut().map(|store| records_of(store, &compiled, &observed));
+        txn::run(&mut kernel, Run { aim: &aim, exclusive: false, observed: &observed, phases, records, signs: Signs::default() })
+    });
+    if matches!(ended, Ended::Applied) { Ok(took) } else { Err(format!("{ended:?}").into()) }
+}
+
+fn records_of<'a>(store: &'a mut Store, compiled: &compile::Compiled, observed: &Observed) -> Records<'a> {
+    let instance = Instance { boot: String::new(), cookie: 0 };
+    let (transaction, topology, host) = (history::transaction(), "speed".to_owned(), "lb1".to_owned());
+    let name = |key: &Key| compiled.names.get(key).map(|provenance| provenance.name.to_string()).unwrap_or_default();
+    let next = Ledger {
+        topology: topology.clone(),
+        host: host.clone(),
+        instance: instance.clone(),
+        transaction: transaction.clone(),
+        at: 0,
+        by: String::new(),
+        sources: String::new(),
+        exclusive: false,
+        protect: BTreeSet::new(),
+        entries: Claims::default().entries(&compiled.state, name, observed),
+        debts: BTreeMap::new(),
+        former: None,
+        pending: None,
+    };
+    Records { store, transaction, topology, host, instance, next: Some(next), former: None }
 }
 
 fn one_weight(text: &str, live: &Observed, kernel: &mut Linux) -> Outcomes<Duration> {

@@ -5,9 +5,9 @@ use clap::Args;
 use super::Exit;
 use super::input::{self, HostArguments};
 use super::output::Output;
+use super::pending;
 use super::records::{self, LockArguments, RecordArguments};
 use super::work::{look, next_ledger};
-use crate::report;
 use crate::txn::history;
 use crate::txn::store::Record;
 
@@ -42,11 +42,8 @@ impl Adopt {
         let place = self.records.here(out)?;
         let _guard = place.lock(&self.wait, out)?;
         let mut store = place.open(out)?;
-        if records::unfinished(&store, out)?.is_some() {
-            let message = "an earlier run did not end; nothing was changed";
-            out.error(&report::error(message, &[], Some("take it back first: lvsform recover"), out.error_style));
-            return Err(Exit::Incomplete);
-        }
+        records::refuse_unfinished(&store, out)?;
+        pending::refuse(&store, &place, out)?;
         let looked = look(&prepared, &mut kernel, Some(&store), &place, out)?;
         let mut ledger = next_ledger(&prepared, &place, &looked, &history::transaction(), false);
         let live = &looked.observed.state.objects;

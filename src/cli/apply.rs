@@ -1,14 +1,18 @@
 //! `lvsform apply`
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::path::Path;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::Exit;
 use super::input::{self, HostArguments, Prepared};
 use super::output::Output;
+use super::pending;
 use super::records::{self, LockArguments, Place, RecordArguments};
 use super::resume::Pay;
+use super::saved::Saved;
 use super::work::{Looked, Work, differ, look, next_ledger};
 use crate::kernel::linux::Linux;
 use crate::plan::policy;
@@ -45,7 +49,11 @@ pub struct Apply {
     /// Do not wait until servers that leave are drained; the next apply, or `lvsform resume`, deletes them
     #[arg(long)]
     no_wait: bool,
-    /// Let this run break a rule of `policy`, or `empties`: that a plan does not delete every service; may be repeated
+    /// Take everything back after this time, counted from the first step, unless `lvsform confirm` comes: `60s`
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    confirm_within: Option<Duration>,
+    /// Let this run break a rule of `policy`, or `empties`: that a plan does not delete every service, or `host`:
+    /// that a namespace stays the same host of a topology; may be repeated
     #[arg(long, value_name = "RULE", value_parser = policy::RULES)]
     allow: Vec<String>,
 }
@@ -55,8 +63,11 @@ impl Apply {
         self.try_run(out).unwrap_or_else(|exit| exit)
     }
 
-    fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
-        let prepared = input::prepare(&self.host.file, self.host.host.as_deref(), out)?;
+    fn try_run(mut self, out: &mut Output) -> Result<Exit, Exit> {
+        let prepared = match Saved::read(&self.host.file, out)? {
+            Some(saved) => self.approve(saved, out)?,
+            None => input::prepare(&self.host.file, self.host.host.as_deref(), out)?,
+        };
         let mut kernel = input::open(self.netns.as_deref(), out)?;
         let place = self.records.here(out)?;
 
@@ -73,6 +84,11 @@ impl Apply {
         let guard = place.lock(&self.wait, out)?;
         let mut store = place.open(out)?;
         self.recover(&mut kernel, &mut store, &place, out)?;
+        match &self.expect {
+            // Whoever approved a plan did not approve taking back another one.
+            Some(_) => pending::refuse(&store, &place, out)?,
+            None => pending::settle(&mut kernel, &mut store, &place, None, out)?,
+        }
         let looked = look(&prepared, &mut kernel, Some(&store), &place, out)?;
         match (&shown, &self.expect) {
             (Some(shown), _) if *shown != looked.plan.phases => {
@@ -89,14 +105,38 @@ impl Apply {
         let unprotect = self.allow.iter().any(|rule| rule == "protect");
         let next = next_ledger(&prepared, &place, &looked, "", unprotect);
         let netns = self.netns.as_deref();
-        let work = Work { verb: "apply", netns, prepared: &prepared, allowed: self.allow, next: Some(next) };
+        let work = Work {
+            verb: "apply",
+            netns,
+            prepared: &prepared,
+            allowed: self.allow,
+            next: Some(next),
+            remember: true,
+            confirm_within: self.confirm_within,
+        };
         let exit = work.carry_out(&mut kernel, &mut store, &place, looked, out)?;
         drop((guard, store));
-        if exit != Exit::Done {
-            return Ok(exit);
+        if exit != Exit::Done || self.confirm_within.is_some() {
+            return Ok(exit); // nothing is deleted for good before it is confirmed
         }
         let pay = Pay { place: &place, netns, wait: &self.wait, until_paid: !self.no_wait };
         pay.run(prepared.topology(), &mut kernel, out)
+    }
+
+    /// Takes a saved plan's word for what is approved. Its texts are compiled again, as if they were files.
+    fn approve(&mut self, saved: Saved, out: &mut Output) -> Result<Prepared, Exit> {
+        let Saved { file, host, topology, digest, texts } = saved;
+        if self.host.host.as_ref().is_some_and(|named| *named != host) {
+            let message = format!("this plan was made for host `{host}`; nothing was done");
+            out.error(&report::error(&message, &[], Some("leave --host out: the plan has it"), out.error_style));
+            return Err(Exit::Usage);
+        }
+        let prepared = input::prepare_of(Path::new(&file), &texts, Some(&host), out)?;
+        if self.expect.as_ref().is_some_and(|expected| *expected != digest) || prepared.topology() != topology {
+            return Err(stale("this saved plan is not the one that was approved", out));
+        }
+        self.expect = Some(digest);
+        Ok(prepared)
     }
 
     /// Ends the run if the plan breaks a rule that is not allowed to be broken.
@@ -114,12 +154,9 @@ impl Apply {
     /// Shows the plan, and asks unless there is nothing to do.
     fn ask<'a>(prepared: &'a Prepared, kernel: &mut Linux, place: &Place, out: &mut Output) -> Result<Looked<'a>, Exit> {
         let store = place.look_beside(kernel, out)?;
-        if let Some(store) = &store
-            && records::unfinished(store, out)?.is_some()
-        {
-            let message = "an earlier run did not end; nothing was changed";
-            out.error(&report::error(message, &[], Some("take it back first: lvsform recover"), out.error_style));
-            return Err(Exit::Incomplete);
+        if let Some(store) = &store {
+            records::refuse_unfinished(store, out)?;
+            pending::refuse(store, place, out)?;
         }
         let looked = look(prepared, kernel, store.as_ref(), place, out)?;
         let text = report::text::plan(&looked.plan, &prepared.sources, out.style);

@@ -6,6 +6,7 @@ use super::Exit;
 use super::apply::ask;
 use super::input::{self, Prepared};
 use super::output::Output;
+use super::pending;
 use super::records::{self, LockArguments, Place, RecordArguments};
 use super::work::{Looked, Work, look};
 use crate::plan::policy::Broken;
@@ -62,6 +63,7 @@ impl Destroy {
         if let Some(unfinished) = records::unfinished(&store, out)? {
             records::take_back(&mut kernel, &mut store, &place, &unfinished, out)?;
         }
+        pending::settle(&mut kernel, &mut store, &place, None, out)?;
         let prepared = self.prepare(Some(&store), &place, out)?;
         let looked = look(&prepared, &mut kernel, Some(&store), &place, out)?;
         match shown {
@@ -75,13 +77,16 @@ impl Destroy {
         }
         self.obey(&looked, out)?;
         let netns = self.netns.as_deref();
-        Work { verb: "destroy", netns, prepared: &prepared, allowed: self.allow, next: None }.carry_out(
-            &mut kernel,
-            &mut store,
-            &place,
-            looked,
-            out,
-        )
+        Work {
+            verb: "destroy",
+            netns,
+            prepared: &prepared,
+            allowed: self.allow,
+            next: None,
+            remember: false,
+            confirm_within: None,
+        }
+        .carry_out(&mut kernel, &mut store, &place, looked, out)
     }
 
     /// A topology of which nothing is wanted.

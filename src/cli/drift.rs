@@ -1,16 +1,14 @@
 //! `lvsform drift`
 
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::output::Output;
 use super::plan::Format;
-use super::records::{self, RecordArguments};
-use super::{Exit, in_words, input};
+use super::records::{self, Place, RecordArguments};
+use super::written::write_whole;
+use super::{Exit, input, pending};
 use crate::report;
 use crate::report::drift::Report;
 use crate::txn::ledger::Ledger;
@@ -54,7 +52,10 @@ impl Drift {
         let place = self.records.here(out)?;
         let running = lock::is_held(Path::new(lock::DIRECTORY), place.instance.cookie);
         let store = place.look_beside(&mut kernel, out)?;
-        let ledgers = store.as_ref().map(|store| ledgers(store, out)).transpose()?.unwrap_or_default();
+        let ledgers = store.as_ref().map(|store| ledgers(store, &place, out)).transpose()?.unwrap_or_default();
+        if let Some(store) = &store {
+            pending::say(store, &place, out)?;
+        }
         let unfinished = match &store {
             Some(store) => records::unfinished(store, out)?.is_some_and(|unfinished| !unfinished.committed),
             None => false,
@@ -113,38 +114,16 @@ impl Drift {
             warn("an earlier run did not end: what is shown may be half of it", "take it back: lvsform recover");
         }
         let Some(path) = &self.textfile else { return Ok(()) };
-        write_whole(path, &report::drift::metrics(report)).map_err(|error| {
-            let message = format!("cannot write {}: {}", path.display(), in_words(&error));
-            out.error(&report::error(&message, &[], Some("name a file in a folder that you may write in"), out.error_style));
-            Exit::Failed
-        })
+        write_whole(path, report::drift::metrics(report).as_bytes(), report::drift::MARK, out)
     }
 }
 
 /// Every ledger of a namespace, of this life or another.
-fn ledgers(store: &Store, out: &mut Output) -> Result<Vec<Ledger>, Exit> {
+fn ledgers(store: &Store, place: &Place, out: &mut Output) -> Result<Vec<Ledger>, Exit> {
     let names = store.topologies().map_err(|error| records::unusable(&error, out))?;
-    let ledger = |name: String| Ledger::read(store, &name).transpose();
+    let ledger = |name: String| Ledger::standing(store, &name, &place.instance).transpose();
     names.into_iter().filter_map(ledger).collect::<Result<_, _>>().map_err(|error| {
-        let help = "move the file away; `lvsform adopt FILE` makes what is there the topology's again";
-        records::unreadable(&error, help, out);
+        records::unreadable(&error, records::HELP_LEDGER, out);
         Exit::Failed
     })
-}
-
-/// Puts a text in a file's place, whole; never through a link, and never where there is something else than a file.
-fn write_whole(path: &Path, text: &str) -> io::Result<()> {
-    match path.symlink_metadata() {
-        Ok(there) if !there.is_file() => return Err(nix::errno::Errno::EEXIST.into()),
-        _ => {}
-    }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}", std::process::id()));
-    let beside = path.with_file_name(name);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&beside)?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| std::fs::rename(&beside, path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&beside);
-    }
-    written
 }

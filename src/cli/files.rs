@@ -1,6 +1,6 @@
 //! Topology files on the disk. Only reads, only regular files, and never waits for one.
 
-use std::fs::{self, FileType, Metadata, OpenOptions};
+use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub struct DiskFiles;
 
 impl Files for DiskFiles {
     fn root(&self, path: &Path) -> Result<Included, Unreadable> {
-        read(fs::canonicalize(path).map_err(unreadable)?)
+        read(real(path)?)
     }
 
     fn included(&self, folder: &Path, path: &Path) -> Result<Included, Unreadable> {
@@ -38,16 +38,27 @@ impl Files for DiskFiles {
     }
 }
 
+/// The path after all links were followed.
+pub fn real(path: &Path) -> Result<PathBuf, Unreadable> {
+    fs::canonicalize(path).map_err(unreadable)
+}
+
+/// Opens a regular file of at most `cap` bytes by its real path.
+pub fn open(path: &Path, cap: u64) -> Result<File, Unreadable> {
+    // Before opening: to open a device may already do something.
+    check(&fs::symlink_metadata(path).map_err(unreadable)?, cap)?;
+    // Between the two somebody may put a FIFO or a link there: do not wait for the one nor follow the other.
+    let flags = O_NONBLOCK | O_NOFOLLOW | O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(unreadable)?;
+    check(&file.metadata().map_err(unreadable)?, cap)?;
+    Ok(file)
+}
+
 /// Reads a file by its real path.
 fn read(identity: PathBuf) -> Result<Included, Unreadable> {
-    // Before opening: to open a device may already do something.
-    check(&fs::symlink_metadata(&identity).map_err(unreadable)?)?;
-    // Between the two somebody may put a FIFO or a link there: do not wait for the one nor follow the other.
-    let file =
-        OpenOptions::new().read(true).custom_flags(O_NONBLOCK | O_NOFOLLOW | O_NOCTTY).open(&identity).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    check(&metadata)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+    let file = open(&identity, FILE_CAP)?;
+    let size = file.metadata().map_err(unreadable)?.len();
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     file.take(FILE_CAP + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     let size = bytes.len() as u64;
     if size > FILE_CAP {
@@ -57,12 +68,12 @@ fn read(identity: PathBuf) -> Result<Included, Unreadable> {
     Ok(Included { identity, text })
 }
 
-fn check(metadata: &Metadata) -> Result<(), Unreadable> {
+fn check(metadata: &Metadata, cap: u64) -> Result<(), Unreadable> {
     if !metadata.is_file() {
         return Err(Unreadable::NotAFile(kind(metadata.file_type())));
     }
-    if metadata.len() > FILE_CAP {
-        return Err(Unreadable::TooLarge { size: metadata.len(), cap: FILE_CAP });
+    if metadata.len() > cap {
+        return Err(Unreadable::TooLarge { size: metadata.len(), cap });
     }
     Ok(())
 }

@@ -14,13 +14,15 @@ use crate::kernel::linux::Linux;
 use crate::kernel::{Kernel, ReadError};
 use crate::plan::policy::{self, Amount, Broken, Measure, Policy};
 use crate::plan::{Aim, Plan, Target, digest};
+use crate::provenance::Provenance;
 use crate::report;
 use crate::rules;
 use crate::source::problem::{self, nearest};
-use crate::source::{self, At, Problem, Severity, Sources};
+use crate::source::{self, At, Files, Problem, Severity, Sources};
 use crate::state::{Key, Observed, Scope};
 use crate::topology::{self, Host, Ownership, Role, Topology};
-use crate::txn::ledger::Claims;
+use crate::txn::former::Former;
+use crate::txn::ledger::{Claims, Ledger};
 
 /// So much is read of a captured state; a million servers take about half of it.
 const CAPTURED_CAP: u64 = 512 << 20;
@@ -69,6 +71,23 @@ impl Prepared {
         }
     }
 
+    /// What a topology had before its last apply. `present`: what it has now.
+    pub fn former(former: &Former, present: &Ledger) -> Prepared {
+        let Former { ledger, lost: _ } = former;
+        let mut prepared = Prepared::nothing(&present.topology, &ledger.host);
+        let entries = present.entries.iter().chain(&ledger.entries);
+        prepared.compiled.names = entries.map(|(key, entry)| (key.clone(), Provenance::former(&entry.name))).collect();
+        prepared.compiled.state = former.wanted();
+        // Servers that were being let go, and came back in between, are let go as slowly again.
+        let drains = ledger.debts.iter().filter_map(|(key, debt)| {
+            let seconds = u32::try_from(debt.until.saturating_sub(ledger.at)).unwrap_or(u32::MAX);
+            Some((key.server()?.service, seconds))
+        });
+        prepared.compiled.drains = drains.collect();
+        prepared.exclusive = ledger.exclusive;
+        prepared
+    }
+
     /// The topology's name.
     pub fn topology(&self) -> &str {
         &self.target.topology
@@ -97,7 +116,10 @@ impl Prepared {
         protected.extend(own.iter().flat_map(|own| own.protect.iter().cloned()));
         let owned: BTreeSet<Key> = own.iter().flat_map(|own| own.entries.keys().cloned()).collect();
         let (policy, wanted) = (&self.policy, &*aim.wanted);
-        policy::broken(plan, &Measure { policy, protected: &protected, owned: &owned, observed, wanted })
+        policy::broken(
+            plan,
+            &Measure { policy, protected: &protected, owned: &owned, host: own.map(|own| own.host.as_str()), observed, wanted },
+        )
     }
 
     /// The digest of a plan: what was approved.
@@ -122,7 +144,12 @@ impl Prepared {
 
 /// Reads a topology, picks a host and compiles it, and says everything that is wrong. Warnings do not stop anything.
 pub fn prepare(file: &Path, name: Option<&str>, out: &mut Output) -> Result<Prepared, Exit> {
-    let (sources, topology, problems) = examine(file);
+    prepare_of(file, &DiskFiles, name, out)
+}
+
+/// The same of files that lie elsewhere.
+pub fn prepare_of(file: &Path, files: &dyn Files, name: Option<&str>, out: &mut Output) -> Result<Prepared, Exit> {
+    let (sources, topology, problems) = rules::examine(source::load(file, files));
     say(&problems, &sources, out);
     let topology = topology.filter(|_| !has_errors(&problems)).ok_or(Exit::Invalid)?;
     let host = pick(&topology, name, out)?;

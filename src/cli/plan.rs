@@ -7,10 +7,12 @@ use clap::{Args, ValueEnum};
 use super::Exit;
 use super::input::{self, HostArguments, Prepared};
 use super::output::Output;
+use super::pending;
 use super::records::{self, RecordArguments};
+use super::saved::{self, Keeping, Saved};
+use super::written::write_whole;
 use crate::kernel::linux::Linux;
 use crate::report;
-use crate::state::Scope;
 use crate::txn::ledger::Claims;
 
 /// Show what applying a topology would change in a host's kernel
@@ -34,6 +36,9 @@ pub struct Plan {
     /// How to say it
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// Also save what `lvsform apply PATH` needs to do exactly this plan: the files, the host and the digest
+    #[arg(long, value_name = "PATH")]
+    out: Option<PathBuf>,
     /// End with 2 where there are changes
     #[arg(long)]
     exit_code: bool,
@@ -54,14 +59,18 @@ impl Plan {
     }
 
     fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
-        let prepared = input::prepare(&self.host.file, self.host.host.as_deref(), out)?;
+        let files = Keeping::default();
+        let prepared = match self.out {
+            Some(_) => input::prepare_of(&self.host.file, &files, self.host.host.as_deref(), out)?,
+            None => input::prepare(&self.host.file, self.host.host.as_deref(), out)?,
+        };
         let (claims, observed) = if let Some(file) = &self.live {
             (Claims::default(), input::captured(file, out)?)
         } else {
             let mut kernel = input::open(self.netns.as_deref(), out)?;
             let claims = self.claims(&prepared, &mut kernel, out)?;
             input::refuse_claimed(&prepared, &claims, out)?;
-            let observed = input::observe(&mut kernel, &Scope::of(&prepared.aim(&claims).wanted), out)?;
+            let observed = input::observe(&mut kernel, &prepared.aim(&claims).scope(), out)?;
             (claims, observed)
         };
         let mut aim = prepared.aim(&claims);
@@ -69,6 +78,16 @@ impl Plan {
         let plan = prepared.plan(&aim, &observed);
         let digest = prepared.digest(&aim, &plan);
         let broken = prepared.broken(&claims, &aim, &observed, &plan);
+        if let Some(path) = &self.out {
+            let saved = Saved {
+                file: self.host.file.to_string_lossy().into_owned(),
+                host: prepared.host().to_owned(),
+                topology: prepared.topology().to_owned(),
+                digest: digest.clone(),
+                texts: files.texts(),
+            };
+            write_whole(path, &saved.encode(), saved::MARK, out)?;
+        }
         match self.format {
             Format::Text => {
                 out.say(&report::text::plan(&plan, &prepared.sources, out.style));
@@ -76,7 +95,11 @@ impl Plan {
                     out.say(&format!("Apply would refuse: {rule}.\n"));
                 }
                 if !plan.is_empty() {
-                    out.say(&report::text::how_to_apply(&plan, self.netns.as_deref(), &digest));
+                    let netns = self.netns.as_deref();
+                    out.say(&match &self.out {
+                        Some(path) => report::text::how_to_apply_saved(&path.to_string_lossy(), netns),
+                        None => report::text::how_to_apply(&plan, netns, &digest),
+                    });
                 }
             }
             Format::Json => out.json(&report::json::plan(&plan, &prepared.sources, &digest)),
@@ -92,6 +115,7 @@ impl Plan {
             let message = "an earlier run did not end: the kernel is neither as it was before nor as that run wanted it";
             out.error(&report::error(message, &[], Some("take it back first: lvsform recover"), out.error_style));
         }
+        pending::say(&store, &place, out)?;
         place.claims(&store, prepared.topology(), prepared.was.as_deref(), out)
     }
 }

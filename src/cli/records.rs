@@ -19,6 +19,10 @@ use crate::txn::record;
 use crate::txn::store::{self, Store, StoreError};
 use crate::txn::{self, RecoverError, Recovered};
 
+/// What to do about a ledger that cannot be read.
+pub const HELP_LEDGER: &str =
+    "move the file away: then what is there counts as found; `lvsform adopt FILE` makes it the topology's again";
+
 /// Where records are kept.
 #[derive(Clone, Debug, Args)]
 pub struct RecordArguments {
@@ -63,6 +67,11 @@ impl RecordArguments {
 }
 
 impl Place {
+    /// The folder of all records.
+    pub fn records(&self) -> &Path {
+        &self.records
+    }
+
     /// One run at a time in one namespace.
     pub fn lock(&self, wait: &LockArguments, out: &mut Output) -> Result<Lock, Exit> {
         let mut say = |message: String, help: &str, exit| {
@@ -109,9 +118,7 @@ impl Place {
     /// Who owns what.
     pub fn claims(&self, store: &Store, topology: &str, was: Option<&str>, out: &mut Output) -> Result<Claims, Exit> {
         Claims::read(store, topology, was, &self.instance).map_err(|error| {
-            let help =
-                "move the file away: then what is there counts as found; `lvsform adopt FILE` makes it the topology's again";
-            unreadable(&error, help, out);
+            unreadable(&error, HELP_LEDGER, out);
             Exit::Failed
         })
     }
@@ -125,6 +132,35 @@ pub fn unfinished(store: &Store, out: &mut Output) -> Result<Option<Unfinished>,
         unreadable(&error, help, out);
         Exit::Incomplete
     })
+}
+
+/// Refuses to go on beside a run that did not end.
+pub fn refuse_unfinished(store: &Store, out: &mut Output) -> Result<(), Exit> {
+    // One that is done but for its records is tidied by the run itself.
+    if unfinished(store, out)?.is_none_or(|unfinished| unfinished.committed) {
+        return Ok(());
+    }
+    let message = "an earlier run did not end; nothing was changed";
+    out.error(&report::error(message, &[], Some("take it back first: lvsform recover"), out.error_style));
+    Err(Exit::Incomplete)
+}
+
+/// The topology that was named, or the only one that owns something here.
+pub fn the_topology(named: Option<&str>, place: &Place, out: &mut Output) -> Result<String, Exit> {
+    if let Some(name) = named {
+        return Ok(name.to_owned());
+    }
+    let known = match place.look(out)? {
+        Some(store) => store.topologies().map_err(|error| unusable(&error, out))?,
+        None => Vec::new(),
+    };
+    let (message, help) = match known.as_slice() {
+        [only] => return Ok(only.clone()),
+        [] => ("no topology owns anything here".to_owned(), format!("there is no ledger for `{}`", place.name)),
+        _ => ("several topologies own something here".to_owned(), format!("say which: {}", known.join(", "))),
+    };
+    out.error(&report::error(&message, &[], Some(&help), out.error_style));
+    Err(Exit::Usage)
 }
 
 /// Takes back the run that did not end, and says so.

@@ -1,14 +1,21 @@
 //! `lvsform recover`
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 
 use super::Exit;
-use super::input;
+use super::input::{self, Prepared};
 use super::output::Output;
-use super::records::{self, LockArguments, RecordArguments};
+use super::pending;
+use super::records::{self, LockArguments, Place, RecordArguments};
+use super::work::{Looked, Work};
+use crate::kernel::linux::Linux;
+use crate::plan::Aim;
 use crate::report;
-use crate::state::{Key, ParseKeyError};
+use crate::state::{Key, ParseKeyError, Scope};
 use crate::txn::journal::{self, Unfinished};
+use crate::txn::ledger::Ledger;
 use crate::txn::store::Store;
 
 /// Take back a run that did not end
@@ -16,6 +23,9 @@ use crate::txn::store::Store;
 /// After a crash, a kill or a full disk the kernel is neither as it was nor as the file says. What the run did is taken back:
 /// what is as the run left it goes back to what it was before. What somebody changed since is left alone and named; then
 /// `--ours KEY` takes it back all the same, and `--theirs KEY` leaves it as it is for good.
+///
+/// When what is written down of the run is damaged, `--to-ledger` puts everything that the ledgers have to what they say, and
+/// names what it cannot know of.
 ///
 /// Exit code: 0 everything is as it was before that run, or there was none; 7 another run has the lock; 9 not everything is.
 #[derive(Debug, Args)]
@@ -36,6 +46,9 @@ pub struct Recover {
     /// Forget the run, and leave the kernel as it is
     #[arg(long, conflicts_with_all = ["ours", "theirs"])]
     discard: bool,
+    /// Forget the run, and make everything that topologies own as their last run left it
+    #[arg(long, conflicts_with_all = ["ours", "theirs", "discard"])]
+    to_ledger: bool,
 }
 
 impl Recover {
@@ -53,16 +66,71 @@ impl Recover {
             out.say("Discarded: the run that had not ended is forgotten. `lvsform plan` shows where the kernel stands.\n");
             return Ok(Exit::Done);
         }
-        let Some(mut unfinished) = records::unfinished(&store, out)? else {
+        if self.to_ledger {
+            return self.to_ledger(&mut kernel, &mut store, &place, out);
+        }
+        if let Some(mut unfinished) = records::unfinished(&store, out)? {
+            for (keys, ours) in [(&self.ours, true), (&self.theirs, false)] {
+                for text in keys {
+                    decide(&mut store, &mut unfinished, text, ours, out)?;
+                }
+            }
+            records::take_back(&mut kernel, &mut store, &place, &unfinished, out)?;
+        } else {
             out.say("Nothing to recover: every run has ended.\n");
-            return Ok(Exit::Done);
-        };
-        for (keys, ours) in [(&self.ours, true), (&self.theirs, false)] {
-            for text in keys {
-                decide(&mut store, &mut unfinished, text, ours, out)?;
+        }
+        pending::settle_over(&mut kernel, &mut store, &place, out)?;
+        Ok(Exit::Done)
+    }
+
+    /// Makes what the ledgers have as they say. Nothing is deleted: what the run that did not end made anew is in no ledger.
+    fn to_ledger(&self, kernel: &mut Linux, store: &mut Store, place: &Place, out: &mut Output) -> Result<Exit, Exit> {
+        // What it was to own, before another run has that record's place.
+        let unfinished = Ledger::next(store).ok().flatten().filter(|next| next.instance == place.instance);
+        let topologies = store.topologies().map_err(|error| records::unusable(&error, out))?;
+        let mut owned = BTreeSet::new();
+        for topology in &topologies {
+            let claims = place.claims(store, topology, None, out)?;
+            let Some(own) = claims.own.clone() else { continue };
+            owned.extend(own.entries.keys().cloned());
+            let applied = own.applied();
+            let prepared = Prepared::nothing(topology, &own.host);
+            let aim = Aim::from(&applied);
+            let observed = input::observe(kernel, &Scope::of(&applied), out)?;
+            let plan = prepared.plan(&aim, &observed);
+            if !plan.is_empty() {
+                out.say(&report::text::plan(&plan, &prepared.sources, out.style));
+            }
+            let netns = self.netns.as_deref();
+            let work = Work {
+                verb: "recover",
+                netns,
+                prepared: &prepared,
+                allowed: Vec::new(),
+                next: Some(own),
+                remember: false,
+                confirm_within: None,
+            };
+            let exit = work.carry_out(kernel, store, place, Looked { claims, aim, observed, plan }, out)?;
+            if exit != Exit::Done {
+                return Ok(exit);
             }
         }
-        records::take_back(&mut kernel, &mut store, &place, &unfinished, out)?;
+        journal::forget(store).map_err(|error| records::unusable(&error, out))?;
+        out.say("Recovered: everything that topologies own here is as their ledgers say.\n");
+        let Some(next) = unfinished else { return Ok(Exit::Done) };
+        let live = input::observe(kernel, &Scope::default(), out)?.state;
+        let made = next.entries.iter().filter(|(key, entry)| entry.original.is_none() && !owned.contains(key));
+        let made = made.filter(|(key, _)| live.objects.contains_key(key));
+        let made: Vec<String> = made.map(|(key, _)| format!("  {key}\n")).collect();
+        if !made.is_empty() {
+            let of = &next.topology;
+            out.say(&format!(
+                "These are there too; the run of topology `{of}` that did not end may have made them, and no ledger has them:\n\
+                 {}`lvsform apply` or `lvsform adopt` with its file makes them the topology's.\n",
+                made.concat()
+            ));
+        }
         Ok(Exit::Done)
     }
 }

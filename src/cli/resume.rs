@@ -8,6 +8,7 @@ use clap::Args;
 use super::Exit;
 use super::input::{self, Prepared};
 use super::output::Output;
+use super::pending;
 use super::records::{self, LockArguments, Place, RecordArguments};
 use super::work::{Looked, Work};
 use crate::kernel::linux::Linux;
@@ -52,6 +53,10 @@ impl Resume {
             out.say("Nothing to resume: no topology owns anything here.\n");
             return Ok(Exit::Done);
         };
+        if !pending::waiting(&store, &place, out)?.is_empty() {
+            let _guard = place.lock(&self.wait, out)?;
+            pending::settle(&mut kernel, &mut place.open(out)?, &place, None, out)?;
+        }
         let topologies = store.topologies().map_err(|error| records::unusable(&error, out))?;
         let pay = Pay { place: &place, netns: self.netns.as_deref(), wait: &self.wait, until_paid: !self.no_wait };
         for topology in &topologies {
@@ -113,6 +118,7 @@ impl Pay<'_> {
         if let Some(unfinished) = records::unfinished(&store, out)? {
             records::take_back(kernel, &mut store, self.place, &unfinished, out)?;
         }
+        pending::settle(kernel, &mut store, self.place, None, out)?;
         let claims = self.place.claims(&store, topology, None, out)?;
         let Some(own) = claims.own.clone() else { return Ok((Exit::Done, Vec::new())) };
         let observed = input::observe(kernel, &debt::scope(), out)?;
@@ -139,7 +145,15 @@ impl Pay<'_> {
         let words: String = payable.iter().map(|(key, connections)| paid(key, *connections)).collect();
         out.progress("");
         out.say(&words);
-        let work = Work { verb: "resume", netns: self.netns, prepared: &prepared, allowed: Vec::new(), next: Some(next) };
+        let work = Work {
+            verb: "resume",
+            netns: self.netns,
+            prepared: &prepared,
+            allowed: Vec::new(),
+            next: Some(next),
+            remember: false,
+            confirm_within: None,
+        };
         let exit = work.carry_out(kernel, &mut store, self.place, Looked { claims, aim, observed, plan }, out)?;
         Ok((exit, left))
     }

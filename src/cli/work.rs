@@ -1,21 +1,23 @@
 //! Looking at a kernel with all that is known of it, and carrying out what was planned: what `apply` and `destroy` share.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::ffi::OsString;
+use std::time::{Duration, Instant};
 
-use super::Exit;
 use super::input::{self, Prepared};
 use super::output::Output;
 use super::records::{self, Place};
 use super::signals::Signals;
+use super::{Exit, in_words, pending};
 use crate::kernel::linux::Linux;
 use crate::kernel::netns;
 use crate::plan::{Aim, Plan};
 use crate::report::{self, failure};
-use crate::state::{Key, Observed, Resource, Scope, State};
+use crate::state::{Key, Observed, Resource, State};
+use crate::txn::former::Former;
 use crate::txn::ledger::{Claims, Debt, Ledger};
 use crate::txn::store::{Record, Store};
-use crate::txn::{self, Ended, Records, Run, Signs, history};
+use crate::txn::{self, Ended, Records, Run, Signs, guard, history};
 
 /// What a plan was made from.
 pub struct Looked<'a> {
@@ -43,7 +45,7 @@ pub fn look<'a>(
     };
     input::refuse_claimed(prepared, &claims, out)?;
     let mut aim = prepared.aim(&claims);
-    let observed = input::observe(kernel, &Scope::of(&aim.wanted), out)?;
+    let observed = input::observe(kernel, &aim.scope(), out)?;
     let debts = claims.debts();
     aim.drain(&prepared.compiled.drains, &debts.keys().collect(), &observed);
     let plan = prepared.plan(&aim, &observed);
@@ -76,6 +78,8 @@ pub fn next_ledger(prepared: &Prepared, place: &Place, looked: &Looked<'_>, tran
         protect,
         entries,
         debts: debts(&draining, prepared, looked),
+        former: None,
+        pending: None,
     }
 }
 
@@ -115,6 +119,10 @@ pub struct Work<'a> {
     pub allowed: Vec<String>,
     /// What is owned afterwards, but for the transaction's number; `None`: nothing.
     pub next: Option<Ledger>,
+    /// Whether `revert` then leads back to what is owned now. Otherwise `next` says whether there is a way back.
+    pub remember: bool,
+    /// How long somebody may confirm it before it is taken back; `None`: nobody has to.
+    pub confirm_within: Option<Duration>,
 }
 
 impl Work<'_> {
@@ -131,18 +139,32 @@ impl Work<'_> {
         let prepared = self.prepared;
         let begun = Instant::now();
         let transaction = history::transaction();
-        let next = self.next.map(|next| Ledger { transaction: transaction.clone(), ..next });
+        let own = looked.claims.own.as_ref();
+        let mut next = self.next.map(|next| Ledger { transaction: transaction.clone(), ..next });
+        let former = next.as_ref().filter(|_| self.remember).map(|next| Former::new(own, next, &looked.plan));
+        if let (Some(next), Some(former)) = (&mut next, &former) {
+            next.former = Some(former.ledger.transaction.clone());
+        }
         if looked.plan.is_empty() {
             let record = Record::Ledger(prepared.topology());
             let written = match next {
                 None => store.remove(record),
-                Some(next) if differ(looked.claims.own.as_ref(), &next) => store.put(record, &next.encode()),
+                Some(next) if differ(own, &next) => {
+                    let former = former.map(|former| store.put(Record::Former(prepared.topology()), &former.encode()));
+                    former.unwrap_or(Ok(())).and_then(|()| store.put(record, &next.encode()))
+                }
                 Some(_) => Ok(()),
             };
             written.map_err(|error| records::unusable(&error, out))?;
-            forget_former(store, prepared);
+            forget_former_name(store, prepared);
             return Ok(Exit::Done);
         }
+        if let (Some(window), Some(next)) = (self.confirm_within, &mut next) {
+            let seconds = window.as_secs() + u64::from(window.subsec_nanos() > 0);
+            next.pending = Some(history::now().saturating_add(seconds));
+            arm(next, window, self.netns, place, out)?;
+        }
+        let until = next.as_ref().and_then(|next| next.pending);
         let digest = prepared.digest(&looked.aim, &looked.plan);
         let signals = Signals::hold();
         let interrupted = || signals.arrived();
@@ -154,6 +176,7 @@ impl Work<'_> {
             host: prepared.host().to_owned(),
             instance: place.instance.clone(),
             next,
+            former,
         };
         let ended = txn::run(
             kernel,
@@ -167,7 +190,7 @@ impl Work<'_> {
             },
         );
         if matches!(ended, Ended::Applied) {
-            forget_former(store, prepared);
+            forget_former_name(store, prepared);
         }
         let entry = history::Entry {
             at: history::now(),
@@ -188,6 +211,10 @@ impl Work<'_> {
         Ok(match &ended {
             Ended::Applied => {
                 out.say(&report::text::applied(&looked.plan));
+                if let Some(until) = until {
+                    let (topology, time) = (prepared.topology(), pending::time(until));
+                    out.say(&format!("It is taken back at {time}, unless you confirm it: lvsform confirm {topology}\n"));
+                }
                 Exit::Done
             }
             failed => {
@@ -202,8 +229,22 @@ impl Work<'_> {
     }
 }
 
+/// Starts the guard. Without one nothing is begun.
+fn arm(next: &Ledger, window: Duration, netns: Option<&str>, place: &Place, out: &mut Output) -> Result<(), Exit> {
+    let records = std::path::absolute(place.records()).unwrap_or_else(|_| place.records().to_owned());
+    let mut arguments: Vec<OsString> =
+        [&next.topology, &next.transaction, &window.as_millis().to_string()].map(OsString::from).into();
+    arguments.extend(["--state-dir".into(), records.into()]);
+    arguments.extend(netns.into_iter().flat_map(|netns| ["--netns".into(), netns.into()]));
+    guard::arm(&next.transaction, &arguments).map_err(|error| {
+        let message = format!("the guard that would take it back cannot be started: {}; nothing was changed", in_words(&error));
+        out.error(&report::error(&message, &[], Some("mend that, or apply without --confirm-within"), out.error_style));
+        Exit::Failed
+    })
+}
+
 /// The ledger under a topology's former name is its own by now.
-fn forget_former(store: &mut Store, prepared: &Prepared) {
+fn forget_former_name(store: &mut Store, prepared: &Prepared) {
     if let Some(was) = &prepared.was {
         let _ = store.remove(Record::Ledger(was)); // the next apply tries again
     }

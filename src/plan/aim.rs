@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::state::{Destination, DestinationKey, Key, Observed, Resource, ServiceKey, State, Weight};
+use crate::state::{Destination, DestinationKey, Key, Observed, Resource, Scope, ServiceKey, State, Weight};
 
 /// What earlier runs of a topology touched, by key: the user's word for it, and what was there before; `None`: nothing.
 pub type Owned = BTreeMap<Key, (Arc<str>, Option<Resource>)>;
@@ -37,7 +37,13 @@ impl<'a> Aim<'a> {
                 continue;
             }
             aim.leaving.insert(key.clone(), name.clone());
+            let made_and_goes = |device: &str| {
+                let link = Key::Link(device.to_owned());
+                !wanted.objects.contains_key(&link) && matches!(owned.get(&link), Some((_, None)))
+            };
             let vain = match key {
+                // It goes with its device.
+                Key::Sysctl(sysctl) => sysctl.device().is_some_and(made_and_goes),
                 // Another scheduler knows no order.
                 Key::Order(service) => wanted.objects.contains_key(&Key::Service(*service)),
                 // Its service goes.
@@ -70,6 +76,11 @@ impl<'a> Aim<'a> {
             self.draining = kept.iter().filter_map(|(key, _)| key.server()).collect();
             self.wanted.to_mut().objects.extend(kept);
         }
+    }
+
+    /// What must be read to plan: also what goes with a device that leaves, to be there again when that is taken back.
+    pub fn scope(&self) -> Scope {
+        Scope::of_keys(self.wanted.objects.keys().chain(self.leaving.keys()))
     }
 
     /// Whether an object is ours and goes.

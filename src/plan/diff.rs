@@ -81,7 +81,8 @@ fn unwanted(key: &Key, before: &Resource, aim: &Aim<'_>, observed: &Observed, ex
                 && scheduler(wanted.objects.get(&Key::Service(*service)))
                     .map_or(exclusive || aim.goes(&Key::Service(*service)), |wanted| !order_matters(wanted))
         }
-        key => aim.goes(key) && guests(key, aim, observed).next().is_none(),
+        // A value does not go; it is given back, or goes with its device.
+        key => !key.is_value() && aim.goes(key) && guests(key, aim, observed).next().is_none(),
     };
     goes.then(|| change(key, Some(before.clone()), None))
 }
@@ -91,6 +92,8 @@ pub fn guests<'a>(key: &'a Key, aim: &'a Aim<'_>, observed: &'a Observed) -> imp
     let inside = observed.state.objects.keys().filter(move |other| match (key, other) {
         (Key::Service(service), Key::Destination(server)) => server.service == *service,
         (Key::Link(name), Key::Address(address)) => address.interface == *name && !address.comes_by_itself(),
+        // The first address of a subnet takes the others along, and which is the first is not seen.
+        (Key::Address(address), Key::Address(other)) => address != other && address.shares_subnet(other),
         _ => false,
     });
     inside.filter(|other| !aim.leaving.contains_key(other))

@@ -9,8 +9,8 @@ use super::diff::guests;
 use super::{Aim, Phase, Rank};
 use crate::provenance::Elsewhere;
 use crate::state::{
-    Absence, Action, AddressKey, Change, Connections, DestinationKey, Family, Key, Observed, Resource, ServiceKey, State,
-    SysctlKey, order_matters,
+    Absence, Action, AddressKey, Change, DestinationKey, Family, Key, Observed, Resource, ServiceKey, State, SysctlKey,
+    order_matters,
 };
 
 /// Something to know.
@@ -35,12 +35,12 @@ pub enum Note {
     },
     /// An object has left the file and stays, because others have put something into it.
     KeptForOthers(Key, Key),
-    /// A server that leaves gets no new connections, and is deleted when its connections have ended.
+    /// Servers that leave get no new connections, and are deleted when theirs have ended.
     Draining {
         /// which
-        server: DestinationKey,
-        /// what it has
-        connections: Connections,
+        servers: Vec<DestinationKey>,
+        /// what they have together
+        connections: u64,
     },
     /// The scheduler goes on choosing a server without weight, for the clients that are its own: they are refused.
     DrainingByHash(ServiceKey),
@@ -96,16 +96,15 @@ impl fmt::Display for Note {
             Note::KeptForOthers(key, guest) => {
                 write!(f, "Left alone: {key} has left the file, and would take along what others put into it: {guest}.")
             }
-            Note::Draining { server, connections: Connections { active, inactive, persistent: _ } } => write!(
-                f,
-                "Draining: {} in {} gets no new connections, and is deleted when its {} have ended.",
-                server.id(),
-                server.service,
-                match u64::from(*active) + u64::from(*inactive) {
-                    1 => "1 connection".to_owned(),
-                    count => format!("{count} connections"),
-                }
-            ),
+            Note::Draining { servers, connections } => {
+                let names: Vec<String> = servers.iter().map(|key| format!("{} in {}", key.id(), key.service)).collect();
+                let when = match connections {
+                    0 => "deleted at once, since they have no connections".to_owned(),
+                    1 => "deleted when their 1 connection has ended".to_owned(),
+                    count => format!("deleted when their {count} connections have ended"),
+                };
+                write!(f, "Draining: {}: no new connections; {when}.", Few(&names))
+            }
             Note::DrainingByHash(service) => write!(
                 f,
                 "The scheduler of {service} goes on choosing a server without weight for the clients that are its own: they are refused until it is deleted. `fallback` gives them to others."
@@ -242,19 +241,19 @@ fn mixed(key: &Key) -> Option<DestinationKey> {
 
 /// What leaves slowly, and where that is felt.
 fn draining(aim: &Aim<'_>, observed: &Observed) -> Vec<Note> {
-    let mut notes = Vec::new();
-    let mut services = BTreeSet::new();
-    for server in &aim.draining {
-        let connections = observed.traffic.get(&Key::Destination(*server)).copied().unwrap_or_default();
-        notes.push(Note::Draining { server: *server, connections });
-        services.insert(server.service);
+    if aim.draining.is_empty() {
+        return Vec::new();
     }
+    let servers: Vec<DestinationKey> = aim.draining.iter().copied().collect();
+    let traffic = servers.iter().filter_map(|server| observed.traffic.get(&Key::Destination(*server)));
+    let connections = traffic.map(|connections| u64::from(connections.active) + u64::from(connections.inactive)).sum();
+    let services: BTreeSet<ServiceKey> = servers.iter().map(|server| server.service).collect();
     let without_fallback = |service: &ServiceKey| match aim.wanted.objects.get(&Key::Service(*service)) {
         Some(Resource::Service(settings)) => order_matters(&settings.scheduler) && !settings.flags.sched1,
         _ => false,
     };
-    notes.extend(services.into_iter().filter(without_fallback).map(Note::DrainingByHash));
-    notes
+    let hashed = services.into_iter().filter(without_fallback).map(Note::DrainingByHash);
+    std::iter::once(Note::Draining { servers, connections }).chain(hashed).collect()
 }
 
 /// What leaves the file and has to stay, since others use it.

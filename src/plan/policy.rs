@@ -44,6 +44,8 @@ pub struct Measure<'a> {
     pub protected: &'a BTreeSet<Key>,
     /// What the topology owns there.
     pub owned: &'a BTreeSet<Key>,
+    /// The host as which it was applied, where it was.
+    pub host: Option<&'a str>,
     /// What is there.
     pub observed: &'a Observed,
     /// What is to be there.
@@ -80,6 +82,13 @@ pub enum Broken {
     Protect(Key),
     /// It deletes every service that the topology owns.
     Empties(usize),
+    /// What is here was applied as another host of the topology.
+    Host {
+        /// that host
+        here: String,
+        /// the plan's host
+        asked: String,
+    },
 }
 
 impl Broken {
@@ -91,12 +100,13 @@ impl Broken {
             Broken::MinServers { .. } => "min-servers",
             Broken::Protect(_) => "protect",
             Broken::Empties(_) => "empties",
+            Broken::Host { .. } => "host",
         }
     }
 }
 
 /// The words of all rules.
-pub const RULES: [&str; 5] = ["max-deletes", "max-connections-cut", "min-servers", "protect", "empties"];
+pub const RULES: [&str; 6] = ["max-deletes", "max-connections-cut", "min-servers", "protect", "empties", "host"];
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,6 +121,9 @@ impl fmt::Display for Broken {
                 write!(f, "min-servers: service {service} would keep {left} servers of weight over 0, and must keep {least}")
             }
             Broken::Protect(key) => write!(f, "protect: the plan deletes {key}, which is protected"),
+            Broken::Host { here, asked } => {
+                write!(f, "host: this is `{here}` by what was applied here, and the plan is for `{asked}`")
+            }
             Broken::Empties(services) => {
                 write!(f, "empties: the plan deletes every service that the topology owns here: {services}")
             }
@@ -120,8 +133,11 @@ impl fmt::Display for Broken {
 
 /// Every rule that a plan breaks.
 pub fn broken(plan: &Plan, measure: &Measure<'_>) -> Vec<Broken> {
-    let Measure { policy, protected, owned, observed, wanted } = measure;
+    let Measure { policy, protected, owned, host, observed, wanted } = measure;
     let mut broken = Vec::new();
+    if let Some(here) = host.filter(|here| **here != plan.target.host && !owned.is_empty()) {
+        broken.push(Broken::Host { here: here.to_owned(), asked: plan.target.host.clone() });
+    }
     let counted = || plan.changes.iter().filter(|planned| !planned.incidental);
     let deleted = || counted().filter(|planned| planned.action == Action::Delete).map(|planned| &planned.change.key);
     if let Some(most) = policy.max_deletes.map(|most| most.of(owned.len(), usize::min)) {

@@ -13,6 +13,9 @@ use crate::txn::drift::Drift;
 /// `lvsform-drift/1`
 pub const FORMAT: &str = "lvsform-drift/1";
 
+/// How [`metrics`] begins.
+pub const MARK: &str = "# HELP lvsform_";
+
 /// Everything that is known of a namespace.
 #[derive(Debug)]
 pub struct Report {

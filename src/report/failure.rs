@@ -131,7 +131,9 @@ fn incomplete(left: &[Left], names: &Names, sources: &Sources) -> String {
         };
         let _ = writeln!(text, "  {}\n      {state}: {why}", object(key, names, sources));
     }
-    text.push_str("Run `lvsform plan` to see where the kernel stands now.\n");
+    text.push_str(
+        "`lvsform recover` tries again; `recover --ours KEY` takes an object back whatever it is now, `recover --theirs KEY` leaves it.\n",
+    );
     text
 }
 

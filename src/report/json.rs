@@ -197,7 +197,7 @@ fn change(planned: &Planned, sources: &Sources) -> Change {
         name: planned.provenance.as_ref().map(|provenance| provenance.name.to_string()),
         place: planned.provenance.as_ref().and_then(|provenance| match provenance.origin {
             Origin::Text(span) => Some(place(span, provenance.implied, sources)),
-            Origin::Default | Origin::Ledger => None,
+            Origin::Default | Origin::Ledger | Origin::Former => None,
         }),
         before: planned.change.before.clone(),
         after: planned.change.after.clone(),

@@ -43,7 +43,7 @@ pub fn plan(plan: &Plan, sources: &Sources, style: Style) -> String {
     out.line(0, &out.painted(BOLD, &format!("{host} · {} · kernel {release}", printable(&target.role))));
     out.text.push('\n');
     if plan.is_empty() {
-        out.line(0, &format!("Nothing to do: {host} holds what {file} says."));
+        out.line(0, &format!("Nothing to do: {host} holds {}.", held(&file)));
     } else {
         changes(&mut out, plan, sources);
         out.text.push('\n');
@@ -66,6 +66,15 @@ pub fn how_to_apply(plan: &Plan, netns: Option<&str>, digest: &str) -> String {
         _ = write!(command, " --netns {}", argument(netns));
     }
     _ = write!(command, " --expect {digest}");
+    format!("Apply exactly this:  {}\n", printable(&command))
+}
+
+/// The same of a plan that was saved.
+pub fn how_to_apply_saved(path: &str, netns: Option<&str>) -> String {
+    let mut command = format!("lvsform apply {}", argument(path));
+    if let Some(netns) = netns {
+        _ = write!(command, " --netns {}", argument(netns));
+    }
     format!("Apply exactly this:  {}\n", printable(&command))
 }
 
@@ -93,7 +102,12 @@ pub fn applied(plan: &Plan) -> String {
     let counts = [(add, "added"), (change, "changed"), (replace, "replaced"), (restore, "put back"), (delete, "deleted")];
     let done: Vec<String> =
         counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
-    format!("Applied: {}. The kernel was read back: {host} holds what {file} says.\n", done.join(", "))
+    format!("Applied: {}. The kernel was read back: {host} holds {}.\n", done.join(", "), held(&file))
+}
+
+/// What a host holds: what a file says, or, where there is none, what the plan said.
+fn held(file: &str) -> String {
+    if file.is_empty() { "what the plan says".to_owned() } else { format!("what {file} says") }
 }
 
 /// A word of a command line that can be pasted into a shell.

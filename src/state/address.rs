@@ -18,6 +18,16 @@ pub struct AddressKey {
 }
 
 impl AddressKey {
+    /// Whether two IPv4 addresses of a device are of one subnet: then the first of them takes the others along when it is deleted
+    /// (`__inet_del_ifa`, without `promote_secondaries`).
+    pub fn shares_subnet(&self, other: &AddressKey) -> bool {
+        let network = |key: &AddressKey| match key.address {
+            IpAddr::V4(address) => ipnet::Ipv4Net::new(address, key.prefix).ok().map(|network| network.trunc()),
+            IpAddr::V6(_) => None,
+        };
+        self.interface == other.interface && network(self).is_some_and(|own| network(other) == Some(own))
+    }
+
     /// A link-local address comes with a device that is up.
     pub fn comes_by_itself(&self) -> bool {
         matches!(self.address, IpAddr::V6(address) if address.is_unicast_link_local())

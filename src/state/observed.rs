@@ -70,8 +70,13 @@ pub struct Scope {
 impl Scope {
     /// What must be read to compare with `wanted`.
     pub fn of(wanted: &State) -> Scope {
+        Scope::of_keys(wanted.objects.keys())
+    }
+
+    /// What must be read to know these objects.
+    pub fn of_keys<'a>(keys: impl IntoIterator<Item = &'a Key>) -> Scope {
         let mut scope = Scope::default();
-        for key in wanted.objects.keys() {
+        for key in keys {
             match key {
                 Key::Sysctl(key) => {
                     scope.sysctls.insert(key.clone());
@@ -81,10 +86,10 @@ impl Scope {
                 }
                 Key::Fou(_) => scope.fou = true,
                 // Every plan that takes servers away must know what that does to their connections.
-                Key::Service(_) => {
+                Key::Service(_) | Key::Destination(_) => {
                     scope.sysctls.insert(SysctlKey::expire_nodest_conn());
                 }
-                Key::Link(_) | Key::Address(_) | Key::Timeouts | Key::Destination(_) | Key::Order(_) | Key::Sync(_) => {}
+                Key::Link(_) | Key::Address(_) | Key::Timeouts | Key::Order(_) | Key::Sync(_) => {}
             }
         }
         scope

@@ -14,7 +14,7 @@ pub struct Entry {
     pub at: u64,
     /// Who says to have done it: a claim, not a proof.
     pub by: String,
-    /// `apply`, `destroy`, `recover`, `adopt`
+    /// `apply`, `destroy`, `recover`, `resume`, `revert`, `confirm`; `expired`: reverted because nobody confirmed
     pub verb: String,
     /// Whose.
     pub topology: String,

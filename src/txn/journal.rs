@@ -8,8 +8,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::former::Former;
 use super::ledger::{Instance, Ledger, LedgerError};
-use super::record;
+use super::record::{self, Damage};
 use super::store::{Record, Store, StoreError};
 use crate::plan::Phase;
 use crate::state::effects::effects;
@@ -119,8 +120,12 @@ impl Journal {
     }
 
     /// Makes the record, whole. Nothing of the kernel may be touched before this is done.
-    pub fn begin(&self, store: &mut Store, next: Option<&Ledger>) -> Result<(), StoreError> {
+    pub fn begin(&self, store: &mut Store, next: Option<&Ledger>, former: Option<&Former>) -> Result<(), StoreError> {
         store.remove(Record::Marks)?;
+        match former {
+            Some(former) => store.put(Record::NextFormer, &former.encode())?,
+            None => store.remove(Record::NextFormer)?,
+        }
         if let Some(next) = next {
             store.put(Record::NextLedger, &next.encode())?;
         }
@@ -137,28 +142,58 @@ impl Journal {
         self.mark(store, Progress::NotOurs(keys))
     }
 
-    /// Notes what the operator has decided of an object.
+    /// Notes what the operator has decided of an object. The run may have died in the middle of a mark, which goes.
     pub fn mark_decided(&self, store: &mut Store, key: Key, ours: bool) -> Result<(), StoreError> {
-        self.mark(store, Progress::Decided(key, ours))
+        let marks = store.read(Record::Marks)?.unwrap_or_default();
+        let mut marks = record::whole_lines(&marks).to_vec();
+        marks.extend(self.line(Progress::Decided(key, ours)));
+        store.put(Record::Marks, &marks)
     }
 
     fn mark(&self, store: &mut Store, what: Progress) -> Result<(), StoreError> {
-        store.append(Record::Marks, &record::encode_line(&Mark { transaction: self.transaction.clone(), what }))
+        store.append(Record::Marks, &self.line(what))
+    }
+
+    fn line(&self, what: Progress) -> Vec<u8> {
+        record::encode_line(&Mark { transaction: self.transaction.clone(), what })
+    }
+
+    /// Whether the commit has come.
+    pub fn is_committed(&self, store: &Store) -> Result<bool, LedgerError> {
+        match Ledger::read(store, &self.topology) {
+            Ok(Some(ledger)) => Ok(ledger.transaction == self.transaction),
+            Ok(None) => Ok(self.ends),
+            // Which of the two ledgers it was is not known; the commit takes the next one away.
+            Err(LedgerError::Damaged(_, Damage::Broken)) => Ok(!self.ends && store.read(Record::NextLedger)?.is_none()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The commit: from here on the run is done, whatever dies.
     pub fn commit(&self, store: &mut Store) -> Result<(), StoreError> {
         if self.ends {
-            store.remove(Record::Ledger(&self.topology))
+            store.remove(Record::Ledger(&self.topology))?;
+            let _ = store.remove(Record::Former(&self.topology)); // without its ledger it means nothing
         } else {
-            store.replace(Record::NextLedger, Record::Ledger(&self.topology))
+            store.replace(Record::NextLedger, Record::Ledger(&self.topology))?;
+            let _ = self.keep_former(store); // it is done, and cannot fail any more; at worst there is no way back from it
         }
+        Ok(())
+    }
+
+    /// What the run came from takes its place beside the ledger that the run led to. A run that died in between does this
+    /// when it is recovered; until then the ledger names another transaction than the former one has.
+    pub fn keep_former(&self, store: &mut Store) -> Result<(), StoreError> {
+        if store.read(Record::NextFormer)?.is_none() {
+            return Ok(());
+        }
+        store.replace(Record::NextFormer, Record::Former(&self.topology))
     }
 }
 
 /// Forgets a run that is committed or taken back.
 pub fn forget(store: &mut Store) -> Result<(), StoreError> {
-    for record in [Record::Journal, Record::Marks, Record::NextLedger] {
+    for record in [Record::Journal, Record::Marks, Record::NextLedger, Record::NextFormer] {
         store.remove(record)?;
     }
     Ok(())
@@ -169,16 +204,12 @@ pub fn unfinished(store: &Store) -> Result<Option<Unfinished>, LedgerError> {
     let Some(bytes) = store.read(Record::Journal)? else { return Ok(None) };
     let mut journal: Journal =
         record::decode(FORMAT, &bytes).map_err(|damage| LedgerError::Damaged(journal_path(store), damage))?;
-    let ledger = Ledger::read(store, &journal.topology)?;
-    let committed = match &ledger {
-        Some(ledger) => ledger.transaction == journal.transaction,
-        None => journal.ends,
-    };
+    let committed = journal.is_committed(store)?;
     let (mut begun, mut not_ours, mut decided) = (0, BTreeSet::new(), BTreeMap::new());
     let marks = store.read(Record::Marks)?.unwrap_or_default();
-    for Mark { what, .. } in
-        record::decode_lines(&marks).into_iter().filter(|mark: &Mark| mark.transaction == journal.transaction)
-    {
+    let marks: Vec<Mark> =
+        record::decode_lines(&marks).map_err(|damage| LedgerError::Damaged(store.path(Record::Marks), damage))?;
+    for Mark { what, .. } in marks.into_iter().filter(|mark| mark.transaction == journal.transaction) {
         match what {
             Progress::Begun(phase, found) => {
                 begun = begun.max(phase + 1);

@@ -9,6 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::former::Former;
 use super::record::{self, Damage};
 use super::store::{Record, Store, StoreError};
 use crate::plan::Owned;
@@ -53,6 +54,13 @@ pub struct Ledger {
     /// Servers without weight that are deleted when their connections have ended.
     #[serde(default)]
     pub debts: BTreeMap<Key, Debt>,
+    /// The transaction of the ledger before the last apply, which is kept beside this one; `None`: there is no way back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former: Option<String>,
+    /// Until when somebody must confirm it, in seconds since 1970, or it is taken back; `None`: nobody has to. With the
+    /// namespace it ends too: then what there was before it counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<u64>,
 }
 
 /// A server that is let go.
@@ -123,9 +131,30 @@ pub struct Claimed {
 impl Ledger {
     /// A topology's ledger as it lies there.
     pub fn read(store: &Store, topology: &str) -> Result<Option<Ledger>, LedgerError> {
-        let record = Record::Ledger(topology);
+        Ledger::of(store, Record::Ledger(topology))
+    }
+
+    /// The ledger that a run which has not ended was to lead to.
+    pub fn next(store: &Store) -> Result<Option<Ledger>, LedgerError> {
+        Ledger::of(store, Record::NextLedger)
+    }
+
+    fn of(store: &Store, record: Record<'_>) -> Result<Option<Ledger>, LedgerError> {
         let Some(bytes) = store.read(record)? else { return Ok(None) };
         record::decode(FORMAT, &bytes).map(Some).map_err(|damage| LedgerError::Damaged(store.path(record), damage))
+    }
+
+    /// The ledger that counts in this life of the namespace: of one that nobody confirmed in an earlier one, what there was
+    /// before it.
+    pub fn standing(store: &Store, topology: &str, instance: &Instance) -> Result<Option<Ledger>, LedgerError> {
+        match Ledger::read(store, topology)? {
+            Some(ledger) if ledger.pending.is_some() && ledger.instance != *instance => {
+                let former = Former::read(store, &ledger)?.map(|former| former.ledger);
+                let former = former.filter(|former| !former.transaction.is_empty());
+                Ok(former.map(|former| Ledger { topology: ledger.topology, ..former }))
+            }
+            ledger => Ok(ledger),
+        }
     }
 
     /// The record's bytes.
@@ -150,12 +179,13 @@ impl Claims {
     pub fn read(store: &Store, topology: &str, was: Option<&str>, instance: &Instance) -> Result<Claims, LedgerError> {
         let mut claims = Claims::default();
         for name in store.topologies()? {
-            let Some(mut ledger) = Ledger::read(store, &name)? else { continue };
+            let Some(mut ledger) = Ledger::standing(store, &name, instance)? else { continue };
             let lives = ledger.instance == *instance;
             if name == topology || Some(name.as_str()) == was {
                 if !lives {
                     ledger.entries.clear();
                     ledger.debts.clear();
+                    ledger.former = None;
                     ledger.instance = instance.clone();
                 }
                 match &mut claims.own {

@@ -54,11 +54,12 @@ pub fn take(directory: &Path, cookie: u64, wait: Option<Duration>) -> Result<Loc
         .custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits())
         .open(&path)
         .map_err(|error| LockError::Io(path.clone(), error))?;
-    let until = wait.map(|wait| now() + wait);
+    // More than there is time for is for ever.
+    let until = wait.map(|wait| now().checked_add(wait));
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(Lock { _file: file }),
-            Err(TryLockError::WouldBlock) if until.is_some_and(|until| now() < until) => pause(),
+            Err(TryLockError::WouldBlock) if until.is_some_and(|until| until.is_none_or(|until| now() < until)) => pause(),
             Err(TryLockError::WouldBlock) => return Err(LockError::Held(path)),
             Err(TryLockError::Error(error)) => return Err(LockError::Io(path, error)),
         }

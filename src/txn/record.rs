@@ -38,7 +38,7 @@ pub fn encode(format: &str, record: &impl Serialize) -> Vec<u8> {
     let mut text = Vec::with_capacity(1 << 16);
     // Keys are text and values are plain, so this cannot fail.
     let _ = serde_json::to_writer(&mut text, record);
-    let mut bytes = format!("{format} {}\n", digest(&text)).into_bytes();
+    let mut bytes = format!("{format} {}\n", sum(format, &text)).into_bytes();
     bytes.append(&mut text);
     bytes.push(b'\n');
     bytes
@@ -47,9 +47,9 @@ pub fn encode(format: &str, record: &impl Serialize) -> Vec<u8> {
 /// Reads what [`encode`] wrote.
 pub fn decode<T: DeserializeOwned>(format: &'static str, bytes: &[u8]) -> Result<T, Damage> {
     let (line, rest) = split_line(bytes).ok_or(Damage::Broken)?;
-    let (found, sum) = std::str::from_utf8(line).ok().and_then(|line| line.split_once(' ')).ok_or(Damage::Broken)?;
+    let (found, written) = std::str::from_utf8(line).ok().and_then(|line| line.split_once(' ')).ok_or(Damage::Broken)?;
     let text = rest.strip_suffix(b"\n").ok_or(Damage::Broken)?;
-    if sum != digest(text) {
+    if written != sum(found, text) {
         return Err(Damage::Broken);
     }
     if found != format {
@@ -58,21 +58,32 @@ pub fn decode<T: DeserializeOwned>(format: &'static str, bytes: &[u8]) -> Result
     serde_json::from_slice(text).map_err(|_| Damage::Broken)
 }
 
+/// What a record's first line says of it, its own words among it: a damaged name is not another version.
+fn sum(format: &str, text: &[u8]) -> String {
+    digest(format!("{format} {}", digest(text)).as_bytes())
+}
+
 /// One line of a record that grows: its digest, shortened, and JSON without a line break.
 pub fn encode_line(entry: &impl Serialize) -> Vec<u8> {
     let text = serde_json::to_string(entry).unwrap_or_default();
     format!("{} {text}\n", short(text.as_bytes())).into_bytes()
 }
 
-/// Reads lines up to the first that is torn: a run may have died while it wrote.
-pub fn decode_lines<T: DeserializeOwned>(mut bytes: &[u8]) -> Vec<T> {
+/// Reads all lines. What comes after the last break is torn, because a run died while it wrote, and is no line; any other
+/// line that does not fit was damaged later.
+pub fn decode_lines<T: DeserializeOwned>(mut bytes: &[u8]) -> Result<Vec<T>, Damage> {
     let mut entries = Vec::new();
     while let Some((line, rest)) = split_line(bytes) {
         bytes = rest;
-        let Some(entry) = decode_line(line) else { break };
-        entries.push(entry);
+        entries.push(decode_line(line).ok_or(Damage::Broken)?);
     }
-    entries
+    Ok(entries)
+}
+
+/// The lines without what is torn at their end.
+pub fn whole_lines(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    bytes.get(..end).unwrap_or_default()
 }
 
 /// Reads one line without its break.
@@ -94,7 +105,7 @@ fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Damage, decode, decode_lines, encode, encode_line};
+    use super::{Damage, decode, decode_lines, encode, encode_line, whole_lines};
 
     const FORMAT: &str = "lvsform-test/1";
 
@@ -108,7 +119,7 @@ mod tests {
         for bit in 0..bytes.len() * 8 {
             let mut bytes = bytes.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert!(decode::<Vec<String>>(FORMAT, &bytes).is_err(), "bit {bit}");
+            assert_eq!(decode::<Vec<String>>(FORMAT, &bytes), Err(Damage::Broken), "bit {bit}");
         }
     }
 
@@ -120,14 +131,23 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_read_up_to_the_first_that_is_torn() {
+    fn a_line_that_is_torn_at_the_end_was_never_written() {
         let bytes: Vec<u8> = ["one", "two", "three"].iter().flat_map(encode_line).collect();
         let two: Vec<String> = vec!["one".into(), "two".into()];
         for end in [bytes.len() - 1, bytes.len() - 9, bytes.len() - 20] {
-            assert_eq!(decode_lines::<String>(&bytes[..end]), two, "cut at {end}");
+            assert_eq!(decode_lines::<String>(&bytes[..end]), Ok(two.clone()), "cut at {end}");
+            assert_eq!(whole_lines(&bytes[..end]), &bytes[..bytes.len() - encode_line(&"three").len()]);
         }
-        let mut flipped = bytes.clone();
-        flipped[3] ^= 1;
-        assert!(decode_lines::<String>(&flipped).is_empty());
+    }
+
+    #[test]
+    fn a_line_with_any_bit_flipped_is_damaged_and_nothing_after_it_is_lost_in_silence() {
+        let bytes: Vec<u8> = ["one", "two", "three"].iter().flat_map(encode_line).collect();
+        // The very last break may be gone: then the line was never written.
+        for bit in 0..(bytes.len() - 1) * 8 {
+            let mut bytes = bytes.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decode_lines::<String>(&bytes), Err(Damage::Broken), "bit {bit}");
+        }
     }
 }

@@ -204,6 +204,10 @@ pub enum Record<'a> {
     Ledger(&'a str),
     /// What it will own when the transaction that is under way is done.
     NextLedger,
+    /// What a topology owned before its last apply.
+    Former(&'a str),
+    /// What it will have owned before its last apply when the transaction that is under way is done.
+    NextFormer,
     /// The transaction that is under way.
     Journal,
     /// How far it has come.
@@ -219,6 +223,8 @@ impl Record<'_> {
         match self {
             Record::Ledger(topology) => Path::new(Self::LEDGERS).join(format!("{topology}.ledger")),
             Record::NextLedger => Path::new(Self::LEDGERS).join("next"),
+            Record::Former(topology) => Path::new(Self::LEDGERS).join(format!("{topology}.former")),
+            Record::NextFormer => Path::new(Self::LEDGERS).join("next-former"),
             Record::Journal => "journal".into(),
             Record::Marks => "marks".into(),
             Record::History => "history.jsonl".into(),

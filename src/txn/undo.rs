@@ -104,9 +104,11 @@ pub(super) fn undo(
 /// Everything that the steps changed, and everything that the kernel changed by itself with them.
 fn touched(intent: &Intent, begun: usize, whose: &Whose) -> BTreeMap<Key, Touched> {
     let mut touched: BTreeMap<Key, Touched> = BTreeMap::new();
-    for (phase, along) in intent.phases.iter().zip(&intent.along).take(begun) {
+    for (at, (phase, along)) in intent.phases.iter().zip(&intent.along).enumerate() {
         // A loaded module stays: unloading it would take more with it than the run brought.
         let steps = phase.steps.iter().filter(|step| !matches!(step.key, Key::Module(_)));
+        let steps = steps.filter(|step| at < begun || whose.is_decided(&step.key));
+        let along = if at < begun { along.as_slice() } else { &[] };
         for (change, follows) in steps.map(|step| (step, false)).chain(along.iter().map(|change| (change, true))) {
             let entry = touched.entry(change.key.clone()).or_insert_with(|| Touched {
                 before: change.before.clone(),
@@ -116,7 +118,7 @@ fn touched(intent: &Intent, begun: usize, whose: &Whose) -> BTreeMap<Key, Touche
             });
             entry.values.push(change.after.clone());
         }
-        for step in &phase.steps {
+        for step in phase.steps.iter().filter(|_| at < begun) {
             if let Key::Destination(key) = &step.key
                 && let Some(order) = intent.orders.objects.get(&Key::Order(key.service))
             {
@@ -127,6 +129,32 @@ fn touched(intent: &Intent, begun: usize, whose: &Whose) -> BTreeMap<Key, Touche
     }
     touched.retain(|key, _| whose.decided.get(key) != Some(&false));
     touched
+}
+
+/// What is as the run was to leave it, although no mark says that it came so far: somebody else made it so, or the end of
+/// the marks was lost. It is not touched, and it is not called clean.
+pub(super) fn unmarked(
+    kernel: &mut dyn Kernel,
+    intent: &Intent,
+    begun: usize,
+    whose: &Whose,
+    scope: &Scope,
+) -> Result<Vec<Left>, ReadError> {
+    let (marked, all) = (touched(intent, begun, whose), touched(intent, intent.phases.len(), whose));
+    let live = kernel.read(scope)?.state;
+    let looks_done = |(key, Touched { before, follows, values, .. }): &(Key, Touched)| {
+        let now = live.objects.get(key);
+        // A value whose module or device was not there has one by now, whoever brought that.
+        let unknown = key.is_value() && before.is_none();
+        !unknown && !follows && !same(before.as_ref(), now) && values.iter().any(|value| same(value.as_ref(), now))
+    };
+    let left = all.into_iter().filter(|(key, _)| !marked.contains_key(key)).filter(looks_done).map(|(key, touched)| Left {
+        now: live.objects.get(&key).cloned(),
+        key,
+        before: touched.before,
+        why: Why::SomebodyElse,
+    });
+    Ok(left.collect())
 }
 
 /// What leads back to what was there before, and what cannot be led back because it is somebody else's.
@@ -142,8 +170,12 @@ fn towards_before(touched: &BTreeMap<Key, Touched>, whose: &Whose, live: &State)
         if same(before.as_ref(), now) || (*came_along && now.is_none()) {
             continue;
         }
+        // Nothing is put into what is somebody else's by now.
+        let inside = container(key).filter(|_| now.is_none());
+        let in_theirs = inside.is_some_and(|container| left.iter().any(|left: &Left| left.key == container));
         let mut leave = |why| left.push(Left { key: key.clone(), before: before.clone(), now: now.cloned(), why });
-        if !(*follows || is_ours(key, values, now, whose)) || whose.not_ours.contains(key) && !whose.is_decided(key) {
+        let theirs = !(*follows || is_ours(key, values, now, whose)) || whose.not_ours.contains(key) && !whose.is_decided(key);
+        if theirs || in_theirs {
             leave(Why::SomebodyElse);
             continue;
         }
@@ -190,6 +222,15 @@ fn foreign_children(key: &Key, touched: &BTreeMap<Key, Touched>, whose: &Whose, 
     let is_foreign =
         |other: &Key, now| touched.get(other).is_none_or(|Touched { values, .. }| !is_ours(other, values, Some(now), whose));
     live.objects.iter().filter(|(other, now)| belongs(other) && is_foreign(other, now)).map(|(other, _)| other.clone()).collect()
+}
+
+/// What an object is in.
+fn container(key: &Key) -> Option<Key> {
+    match key {
+        Key::Destination(server) => Some(Key::Service(server.service)),
+        Key::Address(address) => Some(Key::Link(address.interface.clone())),
+        _ => None,
+    }
 }
 
 fn is_server_of(key: &Key, service: &ServiceKey) -> bool {

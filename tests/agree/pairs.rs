@@ -11,13 +11,9 @@ use lvsform::plan::{Aim, Phase, diff, order};
 use lvsform::state::{Observed, Scope, State};
 use lvsform::txn::{Ended, Failure, Run, Signs, run};
 use nix::errno::Errno;
-use proptest::prelude::Strategy;
-use proptest::sample::select;
-use proptest::strategy::ValueTree;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::both::{compare, differences, modelled};
-use crate::random::{Kind, state};
+use crate::random::pairs;
 use crate::witness::{lines, saved};
 use crate::world::{fresh, ipvsadm, load_modules, test};
 
@@ -31,16 +27,6 @@ pub fn tests() -> Vec<Trial> {
         Duration::from_mins(4),
         plans,
     )]
-}
-
-/// The pairs, always the same ones, smallest first.
-fn pairs() -> Vec<(State, State)> {
-    let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::deterministic_rng(RngAlgorithm::ChaCha));
-    let pairs = select(vec![Kind::Synced, Kind::Mixed]).prop_flat_map(|kind| (state(kind), state(kind)));
-    let mut pairs: Vec<_> =
-        (0..PAIRS).map(|_| pairs.new_tree(&mut runner).expect("a strategy without filters").current()).collect();
-    pairs.sort_by_key(|(first, second)| first.objects.len() + second.objects.len());
-    pairs
 }
 
 /// Everything that either state of a pair asks for.
@@ -73,7 +59,7 @@ fn expect_applied(kernel: &mut dyn Kernel, wanted: &State, words: &str) {
 
 fn plans() {
     load_modules();
-    for (number, pair) in pairs().iter().enumerate() {
+    for (number, pair) in pairs(PAIRS).iter().enumerate() {
         let scope = scope(pair);
         let mut real = fresh();
         let mut fake = Fake::from(read(&mut real, &everything(pair)));

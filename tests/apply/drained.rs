@@ -26,7 +26,8 @@ pub fn tests() -> Vec<Trial> {
 const HERE: &str = "10.0.0.2";
 
 fn topology(drain: &str, scheduler: &str, servers: &[&str]) -> String {
-    let servers: String = servers.iter().map(|address| format!("server \"{address}\" weight=3; ")).collect();
+    let servers: Vec<String> = servers.iter().map(|address| format!("server \"{address}\" weight=3")).collect();
+    let servers = servers.join("; ");
     format!(
         r#"
 topology "shop"
@@ -69,7 +70,15 @@ fn active(world: &World) -> String {
 fn ends(world: &mut World) {
     let (site, connection, listener) = held(world, "10m");
     let (out, _) = site.run("plan", "--exit-code", 2);
-    says(&out, &["~ server web 10.0.0.2", "3 → 0", "no longer in the file", "Draining: 10.0.0.2:8080", "1 connection "]);
+    says(
+        &out,
+        &[
+            "~ server web 10.0.0.2",
+            "3 → 0",
+            "no longer in the file",
+            "Draining: 10.0.0.2:8080 in tcp 10.0.0.100:80: no new connections; deleted when their 1 connection has ended",
+        ],
+    );
     let (out, _) = site.run("apply", "--yes --no-wait", 0);
     says(&out, &["Draining: 1 connections on 1 server", "lvsform resume"]);
     says(&witness::table(world).join("\n"), &["-r 10.0.0.2:8080 -m -w 0"]);

@@ -3,42 +3,47 @@
 //!
 //! The victim is this program again, in the namespace of the test: it kills itself, so nothing of it can tidy up.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use libtest_mimic::Trial;
 use lvsform::kernel::linux::Linux;
-use lvsform::kernel::{Kernel, Outcome, ReadError, netns};
-use lvsform::plan::{Aim, Phase};
-use lvsform::state::{Key, Observed, Scope};
-use lvsform::txn::ledger::{Claims, Instance, Ledger};
-use lvsform::txn::store::Store;
-use lvsform::txn::{self, Ended, Records, Recovered, Run, Signs, history, journal};
+use lvsform::kernel::{Kernel, Outcome, ReadError};
+use lvsform::plan::Phase;
+use lvsform::state::{Observed, Scope, State};
+use lvsform::txn::ledger::Instance;
+use lvsform::txn::{self, Ended, Recovered, Signs, journal};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::getpid;
 
 use crate::director::Director;
-use crate::world::{World, test};
+use crate::recorded::{self, Case, EXAMPLES, Folder, Goal};
+use crate::world::{World, test, test_within};
 use crate::{hand, witness};
 
 /// The first argument of a victim.
 pub const VICTIM: &str = "victim";
 
 pub fn tests() -> Vec<Trial> {
-    vec![
-        test("killed::after_every_step_of_a_change", |world| killed(world, "step", false)),
-        test("killed::before_every_sync_of_the_records", |world| killed(world, "sync", false)),
-        test("killed::after_every_step_beside_somebody_who_writes", |world| killed(world, "step", true)),
+    let mut tests = vec![
+        test("killed::after_every_step_of_a_change", |world| killed(world, Death::Step, false)),
+        test("killed::before_every_sync_of_the_records", |world| killed(world, Death::Sync, false)),
+        test("killed::after_every_step_beside_somebody_who_writes", |world| killed(world, Death::Step, true)),
+        test("killed::here_and_there_in_random_plans", random_pairs),
+        test_within(Duration::from_mins(50), "killed::1000_times", a_thousand).with_ignored_flag(true),
         test("killed::in_another_life_of_the_namespace_nothing_is_undone", another_life),
         test("killed::a_journal_that_is_damaged_stops_everything", damaged_journal),
-    ]
+    ];
+    tests
+        .extend(EXAMPLES.map(|of| test(format!("killed::here_and_there_to_and_from_{}", of.0), move |world| example(world, of))));
+    tests
 }
 
-const TOPOLOGY: &str = "shop";
-
 /// Nearly every kind of object, and changes of nearly every rank between the two.
-const FIRST: &str = r#"
+pub const FIRST: &str = r#"
 topology "shop"
 director "lb1" {
     interface "eth0" address="10.0.0.2/24"
@@ -63,45 +68,10 @@ service "web" { listen vip="a" port=80; forward "dr"; scheduler "sh"; server "10
 service "new" { listen vip="c" port=82; forward "nat"; return-path "none"; server "10.0.0.11" weight=1; }
 "#;
 
-/// Applies `text` with records, and dies on the way where it is told to.
-fn apply(text: &str, records: &Path, kernel: &mut dyn Kernel, die_before_sync: Option<usize>) -> Ended {
+pub fn goal(text: &str) -> (Director, Goal) {
     let director = Director::of_text(text, "lb1");
-    let cookie = netns::cookie().expect("a cookie");
-    let instance = Instance { boot: netns::boot().expect("a boot"), cookie };
-    let mut store = Store::open(records, &netns::name(cookie)).expect("records");
-    let claims = Claims::read(&store, TOPOLOGY, None, &instance).expect("claims");
-    let wanted = &director.compiled.state;
-    let aim = Aim::new(wanted, &claims.owned());
-    let observed = kernel.read(&Scope::of(&aim.wanted)).expect("a reading");
-    let plan = director.plan_towards(&aim, &observed);
-    let transaction = history::transaction();
-    let next = Ledger {
-        topology: TOPOLOGY.to_owned(),
-        host: "lb1".to_owned(),
-        instance: instance.clone(),
-        transaction: transaction.clone(),
-        at: 0,
-        by: String::new(),
-        sources: String::new(),
-        exclusive: false,
-        protect: BTreeSet::new(),
-        debts: BTreeMap::new(),
-        entries: claims.entries(wanted, ToString::to_string, &observed),
-    };
-    if let Some(mut left) = die_before_sync {
-        store.before_each_sync(move || if left == 0 { die() } else { left -= 1 });
-    }
-    let (topology, host) = (TOPOLOGY.to_owned(), "lb1".to_owned());
-    let records = Records { store: &mut store, transaction, topology, host, instance, next: Some(next) };
-    let run = Run {
-        aim: &aim,
-        exclusive: false,
-        observed: &observed,
-        phases: plan.phases,
-        records: Some(records),
-        signs: Signs::default(),
-    };
-    txn::run(kernel, run)
+    let wanted = director.compiled.state.clone();
+    (director, Goal { wanted, exclusive: false })
 }
 
 fn die() -> ! {
@@ -131,15 +101,38 @@ impl Kernel for Deadly {
     }
 }
 
-/// `victim RECORDS step|sync COUNT`
+/// Where a run dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Death {
+    /// After so many steps.
+    Step(usize),
+    /// Before a sync of the records, after so many of them.
+    Sync(usize),
+}
+
+impl Death {
+    fn words(self) -> (&'static str, usize) {
+        match self {
+            Death::Step(count) => ("step", count),
+            Death::Sync(count) => ("sync", count),
+        }
+    }
+}
+
+/// `victim RECORDS step|sync COUNT`: a run towards what lies in the folder.
 pub fn victim(arguments: &[String]) -> ExitCode {
     let [records, what, count] = arguments else { return ExitCode::FAILURE };
-    let count: usize = count.parse().expect("a number");
-    let kernel = Linux::open(None).expect("sockets");
+    let mut left: usize = count.parse().expect("a number");
+    let mut kernel = Linux::open(None).expect("sockets");
     let records = Path::new(records);
-    let ended = match what.as_str() {
-        "step" => apply(SECOND, records, &mut Deadly { kernel, left: count }, None),
-        _ => apply(SECOND, records, &mut { kernel }, Some(count)),
+    let goal = std::fs::read(records.join(GOAL)).expect("a goal");
+    let goal: Goal = serde_json::from_slice(&goal).expect("a goal");
+    let mut store = recorded::store(records);
+    let ended = if what == "step" {
+        goal.run_with(&mut store, &mut Deadly { kernel, left }, Signs::default())
+    } else {
+        store.before_each_sync(move || if left == 0 { die() } else { left -= 1 });
+        goal.run_with(&mut store, &mut kernel, Signs::default())
     };
     match ended {
         Ended::Applied => ExitCode::SUCCESS,
@@ -147,127 +140,220 @@ pub fn victim(arguments: &[String]) -> ExitCode {
     }
 }
 
-/// Everything that a test compares, by our own reading and by the witnesses.
-fn all(world: &mut World, director: &Director) -> String {
-    let mut state = world.read_scope(&director.scope()).state;
-    // A device that is made anew has another one.
-    state.objects.retain(|key, _| !matches!(key, Key::Address(address) if address.comes_by_itself()));
-    serde_json::to_string_pretty(&state).expect("JSON")
+/// The file that says where a victim runs to.
+pub const GOAL: &str = "goal.json";
+
+/// Runs towards a goal, and dies there. Whether it came to its end all the same.
+pub fn strike(records: &Path, goal: &Goal, death: Death) -> bool {
+    std::fs::write(records.join(GOAL), serde_json::to_vec(goal).expect("JSON")).expect("our own folder");
+    let (what, count) = death.words();
+    let status = Command::new(std::env::current_exe().expect("this program"))
+        .args([VICTIM, &records.to_string_lossy(), what, &count.to_string()])
+        .status()
+        .expect("it starts");
+    assert!(status.success() || status.signal() == Some(Signal::SIGKILL as i32), "{death:?}: {status}");
+    status.success()
 }
 
-fn folder() -> PathBuf {
-    nix::unistd::mkdtemp("/tmp/lvsform-test-XXXXXX").expect("a folder")
+/// How the runs ended.
+#[derive(Default)]
+struct Counts {
+    /// Taken back and finished, by what they died at; the last: those that did not die.
+    rows: BTreeMap<&'static str, [usize; 2]>,
 }
 
-fn killed(world: &mut World, what: &str, meddled: bool) {
-    let (first, second) = (Director::of_text(FIRST, "lb1"), Director::of_text(SECOND, "lb1"));
-    first.plug_in(world);
-    let records = folder();
-    let ended = apply(FIRST, &records, &mut world.kernel, None);
-    assert!(matches!(ended, Ended::Applied), "{}", first.words(&ended));
-    let before = all(world, &first);
-    let seen = witness::everything(world, &first);
-    let (mut taken_back, mut done) = (0, 0);
-    for count in 0.. {
-        assert!(count < 200, "a run has less steps than that");
-        let status = Command::new(std::env::current_exe().expect("this program"))
-            .args([VICTIM, &records.to_string_lossy(), what, &count.to_string()])
-            .status()
-            .expect("it starts");
-        let survived = status.success();
-        // Somebody else, between the crash and the recovery.
-        if meddled {
-            hand::feed("ipvsadm", "-R", "-A -t 10.0.0.9:25 -s rr\n-a -t 10.0.0.9:25 -r 10.0.0.30:25 -m\n");
-        }
-        let cookie = netns::cookie().expect("a cookie");
-        let instance = Instance { boot: netns::boot().expect("a boot"), cookie };
-        let mut store = Store::open(&records, &netns::name(cookie)).expect("records");
-        let mut committed = survived;
-        if let Some(unfinished) = journal::unfinished(&store).expect("a journal that is whole") {
-            committed = unfinished.committed;
-            let recovered = txn::recover(&mut world.kernel, &mut store, &unfinished, &instance).expect("a recovery");
-            match recovered {
-                Recovered::WasDone => assert!(committed),
-                Recovered::TakenBack => assert!(!committed),
-                other => panic!("{what} {count}: {other:?}"),
-            }
-        }
-        if meddled {
-            let table = witness::table(world).join("\n");
-            assert!(table.contains("-a -t 10.0.0.9:25 -r 10.0.0.30:25 -m"), "{what} {count}: theirs stays: {table}");
-            hand::run("ipvsadm", "-D -t 10.0.0.9:25");
-        }
-        let ledger = Ledger::read(&store, TOPOLOGY).expect("a ledger").expect("a ledger");
-        let new =
-            second.compiled.state.objects.keys().all(|key| ledger.entries.contains_key(key) || matches!(key, Key::Module(_)));
-        assert!(journal::unfinished(&store).expect("records").is_none(), "{what} {count}: the records are tidy");
-        if new && ledger.entries.len() != first.compiled.state.objects.len() || committed {
-            done += 1;
-            assert!(second.finds(&mut world.kernel).is_empty(), "{what} {count}: it holds what the file says");
-            // Back, for the next one.
-            let ended = apply(FIRST, &records, &mut world.kernel, None);
-            assert!(matches!(ended, Ended::Applied), "{}", first.words(&ended));
-        } else {
-            taken_back += 1;
-        }
-        let now = all(world, &first);
-        assert!(now == before, "{what} {count}:\n{}", similar::TextDiff::from_lines(&before, &now).unified_diff());
-        if count % 8 == 0 {
-            assert_eq!(witness::everything(world, &first), seen, "{what} {count}");
-        }
-        if survived {
-            break;
+impl Counts {
+    fn add(&mut self, what: &'static str, finished: bool) {
+        self.rows.entry(what).or_default()[usize::from(finished)] += 1;
+    }
+
+    fn add_all(&mut self, other: &Counts) {
+        for (what, [taken_back, finished]) in &other.rows {
+            let row = self.rows.entry(what).or_default();
+            row[0] += taken_back;
+            row[1] += finished;
         }
     }
-    assert!(taken_back > 5 && done > 0, "{taken_back} taken back, {done} done");
-    std::fs::remove_dir_all(records).expect("our own folder");
+
+    fn kills(&self) -> usize {
+        self.rows.iter().filter(|(what, _)| **what != SURVIVED).flat_map(|(_, row)| row).sum()
+    }
+
+    #[expect(clippy::disallowed_macros, reason = "the table of a test is its result")]
+    fn show(&self, title: &str) {
+        println!("\n{title}: {} kills\n  {:<24} {:>10} {:>10}", self.kills(), "", "taken back", "finished");
+        for (what, [taken_back, finished]) in &self.rows {
+            println!("  {what:<24} {taken_back:>10} {finished:>10}");
+        }
+    }
+}
+
+const SURVIVED: &str = "did not die";
+
+/// One run from `first` to `second` that dies, and what becomes of it: the kernel holds `before`, which is the first state,
+/// or the second. Then it holds the first again. Whether it survived.
+fn once(world: &mut World, case: &Case, records: &Folder, before: &State, death: Death, counts: &mut Counts) -> bool {
+    let what = format!("{}, {death:?}", case.name);
+    let ledger = records.ledger();
+    let survived = strike(records.path(), &case.second, death);
+    let finished = match recorded::recover(records.path(), &mut world.kernel) {
+        None => records.ledger() != ledger,
+        Some(Recovered::WasDone) => true,
+        Some(Recovered::TakenBack) => false,
+        Some(other) => panic!("{what}: {other:?}"),
+    };
+    assert!(finished || !survived, "{what}: what was applied stays applied");
+    assert!(records.has_ended(), "{what}: the journal is gone");
+    assert_eq!(records.ledger() != ledger, finished, "{what}: the ledger says what is there");
+    counts.add(if survived { SURVIVED } else { death.words().0 }, finished);
+    if finished {
+        assert_eq!(case.second.finds(&mut world.kernel), Vec::<String>::new(), "{what}: it holds what the file says");
+        let ended = case.first.run(records.path(), &mut world.kernel);
+        assert!(matches!(ended, Ended::Applied), "{what}: {ended:#?}");
+    }
+    let now = recorded::held(&mut world.kernel, &case.scope());
+    assert!(now == *before, "{what}, {}:\n{}", if finished { "and back" } else { "taken back" }, recorded::shown(before, &now));
+    survived
+}
+
+/// Dies at `deaths`, or with none given at every step and sync.
+fn all_deaths(world: &mut World, case: &Case, records: &Folder, deaths: Option<Vec<Death>>) -> Counts {
+    let before = recorded::held(&mut world.kernel, &case.scope());
+    let seen = case.seen(world);
+    let mut counts = Counts::default();
+    if let Some(deaths) = deaths {
+        for death in deaths {
+            once(world, case, records, &before, death, &mut counts);
+        }
+    } else {
+        for of in [Death::Step, Death::Sync] {
+            let survives = (0..400).any(|count| once(world, case, records, &before, of(count), &mut counts));
+            assert!(survives, "a run has less steps and syncs than that");
+        }
+    }
+    assert_eq!(case.seen(world), seen, "{}", case.name);
+    counts
+}
+
+/// So many steps and syncs, spread over a run.
+fn spread(world: &mut World, case: &Case, records: &Folder, count: usize) -> Vec<Death> {
+    let (_, _, phases) = case.second.plan(records.path(), &mut world.kernel);
+    let steps: usize = phases.iter().map(|phase| phase.steps.len()).sum();
+    // Two records before the first phase, of two syncs each; a mark for each phase; the commit, and what is removed.
+    let syncs = phases.len() + 7;
+    let at = |all: usize, number: usize| all * (2 * number + 1) / (2 * count);
+    (0..count).flat_map(|number| [Death::Step(at(steps, number)), Death::Sync(at(syncs, number))]).collect()
+}
+
+/// There and back: from the first state to the second, and from the second to the first.
+fn both_ways(world: &mut World, case: Case, count: Option<usize>) -> Counts {
+    let records = Folder::new();
+    case.start(world, records.path());
+    let mut counts = Counts::default();
+    let mut one_way = |world: &mut World, case: &Case| {
+        let deaths = count.map(|count| spread(world, case, &records, count));
+        counts.add_all(&all_deaths(world, case, &records, deaths));
+    };
+    one_way(world, &case);
+    let ended = case.second.run(records.path(), &mut world.kernel);
+    assert!(matches!(ended, Ended::Applied), "{}: {ended:#?}", case.name);
+    one_way(world, &case.turned());
+    counts
+}
+
+fn example(world: &mut World, (file, host): (&str, &str)) {
+    both_ways(world, Case::example(file, host), Some(2)).show(file);
+}
+
+fn random_pairs(_: &mut World) {
+    let mut counts = Counts::default();
+    for case in Case::random(6) {
+        counts.add_all(&both_ways(&mut World::new(), case, Some(1)));
+    }
+    counts.show("random pairs");
+}
+
+/// Every step and sync of every example, there and back, and of random pairs until there are a thousand.
+fn a_thousand(_: &mut World) {
+    let mut counts = Counts::default();
+    for (file, host) in EXAMPLES {
+        counts.add_all(&both_ways(&mut World::new(), Case::example(file, host), None));
+    }
+    for case in Case::random(200) {
+        if counts.kills() >= 1000 {
+            break;
+        }
+        counts.add_all(&both_ways(&mut World::new(), case, Some(6)));
+    }
+    counts.show("all examples and random pairs");
+    assert!(counts.kills() >= 1000);
+}
+
+/// The shop of this module, with somebody else who writes between the crash and the recovery.
+fn killed(world: &mut World, of: fn(usize) -> Death, meddled: bool) {
+    let (case, records) = shop(world);
+    if meddled {
+        hand::feed("ipvsadm", "-R", "-A -t 10.0.0.9:25 -s rr\n-a -t 10.0.0.9:25 -r 10.0.0.30:25 -m\n");
+    }
+    let before = recorded::held(&mut world.kernel, &case.scope());
+    let seen = case.seen(world);
+    let mut counts = Counts::default();
+    let survives = (0..200).any(|count| {
+        if count % 8 == 0 {
+            assert_eq!(case.seen(world), seen, "{count}");
+        }
+        once(world, &case, &records, &before, of(count), &mut counts)
+    });
+    assert!(survives && counts.kills() > 10, "a run has less than 200 steps");
+    counts.show(if meddled { "the shop, beside somebody who writes" } else { "the shop" });
+}
+
+/// The shop as it is at first.
+pub fn shop(world: &mut World) -> (Case, Folder) {
+    let ((director, first), (_, second)) = (goal(FIRST), goal(SECOND));
+    director.plug_in(world);
+    let records = Folder::new();
+    let ended = first.run(records.path(), &mut world.kernel);
+    assert!(matches!(ended, Ended::Applied), "{}", director.words(&ended));
+    (Case::new("the shop", first, second, director), records)
+}
+
+/// The shop, changed by a run that died in the middle.
+pub fn half_done(world: &mut World) -> (Director, Folder) {
+    let (case, records) = shop(world);
+    assert!(!strike(records.path(), &case.second, Death::Step(9)));
+    (goal(FIRST).0, records)
 }
 
 fn another_life(world: &mut World) {
-    let first = Director::of_text(FIRST, "lb1");
-    first.plug_in(world);
-    let records = folder();
-    assert!(matches!(apply(FIRST, &records, &mut world.kernel, None), Ended::Applied));
-    let _ = Command::new(std::env::current_exe().expect("this program"))
-        .args([VICTIM, &records.to_string_lossy(), "step", "9"])
-        .status();
-    let cookie = netns::cookie().expect("a cookie");
-    let mut store = Store::open(&records, &netns::name(cookie)).expect("records");
+    let (first, records) = half_done(world);
+    let mut store = records.store();
     let unfinished = journal::unfinished(&store).expect("a journal").expect("the run did not end");
     let before = witness::everything(world, &first);
-    let other = Instance { boot: "another".to_owned(), cookie };
+    let other = Instance { boot: "another".to_owned(), ..recorded::here() };
     let recovered = txn::recover(&mut world.kernel, &mut store, &unfinished, &other).expect("a recovery");
     assert!(matches!(recovered, Recovered::WasGone), "{recovered:?}");
     assert_eq!(witness::everything(world, &first), before);
     assert!(journal::unfinished(&store).expect("records").is_none());
-    std::fs::remove_dir_all(records).expect("our own folder");
 }
 
 fn damaged_journal(world: &mut World) {
-    let first = Director::of_text(FIRST, "lb1");
-    first.plug_in(world);
-    let records = folder();
-    assert!(matches!(apply(FIRST, &records, &mut world.kernel, None), Ended::Applied));
-    let _ = Command::new(std::env::current_exe().expect("this program"))
-        .args([VICTIM, &records.to_string_lossy(), "step", "9"])
-        .status();
-    let cookie = netns::cookie().expect("a cookie");
-    let store = Store::open(&records, &netns::name(cookie)).expect("records");
+    let (first, records) = half_done(world);
+    let store = records.store();
     let path = journal::journal_path(&store);
     let whole = std::fs::read(&path).expect("a journal");
     let before = witness::everything(world, &first);
     // Each byte cut is tried on the record by itself; here the command must refuse whatever is wrong with it.
     for end in [0, 1, whole.len() / 3, whole.len() - 1] {
         std::fs::write(&path, &whole[..end]).expect("our own file");
-        let arguments = format!("recover --state-dir {}", records.display());
+        let arguments = format!("recover --state-dir {}", records.path().display());
         let (_, err) = crate::command::run(crate::command::lvsform(&arguments), 9);
         crate::command::says(&err, &["is damaged", "--discard"]);
     }
     assert_eq!(witness::everything(world, &first), before);
     std::fs::write(&path, &whole).expect("our own file");
-    let arguments = format!("recover --state-dir {}", records.display());
+    let arguments = format!("recover --state-dir {}", records.path().display());
     let (out, _) = crate::command::run(crate::command::lvsform(&arguments), 0);
     crate::command::says(&out, &["was taken back"]);
     assert!(first.finds(&mut world.kernel).is_empty());
-    std::fs::remove_dir_all(records).expect("our own folder");
 }

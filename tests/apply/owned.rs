@@ -14,6 +14,7 @@ pub fn tests() -> Vec<Trial> {
         test("owned::destroy_gives_back_everything_as_it_was_found", destroy),
         test("owned::what_was_found_and_adopted_goes_with_the_topology", adopted),
         test("owned::a_service_that_leaves_stays_while_others_have_a_server_in_it", guests),
+        test("owned::an_address_that_would_take_another_along_stays", one_subnet),
         test("owned::an_object_of_another_topology_is_refused_by_name", claimed),
         test("owned::a_value_that_two_topologies_share_goes_back_with_the_last", shared),
         test("owned::a_renamed_topology_keeps_what_it_owns", renamed),
@@ -21,6 +22,8 @@ pub fn tests() -> Vec<Trial> {
         test("owned::a_damaged_ledger_is_said_and_nothing_is_done", damaged_ledger),
         test("owned::rules_forbid_a_plan_before_anything_is_touched", rules),
         test("owned::protect_outlives_its_block", protect),
+        test("owned::a_namespace_stays_the_same_host_of_a_topology", same_host),
+        test("owned::whatever_kind_leaves_the_file_goes", every_kind),
         test("owned::an_approved_digest_is_exactly_that_plan_or_nothing", expect),
         test("owned::nothing_beside_the_plan_moves_the_digest", steady_digest),
         test("owned::drift_shows_what_moved_and_needs_no_file", drift),
@@ -30,8 +33,8 @@ pub fn tests() -> Vec<Trial> {
 
 /// A folder for records, and a file to change.
 pub struct Site {
-    file: File,
-    records: PathBuf,
+    pub file: File,
+    pub records: PathBuf,
 }
 
 impl Site {
@@ -48,17 +51,28 @@ impl Site {
     /// `apply FILE --yes`, and the like.
     #[track_caller]
     pub fn run(&self, verb: &str, more: &str, code: i32) -> (String, String) {
+        run(self.command(verb, more), code)
+    }
+
+    /// The same, whatever its exit code.
+    pub fn try_run(&self, verb: &str, more: &str) -> (String, String) {
+        let output = self.command(verb, more).output().expect("it starts");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (text(&output.stdout), text(&output.stderr))
+    }
+
+    fn command(&self, verb: &str, more: &str) -> std::process::Command {
         let records = self.records.display();
-        let file = if matches!(verb, "destroy" | "recover" | "resume" | "history" | "drift") {
+        let file = if matches!(verb, "destroy" | "recover" | "revert" | "confirm" | "resume" | "history" | "drift") {
             String::new()
         } else {
             format!(" {} --host lb1", self.file.path())
         };
         let more = if more.is_empty() { String::new() } else { format!(" {more}") };
-        run(lvsform(&format!("{verb}{file} --state-dir {records}{more}")), code)
+        lvsform(&format!("{verb}{file} --state-dir {records}{more}"))
     }
 
-    fn ledger(&self, topology: &str) -> PathBuf {
+    pub fn ledger(&self, topology: &str) -> PathBuf {
         let namespace = std::fs::read_dir(&self.records).expect("records").flatten().next().expect("a namespace").path();
         namespace.join("ledger").join(format!("{topology}.ledger"))
     }
@@ -69,11 +83,11 @@ director "lb1" { interface "eth0" address="10.0.0.2/24"; }
 vip "shop" address="10.0.0.100"
 "#;
 
-fn service(name: &str, port: u16, servers: &str) -> String {
+pub fn service(name: &str, port: u16, servers: &str) -> String {
     format!("service \"{name}\" {{ listen vip=\"shop\" port={port}; forward \"dr\"; server {servers} weight=10; }}\n")
 }
 
-fn shop(services: &[String]) -> String {
+pub fn shop(services: &[String]) -> String {
     format!("topology \"shop\"{HOST}{}", services.concat())
 }
 
@@ -141,6 +155,24 @@ fn guests(world: &mut World) {
     let table = witness::table(world).join("\n");
     says(&table, &["-A -t 10.0.0.100:443", "-a -t 10.0.0.100:443 -r 10.0.0.77:443 -g -w 7"]);
     assert!(!table.contains("10.0.0.100:443 -r 10.0.0.11:443"), "{table}");
+}
+
+fn one_subnet(world: &mut World) {
+    plug_in(world);
+    let with = |address: &str| {
+        shop(&[service("web", 80, "\"10.0.0.11\"")]).replace(
+            "address=\"10.0.0.2/24\";",
+            &format!("address=\"10.0.0.2/24\"; tunnel \"far\" kind=\"ipip\" remote=\"192.0.2.9\" {{ {address}; }};"),
+        )
+    };
+    let site = Site::new(&with("address \"172.16.0.1/24\""));
+    site.run("apply", "--yes", 0);
+    hand::run("ip", "addr add 172.16.0.7/24 dev far");
+    site.write(&with("address \"172.17.0.1/24\""));
+    let (out, _) = site.run("apply", "--yes", 0);
+    says(&out, &["Left alone: address 172.16.0.1/24 far has left the file", "172.16.0.7/24"]);
+    let addresses = witness::addresses(world).join("\n");
+    says(&addresses, &["172.16.0.7/24 far", "172.17.0.1/24 far"]);
 }
 
 fn claimed(world: &mut World) {
@@ -287,6 +319,42 @@ fn protect(world: &mut World) {
     assert_eq!(witness::table(world), before);
     site.run("apply", "--yes --allow protect", 0);
     site.run("destroy", "shop --yes", 0);
+}
+
+fn same_host(world: &mut World) {
+    plug_in(world);
+    let both = HOST.replace("vip", "director \"lb2\" { interface \"eth0\" address=\"10.0.0.3/24\"; }\nvip");
+    let text = format!("topology \"shop\"{both}{}", service("web", 80, "\"10.0.0.11\""))
+        .replace("address=\"10.0.0.100\"", "address=\"10.0.0.100\" holder=\"lb1\"");
+    let site = Site::new(&text);
+    site.run("apply", "--yes", 0);
+    let before = witness::addresses(world);
+    let other = format!("apply {} --host lb2 --yes --state-dir {}", site.file.path(), site.records.display());
+    let (_, err) = run(lvsform(&other), 5);
+    says(&err, &["host: this is `lb1`", "--allow host"]);
+    assert_eq!(witness::addresses(world), before);
+}
+
+fn every_kind(world: &mut World) {
+    plug_in(world);
+    let before =
+        (witness::table(world), witness::addresses(world), witness::devices(world), witness::sysctl("net/ipv4/vs/sloppy_tcp"));
+    let text = format!(
+        "topology \"shop\"{}{}",
+        HOST.replace("address=\"10.0.0.2/24\";", "address=\"10.0.0.2/24\"; sysctl \"net.ipv4.vs.sloppy_tcp\" 1; tunnel \"far\" kind=\"ipip\" remote=\"192.0.2.9\" { address \"172.16.0.1/30\"; };"),
+        "vip \"far\" address=\"192.0.2.77\"\nsync id=7 interface=\"eth0\"\ntimeouts udp=\"77s\"\n".to_owned()
+            + &service("web", 80, "\"10.0.0.11\"")
+    );
+    let site = Site::new(&text);
+    site.run("apply", "--yes", 0);
+    assert_ne!(witness::devices(world), before.2);
+    site.write("topology \"shop\"\ndirector \"lb1\" { interface \"eth0\" address=\"10.0.0.2/24\"; }\n");
+    site.run("apply", "--yes --allow empties", 0);
+    let after =
+        (witness::table(world), witness::addresses(world), witness::devices(world), witness::sysctl("net/ipv4/vs/sloppy_tcp"));
+    assert_eq!(after, before);
+    assert_eq!(world.witness("ipvsadm", "-l --daemon").trim(), "");
+    site.run("plan", "--exit-code", 0);
 }
 
 /// The digest that a plan shows.

@@ -1,11 +1,17 @@
 //! A run that fails leaves everything as it was before, and says in the operator's words what failed.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
 use libtest_mimic::Trial;
-use lvsform::plan::Plan;
-use lvsform::txn::{Ended, Failure};
+use lvsform::plan::Phase;
+use lvsform::state::Key;
+use lvsform::txn::{Ended, Failure, Recovered};
 
 use crate::director::Director;
-use crate::world::{World, test};
+use crate::recorded::{self, Case, EXAMPLES, Folder, Goal};
+use crate::world::{World, test, test_within};
 use crate::wrap::{Fate, Faulty};
 use crate::{hand, witness};
 
@@ -19,12 +25,13 @@ pub fn tests() -> Vec<Trial> {
         test("rollback::a_sync_daemon_on_a_device_that_is_missing", no_sync_device),
         test("rollback::a_mixed_family_beside_a_sync_daemon", mixed_beside_sync),
     ];
-    for (name, start) in STARTS {
-        for (fate, word) in [(Fate::Refused, "refused"), (Fate::LostUndone, "lost"), (Fate::LostDone, "done_without_an_answer")] {
-            let test_name = format!("rollback::{name}_with_each_step_{word}");
-            tests.push(test(test_name, move |world| each_step(world, start, fate)));
-        }
-    }
+    let steps = "with_each_step_refused_or_lost";
+    tests.extend(EXAMPLES.map(|of| test(format!("rollback::{}_{steps}", of.0), move |world| example(world, of))));
+    tests.push(test(format!("rollback::a_flash_sale_from_disorder_{steps}"), disorder));
+    let minutes = Duration::from_mins;
+    tests.push(test_within(minutes(3), format!("rollback::10_random_plans_{steps}"), |_| random(10, Fates::InTurn)));
+    let soak = test_within(minutes(40), format!("rollback::50_random_plans_{steps}"), |_| random(50, Fates::All));
+    tests.push(soak.with_ignored_flag(true));
     tests
 }
 
@@ -151,22 +158,12 @@ service "far" {
     says(&words, &["to add server far 2001:db8:9::11", "EINVAL", "sync daemon"]);
 }
 
-/// Where a run starts from: what is done to a fresh namespace, and the director whose apply follows.
-type Start = fn(&mut World) -> Director;
-
-const STARTS: [(&str, Start); 2] = [("an_api_gateway_from_nothing", from_nothing), ("a_flash_sale_from_disorder", from_disorder)];
-
-fn from_nothing(world: &mut World) -> Director {
-    let director = Director::of("examples/api-gateway.kdl", "lb1");
-    director.plug_in(world);
-    director
-}
-
 /// Something to add, to change, to replace and to delete, in one plan.
-fn from_disorder(world: &mut World) -> Director {
+fn from_disorder(world: &mut World, records: &Path) -> Case {
     let director = Director::of("examples/flash-sale.kdl", "lb1");
     director.plug_in(world);
-    director.apply_all(&mut world.kernel);
+    let goal = Goal { wanted: director.compiled.state.clone(), exclusive: director.exclusive() };
+    assert!(matches!(goal.run(records, &mut world.kernel), Ended::Applied));
     hand::feed(
         "ipvsadm",
         "-R",
@@ -184,43 +181,164 @@ fn from_disorder(world: &mut World) -> Director {
     world.witness("ipvsadm", "--set 77 0 0");
     world.witness("ip", "addr del 10.0.0.100/32 dev eth0");
     std::fs::write("/proc/sys/net/ipv4/vs/expire_nodest_conn", "1").expect("a sysctl");
-    director
+    Case::new("a flash sale from disorder", goal.clone(), goal, director)
 }
 
-/// Runs the plan once for each of its steps, with that step not going well, and looks at what is left.
-fn each_step(world: &mut World, start: Start, fate: Fate) {
-    let director = start(world);
-    let before = director.read(&mut world.kernel);
-    let plan = director.plan_from(&before);
-    let steps = plan.phases.iter().map(|phase| phase.steps.len()).sum::<usize>();
-    assert!(steps > 10, "{steps} steps");
-    let seen = witness::everything(world, &director);
-    let table = witness::table(world);
-    for step in 0..steps {
-        let what = name(&plan, step);
-        let unanswered = fate == Fate::LostDone;
-        // A step that happened without an answer is no failure; the last one is, unless it is that very step.
-        let mut faults = vec![(step, fate)];
-        if unanswered {
-            faults.push((steps - 1, Fate::Refused));
-        }
-        let ended = director.carry_out(&mut Faulty::new(&mut world.kernel, &faults), &before, &plan);
-        if unanswered && step == steps - 1 {
-            assert!(matches!(ended, Ended::Applied), "{what}: {}", director.words(&ended));
-            continue;
-        }
-        assert!(matches!(ended, Ended::RolledBack(_)), "{what}: {}", director.words(&ended));
-        assert_eq!(director.read(&mut world.kernel).state, before.state, "{what}");
-        // Programs take their time: all of them see it now and then, and at the end.
-        if step % 8 == 0 || step + 2 >= steps {
-            assert_eq!(witness::everything(world, &director), seen, "{what}");
-        } else {
-            assert_eq!(witness::table(world), table, "{what}");
-        }
+/// An example from nothing, and then to nothing.
+fn example(world: &mut World, (file, host): (&str, &str)) {
+    let records = Folder::new();
+    let case = Case::example(file, host);
+    case.start(world, records.path());
+    each_step(world, &case, &records, Fates::All).show(&case.name);
+    let ended = case.second.run(records.path(), &mut world.kernel);
+    assert!(matches!(ended, Ended::Applied), "{}: {ended:#?}", case.name);
+    let case = case.turned();
+    each_step(world, &case, &records, Fates::All).show(&case.name);
+}
+
+fn disorder(world: &mut World) {
+    let records = Folder::new();
+    let case = from_disorder(world, records.path());
+    each_step(world, &case, &records, Fates::All).show(&case.name);
+}
+
+fn random(count: usize, fates: Fates) {
+    let mut counts = Counts::default();
+    for case in Case::random(count) {
+        let records = Folder::new();
+        let mut world = World::new();
+        case.start(&mut world, records.path());
+        let Counts { failed, twice, left } = each_step(&mut world, &case, &records, fates);
+        counts = Counts { failed: counts.failed + failed, twice: counts.twice + twice, left: counts.left + left };
+    }
+    counts.show(&format!("{count} random plans"));
+}
+
+/// What becomes of each step.
+#[derive(Clone, Copy, Debug)]
+enum Fates {
+    /// Everything that can, one run for each.
+    All,
+    /// One of them.
+    InTurn,
+}
+
+/// How the runs ended.
+#[derive(Default)]
+struct Counts {
+    /// As they were before.
+    failed: usize,
+    /// With a step of the rollback refused too; those of them that left something.
+    twice: usize,
+    left: usize,
+}
+
+impl Counts {
+    #[expect(clippy::disallowed_macros, reason = "the table of a test is its result")]
+    fn show(&self, title: &str) {
+        let Counts { failed, twice, left } = self;
+        println!(
+            "\n{title}: {failed} runs failed and were rolled back; of {twice} that failed again in the rollback {left} left something, and were recovered"
+        );
     }
 }
 
-fn name(plan: &Plan, step: usize) -> String {
-    let found = plan.phases.iter().flat_map(|phase| phase.steps.iter().map(|step| (phase.rank, &step.key))).nth(step);
+/// Runs the plan once for each of its steps and fates, with that step not going well, and looks at what is left: nothing of
+/// the run, in the kernel and in the records. Then once more with a step of the rollback refused too.
+fn each_step(world: &mut World, case: &Case, records: &Folder, fates: Fates) -> Counts {
+    let mut counts = Counts::default();
+    let (scope, _, mut phases) = case.second.plan(records.path(), &mut world.kernel);
+    let mut before = recorded::held(&mut world.kernel, &scope);
+    let (seen, mut ledger) = (case.seen(world), records.ledger());
+    for step in 0.. {
+        let steps = phases.iter().map(|phase| phase.steps.len()).sum::<usize>();
+        if step >= steps {
+            break;
+        }
+        let what = format!("{}: {}", case.name, name(&phases, step));
+        let mut taken_back = Vec::new();
+        let all = [Fate::Refused, Fate::LostUndone, Fate::LostDone];
+        let fates = match fates {
+            Fates::All => all.as_slice(),
+            Fates::InTurn => &all[step % 3..=step % 3],
+        };
+        for fate in fates.iter().copied() {
+            let what = format!("{what} {fate:?}");
+            // A step that happened without an answer is no failure; the last one is, unless it is that very step.
+            let faults = match fate {
+                Fate::LostDone if step == steps - 1 => continue,
+                Fate::LostDone => vec![(step, fate), (steps - 1, Fate::Refused)],
+                _ => vec![(step, fate)],
+            };
+            let mut kernel = Faulty::new(&mut world.kernel, &faults);
+            let ended = case.second.run(records.path(), &mut kernel);
+            if fate == Fate::Refused {
+                taken_back = kernel.taken_back;
+            }
+            if fate == Fate::LostUndone && matches!(ended, Ended::Applied) {
+                // Another step has done it too, as one sysctl moves another.
+                assert_eq!(case.second.finds(&mut world.kernel), Vec::<String>::new(), "{what}");
+                assert!(matches!(case.first.run(records.path(), &mut world.kernel), Ended::Applied), "{what}: and back");
+                (before, ledger) = (recorded::held(&mut world.kernel, &scope), records.ledger());
+                phases = case.second.plan(records.path(), &mut world.kernel).2;
+                break;
+            }
+            assert!(matches!(ended, Ended::RolledBack(_)), "{what}: {ended:#?}");
+            let now = recorded::held(&mut world.kernel, &scope);
+            assert!(now == before, "{what}\n{}", recorded::shown(&before, &now));
+            assert!(records.is_tidy() && records.ledger() == ledger, "{what}: the records are as they were");
+            counts.failed += 1;
+        }
+        if let Some(stuck) = taken_back.get(step % taken_back.len().max(1)) {
+            let what = format!("{what}, then {stuck}");
+            counts.twice += 1;
+            counts.left += usize::from(fails_twice(world, case, records, (step, stuck), &what));
+            let now = recorded::held(&mut world.kernel, &scope);
+            assert!(now == before, "{what}\n{}", recorded::shown(&before, &now));
+            assert!(records.is_tidy() && records.ledger() == ledger, "{what}: the records are as they were");
+        }
+        // Programs take their time: all of them see it now and then, and at the end.
+        if step % 16 == 0 || step + 1 == steps {
+            assert_eq!(case.seen(world), seen, "{what}");
+        }
+    }
+    counts
+}
+
+/// A step fails, and then what would take back `stuck`: what is left is named, no more and no less, and a later run takes
+/// it back. Whether anything was left.
+fn fails_twice(world: &mut World, case: &Case, records: &Folder, (step, stuck): (usize, &Key), what: &str) -> bool {
+    let (scope, _, _) = case.second.plan(records.path(), &mut world.kernel);
+    let before = recorded::held(&mut world.kernel, &scope);
+    let mut kernel = Faulty::new(&mut world.kernel, &[(step, Fate::Refused)]);
+    kernel.stuck = Some(stuck.clone());
+    let ended = case.second.run(records.path(), &mut kernel);
+    let now = recorded::held(&mut world.kernel, &scope);
+    let mut differs = recorded::differences(&before, &now);
+    let Ended::Incomplete(_, left) = ended else {
+        assert!(matches!(ended, Ended::RolledBack(_)), "{what}: {ended:#?}");
+        assert!(differs.is_empty(), "{what}: claimed to be as before\n{}", recorded::shown(&before, &now));
+        return false;
+    };
+    let mut named: BTreeSet<Key> = left.iter().map(|left| left.key.clone()).collect();
+    // A server that is missing or too many is named; that it has no seat, or has one, goes without saying, and so do the
+    // sysctls of a device that is named.
+    let devices = named.clone();
+    for keys in [&mut differs, &mut named] {
+        keys.retain(|key| match key {
+            Key::Order(_) => false,
+            Key::Sysctl(sysctl) => !sysctl.device().is_some_and(|device| devices.contains(&Key::Link(device.to_owned()))),
+            _ => true,
+        });
+    }
+    assert_eq!(named, differs, "{what}: what is left is named\n{left:#?}\n{}", recorded::shown(&before, &now));
+    assert!(!records.is_tidy(), "{what}: the journal stays");
+    let recovered = recorded::recover(records.path(), &mut world.kernel);
+    assert!(matches!(recovered, Some(Recovered::TakenBack)), "{what}: {recovered:#?}");
+    true
+}
+
+fn name(phases: &[Phase], step: usize) -> String {
+    let found = phases.iter().flat_map(|phase| phase.steps.iter().map(|step| (phase.rank, &step.key))).nth(step);
     found.map_or_else(String::new, |(rank, key)| format!("step {step}, {rank:?} {key}"))
 }

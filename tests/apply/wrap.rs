@@ -2,7 +2,7 @@
 
 use lvsform::kernel::{Kernel, Outcome, ReadError, Refusal};
 use lvsform::plan::{Phase, Rank};
-use lvsform::state::{Observed, Scope};
+use lvsform::state::{Key, Observed, Scope};
 use nix::errno::Errno;
 
 /// What becomes of the step.
@@ -21,11 +21,16 @@ pub struct Faulty<'a> {
     pub kernel: &'a mut dyn Kernel,
     pub steps: Vec<(usize, Fate)>,
     pub seen: usize,
+    /// What is refused from the phase on that comes after the first fault: in the rollback.
+    pub stuck: Option<Key>,
+    /// What was sent after that phase.
+    pub taken_back: Vec<Key>,
+    faulted: bool,
 }
 
 impl<'a> Faulty<'a> {
     pub fn new(kernel: &'a mut dyn Kernel, steps: &[(usize, Fate)]) -> Faulty<'a> {
-        Faulty { kernel, steps: steps.to_vec(), seen: 0 }
+        Faulty { kernel, steps: steps.to_vec(), seen: 0, stuck: None, taken_back: Vec::new(), faulted: false }
     }
 }
 
@@ -36,9 +41,15 @@ impl Kernel for Faulty<'_> {
 
     fn run(&mut self, phase: &Phase) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
+        let rollback = self.faulted;
         for step in &phase.steps {
-            let fate = self.steps.iter().find(|(number, _)| *number == self.seen).map(|(_, fate)| *fate);
+            let mut fate = self.steps.iter().find(|(number, _)| *number == self.seen).map(|(_, fate)| *fate);
             self.seen += 1;
+            self.faulted |= fate.is_some();
+            if rollback {
+                self.taken_back.push(step.key.clone());
+                fate = fate.or_else(|| (self.stuck.as_ref() == Some(&step.key)).then_some(Fate::Refused));
+            }
             let mut send = || self.kernel.run(&Phase { rank: phase.rank, steps: vec![step.clone()] });
             outcomes.extend(match fate {
                 None => send(),

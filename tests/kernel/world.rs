@@ -24,6 +24,11 @@ pub struct World {
 
 /// A test in a world of its own: a thread in a new network namespace with `lo` up and IPVS loaded.
 pub fn test(name: impl Into<String>, body: impl FnOnce(&mut World) + Send + 'static) -> Trial {
+    test_within(LIMIT, name, body)
+}
+
+/// The same with a limit of its own.
+pub fn test_within(limit: Duration, name: impl Into<String>, body: impl FnOnce(&mut World) + Send + 'static) -> Trial {
     Trial::test(name, move || {
         let (done, finished) = mpsc::channel();
         let thread = thread::spawn(move || {
@@ -31,8 +36,8 @@ pub fn test(name: impl Into<String>, body: impl FnOnce(&mut World) + Send + 'sta
             let _ = done.send(());
             result
         });
-        if finished.recv_timeout(LIMIT).is_err() {
-            return Err(Failed::from(format!("hangs: nothing for {LIMIT:?}")));
+        if finished.recv_timeout(limit).is_err() {
+            return Err(Failed::from(format!("hangs: nothing for {limit:?}")));
         }
         match thread.join() {
             Ok(Ok(())) => Ok(()),

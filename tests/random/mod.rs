@@ -12,6 +12,8 @@ use lvsform::state::{
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::sample::{select, subsequence};
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 /// What the kernel allows together in one namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +65,16 @@ pub fn state(kind: Kind) -> impl Strategy<Value = State> {
             state
         },
     )
+}
+
+/// Pairs of states, always the same ones, smallest first.
+pub fn pairs(count: usize) -> Vec<(State, State)> {
+    let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let pairs = select(vec![Kind::Synced, Kind::Mixed]).prop_flat_map(|kind| (state(kind), state(kind)));
+    let mut pairs: Vec<_> =
+        (0..count).map(|_| pairs.new_tree(&mut runner).expect("a strategy without filters").current()).collect();
+    pairs.sort_by_key(|(first, second)| first.objects.len() + second.objects.len());
+    pairs
 }
 
 /// The key of a sysctl by its path.

@@ -263,7 +263,7 @@ server tcp 10.0.0.100:443 10.0.0.66:443
       it is not what it was before: someone else made or changed it meanwhile; it was left alone
   sysctl lb1 (net.core.somaxconn, shop.kdl:1)
       it is not what it was before: the kernel acknowledged, and did not put it back
-Run `lvsform plan` to see where the kernel stands now.
+`lvsform recover` tries again; `recover --ours KEY` takes an object back whatever it is now, `recover --theirs KEY` leaves it.
 "
     );
 }

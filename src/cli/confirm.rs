@@ -1,0 +1,85 @@
+//! `lvsform confirm`
+
+use clap::Args;
+
+use super::Exit;
+use super::input;
+use super::output::Output;
+use super::pending;
+use super::records::{self, LockArguments, RecordArguments};
+use crate::report;
+use crate::txn::history;
+use crate::txn::ledger::Ledger;
+use crate::txn::store::Record;
+
+/// Keep what an apply with --confirm-within made
+///
+/// Without it, the apply is taken back when its time is over.
+///
+/// Exit code: 0 it stays; 6 there is nothing to confirm, or it is too late; 7 another run has the lock.
+#[derive(Debug, Args)]
+pub struct Confirm {
+    /// The topology's name; may be left out
+    topology: Option<String>,
+    /// A network namespace, by its name under /run/netns
+    #[arg(long, value_name = "NAME")]
+    netns: Option<String>,
+    #[command(flatten)]
+    records: RecordArguments,
+    #[command(flatten)]
+    wait: LockArguments,
+}
+
+impl Confirm {
+    pub(super) fn run(self, out: &mut Output) -> Exit {
+        self.try_run(out).unwrap_or_else(|exit| exit)
+    }
+
+    fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
+        let mut kernel = input::open(self.netns.as_deref(), out)?;
+        let place = self.records.here(out)?;
+        let _guard = place.lock(&self.wait, out)?;
+        let mut store = place.open(out)?;
+        if let Some(unfinished) = records::unfinished(&store, out)? {
+            records::take_back(&mut kernel, &mut store, &place, &unfinished, out)?;
+        }
+        let is_meant = |topology: &str| self.topology.as_deref().is_none_or(|named| named == topology);
+        let waiting = pending::waiting(&store, &place, out)?;
+        let Some(pending) = waiting.into_iter().find(|pending| is_meant(&pending.topology)) else {
+            let message = "there is nothing to confirm: it is confirmed already, or it was taken back";
+            out.error(&report::error(message, &[], Some("`lvsform history` says which"), out.error_style));
+            return Err(Exit::Stale);
+        };
+        if pending.is_over() {
+            pending::settle(&mut kernel, &mut store, &place, None, out)?;
+            let message = format!("it is too late: it was to be confirmed until {}", pending.time());
+            out.error(&report::error(&message, &[], Some("apply it again, and confirm it in time"), out.error_style));
+            return Err(Exit::Stale);
+        }
+        let unreadable = |error| {
+            records::unreadable(&error, records::HELP_LEDGER, out);
+            Exit::Failed
+        };
+        let Some(ledger) = Ledger::read(&store, &pending.topology).map_err(unreadable)? else { return Err(Exit::Stale) };
+        let ledger = Ledger { pending: None, ..ledger };
+        let record = Record::Ledger(&pending.topology);
+        store.put(record, &ledger.encode()).map_err(|error| records::unusable(&error, out))?;
+        let entry = history::Entry {
+            at: history::now(),
+            by: records::operator(),
+            verb: "confirm".to_owned(),
+            topology: ledger.topology,
+            host: ledger.host,
+            transaction: ledger.transaction,
+            sources: ledger.sources,
+            digest: String::new(),
+            summary: crate::plan::Summary::default(),
+            result: "done".to_owned(),
+            milliseconds: 0,
+            allowed: Vec::new(),
+        };
+        let _ = history::append(&mut store, &entry); // it is confirmed; a line less is no reason to say otherwise
+        out.say(&format!("Confirmed: what was applied of topology `{}` stays.\n", pending.topology));
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,55 @@
+//! Files that the user asked us to write: whole or not at all, and never in the place of something that is not ours.
+//!
+//! Who may run one command as root must not thereby be able to overwrite any file.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+
+use super::output::Output;
+use super::{Exit, in_words};
+use crate::report;
+
+/// Puts a text in a file's place, whole. What is there already is replaced if it is a file that begins with `mark`, as all that
+/// we write for this purpose does; and a link is never followed.
+pub fn write_whole(path: &Path, text: &[u8], mark: &str, out: &mut Output) -> Result<(), Exit> {
+    place(path, text, mark).map_err(|error| {
+        let message = format!("cannot write {}: {}", path.display(), in_words(&error));
+        let help = "name a file in a folder that you may write in; what lvsform did not write is never replaced";
+        out.error(&report::error(&message, &[], Some(help), out.error_style));
+        Exit::Failed
+    })
+}
+
+fn place(path: &Path, text: &[u8], mark: &str) -> io::Result<()> {
+    if !is_free(path, mark)? {
+        return Err(Errno::EEXIST.into());
+    }
+    let mut name = path.file_name().ok_or(Errno::EISDIR)?.to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let beside = path.with_file_name(name);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&beside)?;
+    let written = file.write_all(text).and_then(|()| std::fs::rename(&beside, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&beside);
+    }
+    written
+}
+
+/// Whether nothing is there, or a file of ours.
+fn is_free(path: &Path, mark: &str) -> io::Result<bool> {
+    let no_links = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
+    let file = match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Ok(there) if there.is_file() => OpenOptions::new().read(true).custom_flags(no_links).open(path)?,
+        Ok(_) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let mut begin = Vec::new();
+    file.take(mark.len() as u64).read_to_end(&mut begin)?;
+    Ok(begin == mark.as_bytes())
+}
