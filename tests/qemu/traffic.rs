@@ -23,19 +23,20 @@ use network::{Network, SERVER_PORT};
 use others::{Keepalived, restore};
 
 pub fn tests() -> Vec<Trial> {
+    // Minutes each: all of them belong to `make soak`.
     let test = |name: &str, cycles, beside| {
-        Trial::test(name, move || {
+        let trial = Trial::test(name, move || {
             static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
             let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
             compare(cycles, beside);
             Ok(())
-        })
+        });
+        trial.with_ignored_flag(true)
     };
     vec![
         test("traffic::in_10_applies_no_new_connection_fails_and_none_is_cut_but_those_announced", 1, false),
-        // Minutes each, and with the other tools more of them.
-        test("traffic::in_20_applies_beside_other_tools", 2, true).with_ignored_flag(true),
-        test("traffic::in_100_applies_beside_other_tools", 10, true).with_ignored_flag(true),
+        test("traffic::in_20_applies_beside_other_tools", 2, true),
+        test("traffic::in_100_applies_beside_other_tools", 10, true),
     ]
 }
 
