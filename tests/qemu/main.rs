@@ -15,6 +15,7 @@ mod ipvs;
 mod links;
 #[path = "../kernel/torn.rs"]
 mod torn;
+mod traffic;
 #[path = "../apply/witness.rs"]
 #[allow(dead_code, reason = "another suite uses the rest")]
 mod witness;
@@ -22,12 +23,13 @@ mod witness;
 mod world;
 
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use lvsform::lab::{Kernel, Lab, harness};
 
 fn main() -> ExitCode {
-    let lab = Lab { kernel: Some(Kernel::Qemu { package: None }), cpus: 2, ..Lab::default() };
+    let lab = Lab { kernel: Some(Kernel::Qemu { package: None }), cpus: 2, timeout: Duration::from_hours(1), ..Lab::default() };
     harness::main(lab, || {
         let mut tests = vec![
             Trial::test("the_guest_has_two_cpus", the_guest_has_two_cpus),
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         tests.extend(links::tests());
         tests.extend(gue::tests());
         tests.extend(torn::tests(2));
+        tests.extend(traffic::tests());
         libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
     })
 }
