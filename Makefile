@@ -20,11 +20,19 @@ demo: deps
 	target="$${CARGO_TARGET_DIR:-$$PWD/target}/debug"; \
 	PATH="$$target:$$PATH" lvsform lab --share "$$PWD" --share "$$target" -- sh examples/demo.sh
 
+# Every suite but the longest, which runs beside them: it is one guest with one CPU.
+LONGEST := apply
+SUITES := golden $(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) $(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs))
+OTHERS := $(addprefix --test ,$(filter-out $(LONGEST),$(SUITES)))
+
 ## Format, lints, and every test, those on real kernels among them.
 test: deps
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
-	$(CARGO) test
+	$(CARGO) test --no-run
+	log=$$(mktemp); $(CARGO) test --test $(LONGEST) >"$$log" 2>&1 & longest=$$!; \
+	$(CARGO) test --lib --bins --no-fail-fast $(OTHERS); others=$$?; \
+	wait $$longest; ended=$$?; cat "$$log"; rm "$$log"; [ $$others = 0 ] && [ $$ended = 0 ]
 
 ## Every test that says "thousands", in an optimised build, on both kernels.
 soak: deps

@@ -30,7 +30,7 @@ pub fn tests() -> Vec<Trial> {
     tests.extend(EXAMPLES.map(|of| test(format!("rollback::{}_{steps}", of.0), move |world| example(world, of, Fates::InTurn))));
     tests.extend(EXAMPLES.map(|of| {
         let soak = test_within(minutes(10), format!("rollback::{}_{steps}_every_way", of.0), move |world| {
-            example(world, of, Fates::All)
+            example(world, of, Fates::All);
         });
         soak.with_ignored_flag(true)
     }));
