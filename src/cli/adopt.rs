@@ -6,7 +6,7 @@ use super::Exit;
 use super::input::{self, HostArguments};
 use super::output::Output;
 use super::pending;
-use super::records::{self, LockArguments, RecordArguments};
+use super::records::{self, LockArguments, PlaceArguments};
 use super::work::{look, next_ledger};
 use crate::txn::history;
 use crate::txn::store::Record;
@@ -22,11 +22,8 @@ use crate::txn::store::Record;
 pub struct Adopt {
     #[command(flatten)]
     host: HostArguments,
-    /// A network namespace, by its name under /run/netns
-    #[arg(long, value_name = "NAME")]
-    netns: Option<String>,
     #[command(flatten)]
-    records: RecordArguments,
+    place: PlaceArguments,
     #[command(flatten)]
     wait: LockArguments,
 }
@@ -38,8 +35,7 @@ impl Adopt {
 
     fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
         let prepared = input::prepare(&self.host.file, self.host.host.as_deref(), out)?;
-        let mut kernel = input::open(self.netns.as_deref(), out)?;
-        let place = self.records.here(out)?;
+        let (mut kernel, place) = self.place.open(out)?;
         let _guard = place.lock(&self.wait, out)?;
         let mut store = place.open(out)?;
         records::refuse_unfinished(&store, out)?;

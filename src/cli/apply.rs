@@ -10,10 +10,10 @@ use super::Exit;
 use super::input::{self, HostArguments, Prepared};
 use super::output::Output;
 use super::pending;
-use super::records::{self, LockArguments, Place, RecordArguments};
+use super::records::{self, LockArguments, Place, PlaceArguments};
 use super::resume::Pay;
 use super::saved::Saved;
-use super::work::{Looked, Work, differ, look, next_ledger};
+use super::work::{Looked, Work, as_shown, differ, look, next_ledger, obey, stale};
 use crate::kernel::linux::Linux;
 use crate::plan::policy;
 use crate::report;
@@ -26,18 +26,15 @@ use crate::txn::store::Store;
 /// made and the file no longer has is deleted, or given back as it was found. What others made is left alone, but for the
 /// IPVS table where the file says `ownership ipvs="exclusive"`.
 ///
-/// Exit code: 0 done, or nothing to do; 1 failed, nothing changed; 5 refused by a rule, or because another topology owns it; 6 the kernel moved
-/// since the plan was shown or approved; 7 another run has the lock; 8 failed and rolled back; 9 failed, and not everything is
-/// as it was; 10 the topology is not valid.
+/// Exit code: 0 done, or nothing to do; 1 failed, nothing changed; 5 refused by a rule, or because another topology
+/// owns it; 6 the kernel moved since the plan was shown or approved; 7 another run has the lock, or an apply waits to be
+/// confirmed; 8 failed and rolled back; 9 failed, and not everything is as it was; 10 the topology is not valid.
 #[derive(Debug, Args)]
 pub struct Apply {
     #[command(flatten)]
     host: HostArguments,
-    /// A network namespace, by its name under /run/netns
-    #[arg(long, value_name = "NAME")]
-    netns: Option<String>,
     #[command(flatten)]
-    records: RecordArguments,
+    place: PlaceArguments,
     #[command(flatten)]
     wait: LockArguments,
     /// Do not ask
@@ -68,8 +65,7 @@ impl Apply {
             Some(saved) => self.approve(saved, out)?,
             None => input::prepare(&self.host.file, self.host.host.as_deref(), out)?,
         };
-        let mut kernel = input::open(self.netns.as_deref(), out)?;
-        let place = self.records.here(out)?;
+        let (mut kernel, place) = self.place.open(out)?;
 
         let mut shown = None;
         if !self.yes && self.expect.is_none() {
@@ -91,35 +87,28 @@ impl Apply {
         }
         let looked = look(&prepared, &mut kernel, Some(&store), &place, out)?;
         match (&shown, &self.expect) {
-            (Some(shown), _) if *shown != looked.plan.phases => {
-                return Err(stale("the kernel changed after the plan was shown", out));
-            }
+            (Some(shown), _) => as_shown(shown, &looked, out)?,
             (None, Some(expected)) if *expected != prepared.digest(&looked.aim, &looked.plan) => {
                 out.say(&report::text::plan(&looked.plan, &prepared.sources, out.style));
                 return Err(stale("this is not the plan that was approved: the file or the kernel changed", out));
             }
             (None, _) => out.say(&report::text::plan(&looked.plan, &prepared.sources, out.style)),
-            _ => {}
         }
-        self.obey(&prepared, &looked, out)?;
+        obey(&prepared, &looked, &self.allow, out)?;
         let unprotect = self.allow.iter().any(|rule| rule == "protect");
         let next = next_ledger(&prepared, &place, &looked, "", unprotect);
-        let netns = self.netns.as_deref();
         let work = Work {
-            verb: "apply",
-            netns,
-            prepared: &prepared,
             allowed: self.allow,
-            next: Some(next),
             remember: true,
             confirm_within: self.confirm_within,
+            ..Work::new("apply", &prepared, Some(next))
         };
         let exit = work.carry_out(&mut kernel, &mut store, &place, looked, out)?;
         drop((guard, store));
         if exit != Exit::Done || self.confirm_within.is_some() {
             return Ok(exit); // nothing is deleted for good before it is confirmed
         }
-        let pay = Pay { place: &place, netns, wait: &self.wait, until_paid: !self.no_wait };
+        let pay = Pay { place: &place, wait: &self.wait, until_paid: !self.no_wait };
         pay.run(prepared.topology(), &mut kernel, out)
     }
 
@@ -137,18 +126,6 @@ impl Apply {
         }
         self.expect = Some(digest);
         Ok(prepared)
-    }
-
-    /// Ends the run if the plan breaks a rule that is not allowed to be broken.
-    fn obey(&self, prepared: &Prepared, looked: &Looked<'_>, out: &mut Output) -> Result<(), Exit> {
-        let Looked { claims, aim, observed, plan } = looked;
-        let mut broken = prepared.broken(claims, aim, observed, plan);
-        broken.retain(|broken| !self.allow.iter().any(|rule| rule == broken.rule()));
-        let Some(first) = broken.first() else { return Ok(()) };
-        let reasons: Vec<String> = broken.iter().map(ToString::to_string).collect();
-        let help = format!("change the file, or let this run break the rule: --allow {}", first.rule());
-        out.error(&report::error("a rule forbids this plan; nothing was changed", &reasons, Some(&help), out.error_style));
-        Err(Exit::Refused)
     }
 
     /// Shows the plan, and asks unless there is nothing to do.
@@ -179,12 +156,6 @@ impl Apply {
         }
         records::take_back(kernel, store, place, &unfinished, out)
     }
-}
-
-fn stale(message: &str, out: &mut Output) -> Exit {
-    let message = format!("{message}; nothing was done");
-    out.error(&report::error(&message, &[], Some("run it again and read the new plan"), out.error_style));
-    Exit::Stale
 }
 
 /// Asks on the terminal. Without one there is nobody to ask.

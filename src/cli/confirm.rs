@@ -3,10 +3,9 @@
 use clap::Args;
 
 use super::Exit;
-use super::input;
 use super::output::Output;
 use super::pending;
-use super::records::{self, LockArguments, RecordArguments};
+use super::records::{self, LockArguments, PlaceArguments};
 use crate::report;
 use crate::txn::history;
 use crate::txn::ledger::Ledger;
@@ -21,11 +20,8 @@ use crate::txn::store::Record;
 pub struct Confirm {
     /// The topology's name; may be left out
     topology: Option<String>,
-    /// A network namespace, by its name under /run/netns
-    #[arg(long, value_name = "NAME")]
-    netns: Option<String>,
     #[command(flatten)]
-    records: RecordArguments,
+    place: PlaceArguments,
     #[command(flatten)]
     wait: LockArguments,
 }
@@ -36,8 +32,7 @@ impl Confirm {
     }
 
     fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
-        let mut kernel = input::open(self.netns.as_deref(), out)?;
-        let place = self.records.here(out)?;
+        let (mut kernel, place) = self.place.open(out)?;
         let _guard = place.lock(&self.wait, out)?;
         let mut store = place.open(out)?;
         if let Some(unfinished) = records::unfinished(&store, out)? {
@@ -64,20 +59,9 @@ impl Confirm {
         let ledger = Ledger { pending: None, ..ledger };
         let record = Record::Ledger(&pending.topology);
         store.put(record, &ledger.encode()).map_err(|error| records::unusable(&error, out))?;
-        let entry = history::Entry {
-            at: history::now(),
-            by: records::operator(),
-            verb: "confirm".to_owned(),
-            topology: ledger.topology,
-            host: ledger.host,
-            transaction: ledger.transaction,
-            sources: ledger.sources,
-            digest: String::new(),
-            summary: crate::plan::Summary::default(),
-            result: "done".to_owned(),
-            milliseconds: 0,
-            allowed: Vec::new(),
-        };
+        let Ledger { topology, host, transaction, sources, .. } = ledger;
+        let entry =
+            history::Entry { sources, ..history::Entry::new("confirm", records::operator(), &topology, &host, &transaction) };
         let _ = history::append(&mut store, &entry); // it is confirmed; a line less is no reason to say otherwise
         out.say(&format!("Confirmed: what was applied of topology `{}` stays.\n", pending.topology));
         Ok(Exit::Done)

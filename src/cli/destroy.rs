@@ -4,14 +4,12 @@ use clap::Args;
 
 use super::Exit;
 use super::apply::ask;
-use super::input::{self, Prepared};
+use super::input::Prepared;
 use super::output::Output;
-use super::pending;
-use super::records::{self, LockArguments, Place, RecordArguments};
-use super::work::{Looked, Work, look};
-use crate::plan::policy::Broken;
+use super::records::{self, LockArguments, Place, PlaceArguments};
+use super::work::{Looked, Work, as_shown, look, obey};
 use crate::report;
-use crate::state::Key;
+use crate::source::Sources;
 use crate::txn::store::Store;
 
 /// Give back everything that a topology owns here, as it was found
@@ -24,11 +22,8 @@ use crate::txn::store::Store;
 pub struct Destroy {
     /// The topology's name
     topology: String,
-    /// A network namespace, by its name under /run/netns
-    #[arg(long, value_name = "NAME")]
-    netns: Option<String>,
     #[command(flatten)]
-    records: RecordArguments,
+    place: PlaceArguments,
     #[command(flatten)]
     wait: LockArguments,
     /// Do not ask
@@ -45,11 +40,13 @@ impl Destroy {
     }
 
     fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
-        let mut kernel = input::open(self.netns.as_deref(), out)?;
-        let place = self.records.here(out)?;
+        let (mut kernel, place) = self.place.open(out)?;
         let mut shown = None;
         if !self.yes {
-            let store = place.look(out)?;
+            let store = place.look_beside(&mut kernel, out)?;
+            if let Some(store) = &store {
+                records::refuse_unfinished(store, out)?;
+            }
             let prepared = self.prepare(store.as_ref(), &place, out)?;
             let looked = look(&prepared, &mut kernel, store.as_ref(), &place, out)?;
             out.print(&self.text(&looked, out));
@@ -58,35 +55,19 @@ impl Destroy {
             }
             shown = Some(looked.plan.phases);
         }
-        let _guard = place.lock(&self.wait, out)?;
-        let mut store = place.open(out)?;
-        if let Some(unfinished) = records::unfinished(&store, out)? {
-            records::take_back(&mut kernel, &mut store, &place, &unfinished, out)?;
-        }
-        pending::settle(&mut kernel, &mut store, &place, None, out)?;
+        let (_guard, mut store) = place.begin(&mut kernel, &self.wait, None, out)?;
         let prepared = self.prepare(Some(&store), &place, out)?;
         let looked = look(&prepared, &mut kernel, Some(&store), &place, out)?;
         match shown {
-            Some(shown) if shown != looked.plan.phases => {
-                let message = "the kernel changed after the plan was shown; nothing was done";
-                out.error(&report::error(message, &[], Some("run it again and read the new plan"), out.error_style));
-                return Err(Exit::Stale);
-            }
-            Some(_) => {}
+            Some(shown) => as_shown(&shown, &looked, out)?,
             None => out.say(&self.text(&looked, out)),
         }
-        self.obey(&looked, out)?;
-        let netns = self.netns.as_deref();
-        Work {
-            verb: "destroy",
-            netns,
-            prepared: &prepared,
-            allowed: self.allow,
-            next: None,
-            remember: false,
-            confirm_within: None,
-        }
-        .carry_out(&mut kernel, &mut store, &place, looked, out)
+        // To have nothing left is what was asked for.
+        let mut allowed = self.allow;
+        allowed.push("empties".to_owned());
+        obey(&prepared, &looked, &allowed, out)?;
+        let work = Work { allowed, ..Work::new("destroy", &prepared, None) };
+        work.carry_out(&mut kernel, &mut store, &place, looked, out)
     }
 
     /// A topology of which nothing is wanted.
@@ -110,20 +91,6 @@ impl Destroy {
         if looked.plan.is_empty() {
             return format!("Nothing to give back: what topology `{}` owns here is gone already.\n", self.topology);
         }
-        report::text::plan(&looked.plan, &crate::source::Sources::default(), out.style)
-    }
-
-    /// What is protected stays.
-    fn obey(&self, looked: &Looked<'_>, out: &mut Output) -> Result<(), Exit> {
-        let is_protected = |key: &Key| looked.claims.own.as_ref().is_some_and(|own| own.protect.contains(key));
-        let deleted = looked.plan.changes.iter().map(|planned| &planned.change).filter(|change| change.after.is_none());
-        let protected = deleted.filter(|change| is_protected(&change.key));
-        let reasons: Vec<String> = protected.map(|change| Broken::Protect(change.key.clone()).to_string()).collect();
-        if reasons.is_empty() || !self.allow.is_empty() {
-            return Ok(());
-        }
-        let help = "let this run break the rule: --allow protect";
-        out.error(&report::error("a rule forbids this plan; nothing was changed", &reasons, Some(help), out.error_style));
-        Err(Exit::Refused)
+        report::text::plan(&looked.plan, &Sources::default(), out.style)
     }
 }

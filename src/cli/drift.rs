@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::output::Output;
 use super::plan::Format;
-use super::records::{self, Place, RecordArguments};
+use super::records::{self, Place, PlaceArguments};
 use super::written::write_whole;
 use super::{Exit, input, pending};
 use crate::report;
@@ -28,11 +28,8 @@ pub struct Drift {
     /// Which host of it; by default the one whose `hostname` is this machine's
     #[arg(long, value_name = "NAME", requires = "file")]
     host: Option<String>,
-    /// A network namespace, by its name under /run/netns
-    #[arg(long, value_name = "NAME")]
-    netns: Option<String>,
     #[command(flatten)]
-    records: RecordArguments,
+    place: PlaceArguments,
     /// How to say it
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -48,8 +45,7 @@ impl Drift {
 
     fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
         let prepared = self.file.as_ref().map(|file| input::prepare(file, self.host.as_deref(), out)).transpose()?;
-        let mut kernel = input::open(self.netns.as_deref(), out)?;
-        let place = self.records.here(out)?;
+        let (mut kernel, place) = self.place.open(out)?;
         let running = lock::is_held(Path::new(lock::DIRECTORY), place.instance.cookie);
         let store = place.look_beside(&mut kernel, out)?;
         let ledgers = store.as_ref().map(|store| ledgers(store, &place, out)).transpose()?.unwrap_or_default();

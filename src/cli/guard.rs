@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::output::Output;
-use super::records::{self, LockArguments, Place, RecordArguments};
-use super::{Exit, input, pending};
+use super::records::{self, LockArguments, Place, PlaceArguments};
+use super::{Exit, pending};
 use crate::txn::ledger::Ledger;
 use crate::txn::store::Store;
 use crate::txn::{guard, lock};
@@ -34,10 +34,8 @@ pub struct Guard {
     transaction: String,
     /// How long somebody may confirm it, in milliseconds from now
     milliseconds: u64,
-    #[arg(long)]
-    netns: Option<String>,
     #[command(flatten)]
-    records: RecordArguments,
+    place: PlaceArguments,
     /// Where to say that it is there
     #[arg(long)]
     ready: PathBuf,
@@ -63,8 +61,7 @@ impl Guard {
     /// Ends well when nothing is left to wait for: confirmed, taken back by others, or by us. The lock is taken only to act:
     /// whoever confirms must not meet it.
     fn watch(&self, begun: Instant, window: Duration, first: bool, out: &mut Output) -> Result<Exit, Exit> {
-        let mut kernel = input::open(self.netns.as_deref(), out)?;
-        let place = self.records.here(out)?;
+        let (mut kernel, place) = self.place.open(out)?;
         if first {
             guard::say_ready(&self.ready).map_err(|_| Exit::Failed)?;
         }

@@ -9,7 +9,7 @@ use super::Exit;
 use super::input;
 use super::output::Output;
 use super::plan::Format;
-use super::records::{self, RecordArguments};
+use super::records::{self, PlaceArguments};
 use crate::source::printable;
 use crate::txn::history;
 
@@ -18,11 +18,8 @@ use crate::txn::history;
 /// Who did it is what they said, not a proof.
 #[derive(Debug, Args)]
 pub struct History {
-    /// A network namespace, by its name under /run/netns
-    #[arg(long, value_name = "NAME")]
-    netns: Option<String>,
     #[command(flatten)]
-    records: RecordArguments,
+    place: PlaceArguments,
     /// How to say it
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -34,10 +31,10 @@ impl History {
     }
 
     fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
-        if let Some(name) = &self.netns {
+        if let Some(name) = &self.place.netns {
             crate::kernel::netns::enter(name).map_err(|error| input::unreadable(&error, out))?;
         }
-        let place = self.records.here(out)?;
+        let place = self.place.here(out)?;
         let mut entries = match place.look(out)? {
             Some(store) => history::read(&store).map_err(|error| records::unusable(&error, out))?,
             None => Vec::new(),

@@ -106,7 +106,7 @@ fn over(pending: &Pending, kernel: &mut Linux, store: &mut Store, place: &Place,
 pub fn expire(kernel: &mut Linux, store: &mut Store, place: &Place, topology: &str, out: &mut Output) -> Result<Exit, Exit> {
     let back = Back::of(store, place, topology, out)?;
     let looked = look(&back.prepared, kernel, Some(store), place, out)?;
-    back.work("expired", None, place, &looked).carry_out(kernel, store, place, looked, out)
+    back.work("expired", place, &looked).carry_out(kernel, store, place, looked, out)
 }
 
 /// Says it, where nothing is changed anyway.

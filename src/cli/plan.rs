@@ -8,7 +8,7 @@ use super::Exit;
 use super::input::{self, HostArguments, Prepared};
 use super::output::Output;
 use super::pending;
-use super::records::{self, RecordArguments};
+use super::records::{self, Place, PlaceArguments};
 use super::saved::{self, Keeping, Saved};
 use super::written::write_whole;
 use crate::kernel::linux::Linux;
@@ -28,11 +28,8 @@ pub struct Plan {
     /// A captured state in place of the kernel; needs neither root nor IPVS
     #[arg(long, value_name = "FILE", conflicts_with = "netns")]
     live: Option<PathBuf>,
-    /// A network namespace, by its name under /run/netns
-    #[arg(long, value_name = "NAME")]
-    netns: Option<String>,
     #[command(flatten)]
-    records: RecordArguments,
+    place: PlaceArguments,
     /// How to say it
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -67,8 +64,8 @@ impl Plan {
         let (claims, observed) = if let Some(file) = &self.live {
             (Claims::default(), input::captured(file, out)?)
         } else {
-            let mut kernel = input::open(self.netns.as_deref(), out)?;
-            let claims = self.claims(&prepared, &mut kernel, out)?;
+            let (mut kernel, place) = self.place.open(out)?;
+            let claims = Self::claims(&prepared, &mut kernel, &place, out)?;
             input::refuse_claimed(&prepared, &claims, out)?;
             let observed = input::observe(&mut kernel, &prepared.aim(&claims).scope(), out)?;
             (claims, observed)
@@ -95,7 +92,7 @@ impl Plan {
                     out.say(&format!("Apply would refuse: {rule}.\n"));
                 }
                 if !plan.is_empty() {
-                    let netns = self.netns.as_deref();
+                    let netns = self.place.netns.as_deref();
                     out.say(&match &self.out {
                         Some(path) => report::text::how_to_apply_saved(&path.to_string_lossy(), netns),
                         None => report::text::how_to_apply(&plan, netns, &digest),
@@ -108,14 +105,13 @@ impl Plan {
     }
 
     /// Who owns what, as far as it is known here.
-    fn claims(&self, prepared: &Prepared, kernel: &mut Linux, out: &mut Output) -> Result<Claims, Exit> {
-        let place = self.records.here(out)?;
+    fn claims(prepared: &Prepared, kernel: &mut Linux, place: &Place, out: &mut Output) -> Result<Claims, Exit> {
         let Some(store) = place.look_beside(kernel, out)? else { return Ok(Claims::default()) };
         if records::unfinished(&store, out)?.is_some_and(|unfinished| !unfinished.committed) {
             let message = "an earlier run did not end: the kernel is neither as it was before nor as that run wanted it";
             out.error(&report::error(message, &[], Some("take it back first: lvsform recover"), out.error_style));
         }
-        pending::say(&store, &place, out)?;
+        pending::say(&store, place, out)?;
         place.claims(&store, prepared.topology(), prepared.was.as_deref(), out)
     }
 }

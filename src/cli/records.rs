@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::output::Output;
-use super::{Exit, in_words, input};
+use super::{Exit, in_words, input, pending};
 use crate::kernel::linux::Linux;
 use crate::kernel::{Kernel, netns};
 use crate::report::{self, failure};
@@ -23,9 +23,12 @@ use crate::txn::{self, RecoverError, Recovered};
 pub const HELP_LEDGER: &str =
     "move the file away: then what is there counts as found; `lvsform adopt FILE` makes it the topology's again";
 
-/// Where records are kept.
+/// Which namespace, and where its records are kept.
 #[derive(Clone, Debug, Args)]
-pub struct RecordArguments {
+pub struct PlaceArguments {
+    /// A network namespace, by its name under /run/netns
+    #[arg(long, value_name = "NAME")]
+    pub netns: Option<String>,
     /// The folder where it is kept what each topology owns
     #[arg(long, value_name = "DIR", default_value = store::DIRECTORY)]
     pub state_dir: PathBuf,
@@ -44,12 +47,20 @@ pub struct LockArguments {
 pub struct Place {
     /// The name by which its records are kept.
     pub name: String,
+    /// The name by which it was asked for.
+    pub netns: Option<String>,
     /// Which life of it.
     pub instance: Instance,
     records: PathBuf,
 }
 
-impl RecordArguments {
+impl PlaceArguments {
+    /// Enters the namespace, and opens its kernel.
+    pub fn open(&self, out: &mut Output) -> Result<(Linux, Place), Exit> {
+        let kernel = input::open(self.netns.as_deref(), out)?;
+        Ok((kernel, self.here(out)?))
+    }
+
     /// The namespace that this thread is in, with its records.
     pub fn here(&self, out: &mut Output) -> Result<Place, Exit> {
         let cookie = netns::cookie().map_err(|error| {
@@ -62,7 +73,8 @@ impl RecordArguments {
             out.error(&report::error(&message, &[], None, out.error_style));
             Exit::Failed
         })?;
-        Ok(Place { name: netns::name(cookie), instance: Instance { boot, cookie }, records: self.state_dir.clone() })
+        let (name, instance) = (netns::name(cookie), Instance { boot, cookie });
+        Ok(Place { name, netns: self.netns.clone(), instance, records: self.state_dir.clone() })
     }
 }
 
@@ -95,6 +107,29 @@ impl Place {
                 Exit::Failed,
             ),
         })
+    }
+
+    /// Whether the name by which it was asked for still leads here.
+    pub fn is_still_here(&self) -> bool {
+        self.netns.as_deref().is_none_or(netns::leads_here)
+    }
+
+    /// Begins a run: takes the lock, takes back a run that did not end, and an apply that nobody confirmed in time. `but`: a
+    /// topology that is not asked for whether it waits to be confirmed.
+    pub fn begin(
+        &self,
+        kernel: &mut Linux,
+        wait: &LockArguments,
+        but: Option<&str>,
+        out: &mut Output,
+    ) -> Result<(Lock, Store), Exit> {
+        let lock = self.lock(wait, out)?;
+        let mut store = self.open(out)?;
+        if let Some(unfinished) = unfinished(&store, out)? {
+            take_back(kernel, &mut store, self, &unfinished, out)?;
+        }
+        pending::settle(kernel, &mut store, self, but, out)?;
+        Ok((lock, store))
     }
 
     /// The records, to write them.
@@ -193,18 +228,8 @@ pub fn take_back(
         }
     };
     let entry = history::Entry {
-        at: history::now(),
-        by: operator(),
-        verb: "recover".to_owned(),
-        topology: journal.topology.clone(),
-        host: journal.host.clone(),
-        transaction: journal.transaction.clone(),
-        sources: String::new(),
-        digest: String::new(),
-        summary: crate::plan::Summary::default(),
         result: result.to_owned(),
-        milliseconds: 0,
-        allowed: Vec::new(),
+        ..history::Entry::new("recover", operator(), &journal.topology, &journal.host, &journal.transaction)
     };
     let _ = history::append(store, &entry); // the kernel is right; a line less is no reason to say otherwise
     out.say(&said);

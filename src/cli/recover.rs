@@ -8,7 +8,7 @@ use super::Exit;
 use super::input::{self, Prepared};
 use super::output::Output;
 use super::pending;
-use super::records::{self, LockArguments, Place, RecordArguments};
+use super::records::{self, LockArguments, Place, PlaceArguments};
 use super::work::{Looked, Work};
 use crate::kernel::linux::Linux;
 use crate::plan::Aim;
@@ -30,11 +30,8 @@ use crate::txn::store::Store;
 /// Exit code: 0 everything is as it was before that run, or there was none; 7 another run has the lock; 9 not everything is.
 #[derive(Debug, Args)]
 pub struct Recover {
-    /// A network namespace, by its name under /run/netns
-    #[arg(long, value_name = "NAME")]
-    netns: Option<String>,
     #[command(flatten)]
-    records: RecordArguments,
+    place: PlaceArguments,
     #[command(flatten)]
     wait: LockArguments,
     /// Take this object back although somebody changed it: `server tcp 10.0.0.100:443 10.0.0.13:443`
@@ -57,8 +54,7 @@ impl Recover {
     }
 
     fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
-        let mut kernel = input::open(self.netns.as_deref(), out)?;
-        let place = self.records.here(out)?;
+        let (mut kernel, place) = self.place.open(out)?;
         let _guard = place.lock(&self.wait, out)?;
         let mut store = place.open(out)?;
         if self.discard {
@@ -67,7 +63,7 @@ impl Recover {
             return Ok(Exit::Done);
         }
         if self.to_ledger {
-            return self.to_ledger(&mut kernel, &mut store, &place, out);
+            return Self::to_ledger(&mut kernel, &mut store, &place, out);
         }
         if let Some(mut unfinished) = records::unfinished(&store, out)? {
             for (keys, ours) in [(&self.ours, true), (&self.theirs, false)] {
@@ -84,7 +80,7 @@ impl Recover {
     }
 
     /// Makes what the ledgers have as they say. Nothing is deleted: what the run that did not end made anew is in no ledger.
-    fn to_ledger(&self, kernel: &mut Linux, store: &mut Store, place: &Place, out: &mut Output) -> Result<Exit, Exit> {
+    fn to_ledger(kernel: &mut Linux, store: &mut Store, place: &Place, out: &mut Output) -> Result<Exit, Exit> {
         // What it was to own, before another run has that record's place.
         let unfinished = Ledger::next(store).ok().flatten().filter(|next| next.instance == place.instance);
         let topologies = store.topologies().map_err(|error| records::unusable(&error, out))?;
@@ -101,16 +97,7 @@ impl Recover {
             if !plan.is_empty() {
                 out.say(&report::text::plan(&plan, &prepared.sources, out.style));
             }
-            let netns = self.netns.as_deref();
-            let work = Work {
-                verb: "recover",
-                netns,
-                prepared: &prepared,
-                allowed: Vec::new(),
-                next: Some(own),
-                remember: false,
-                confirm_within: None,
-            };
+            let work = Work::new("recover", &prepared, Some(own));
             let exit = work.carry_out(kernel, store, place, Looked { claims, aim, observed, plan }, out)?;
             if exit != Exit::Done {
                 return Ok(exit);

@@ -9,7 +9,7 @@ use super::Exit;
 use super::input::{self, Prepared};
 use super::output::Output;
 use super::pending;
-use super::records::{self, LockArguments, Place, RecordArguments};
+use super::records::{self, LockArguments, Place, PlaceArguments};
 use super::work::{Looked, Work};
 use crate::kernel::linux::Linux;
 use crate::plan::Aim;
@@ -29,11 +29,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// it was.
 #[derive(Debug, Args)]
 pub struct Resume {
-    /// A network namespace, by its name under /run/netns
-    #[arg(long, value_name = "NAME")]
-    netns: Option<String>,
     #[command(flatten)]
-    records: RecordArguments,
+    place: PlaceArguments,
     #[command(flatten)]
     wait: LockArguments,
     /// Delete what is drained, and do not wait for the rest
@@ -47,8 +44,7 @@ impl Resume {
     }
 
     fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
-        let mut kernel = input::open(self.netns.as_deref(), out)?;
-        let place = self.records.here(out)?;
+        let (mut kernel, place) = self.place.open(out)?;
         let Some(store) = place.look(out)? else {
             out.say("Nothing to resume: no topology owns anything here.\n");
             return Ok(Exit::Done);
@@ -58,7 +54,7 @@ impl Resume {
             pending::settle(&mut kernel, &mut place.open(out)?, &place, None, out)?;
         }
         let topologies = store.topologies().map_err(|error| records::unusable(&error, out))?;
-        let pay = Pay { place: &place, netns: self.netns.as_deref(), wait: &self.wait, until_paid: !self.no_wait };
+        let pay = Pay { place: &place, wait: &self.wait, until_paid: !self.no_wait };
         for topology in &topologies {
             let exit = pay.run(topology, &mut kernel, out)?;
             if exit != Exit::Done {
@@ -73,8 +69,6 @@ impl Resume {
 pub struct Pay<'a> {
     /// Where.
     pub place: &'a Place,
-    /// The name of the namespace, where one was given.
-    pub netns: Option<&'a str>,
     /// How long to wait for another run.
     pub wait: &'a LockArguments,
     /// Whether to wait until everything is paid.
@@ -113,12 +107,7 @@ impl Pay<'_> {
             Some(store) if self.place.claims(&store, topology, None, out)?.own.as_ref().is_some_and(owes) => {}
             _ => return Ok((Exit::Done, Vec::new())),
         }
-        let _guard = self.place.lock(self.wait, out)?;
-        let mut store = self.place.open(out)?;
-        if let Some(unfinished) = records::unfinished(&store, out)? {
-            records::take_back(kernel, &mut store, self.place, &unfinished, out)?;
-        }
-        pending::settle(kernel, &mut store, self.place, None, out)?;
+        let (_guard, mut store) = self.place.begin(kernel, self.wait, None, out)?;
         let claims = self.place.claims(&store, topology, None, out)?;
         let Some(own) = claims.own.clone() else { return Ok((Exit::Done, Vec::new())) };
         let observed = input::observe(kernel, &debt::scope(), out)?;
@@ -145,15 +134,7 @@ impl Pay<'_> {
         let words: String = payable.iter().map(|(key, connections)| paid(key, *connections)).collect();
         out.progress("");
         out.say(&words);
-        let work = Work {
-            verb: "resume",
-            netns: self.netns,
-            prepared: &prepared,
-            allowed: Vec::new(),
-            next: Some(next),
-            remember: false,
-            confirm_within: None,
-        };
+        let work = Work::new("resume", &prepared, Some(next));
         let exit = work.carry_out(kernel, &mut store, self.place, Looked { claims, aim, observed, plan }, out)?;
         Ok((exit, left))
     }

@@ -4,11 +4,10 @@ use clap::Args;
 
 use super::Exit;
 use super::apply::ask;
-use super::input::{self, Prepared};
+use super::input::Prepared;
 use super::output::Output;
-use super::pending;
-use super::records::{self, LockArguments, Place, RecordArguments};
-use super::work::{Looked, Work, look, next_ledger};
+use super::records::{self, LockArguments, Place, PlaceArguments};
+use super::work::{Looked, Work, as_shown, look, next_ledger};
 use crate::report;
 use crate::source::Sources;
 use crate::txn::former::Former;
@@ -26,11 +25,8 @@ use crate::txn::store::Store;
 pub struct Revert {
     /// The topology's name; may be left out where there is only one
     topology: Option<String>,
-    /// A network namespace, by its name under /run/netns
-    #[arg(long, value_name = "NAME")]
-    netns: Option<String>,
     #[command(flatten)]
-    records: RecordArguments,
+    place: PlaceArguments,
     #[command(flatten)]
     wait: LockArguments,
     /// Do not ask
@@ -44,8 +40,7 @@ impl Revert {
     }
 
     fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
-        let mut kernel = input::open(self.netns.as_deref(), out)?;
-        let place = self.records.here(out)?;
+        let (mut kernel, place) = self.place.open(out)?;
         let topology = records::the_topology(self.topology.as_deref(), &place, out)?;
         let mut shown = None;
         if !self.yes {
@@ -59,24 +54,14 @@ impl Revert {
             }
             shown = Some(looked.plan.phases);
         }
-        let _guard = place.lock(&self.wait, out)?;
-        let mut store = place.open(out)?;
-        if let Some(unfinished) = records::unfinished(&store, out)? {
-            records::take_back(&mut kernel, &mut store, &place, &unfinished, out)?;
-        }
-        pending::settle(&mut kernel, &mut store, &place, Some(&topology), out)?;
+        let (_guard, mut store) = place.begin(&mut kernel, &self.wait, Some(&topology), out)?;
         let back = Back::of(&store, &place, &topology, out)?;
         let looked = look(&back.prepared, &mut kernel, Some(&store), &place, out)?;
         match shown {
-            Some(shown) if shown != looked.plan.phases => {
-                let message = "the kernel changed after the plan was shown; nothing was done";
-                out.error(&report::error(message, &[], Some("run it again and read the new plan"), out.error_style));
-                return Err(Exit::Stale);
-            }
-            Some(_) => {}
+            Some(shown) => as_shown(&shown, &looked, out)?,
             None => out.say(&report::text::plan(&looked.plan, &Sources::default(), out.style)),
         }
-        let work = back.work("revert", self.netns.as_deref(), &place, &looked);
+        let work = back.work("revert", &place, &looked);
         work.carry_out(&mut kernel, &mut store, &place, looked, out)
     }
 }
@@ -108,7 +93,7 @@ impl Back {
     }
 
     /// What goes it, as one transaction.
-    pub fn work<'a>(&'a self, verb: &'static str, netns: Option<&'a str>, place: &Place, looked: &Looked<'_>) -> Work<'a> {
+    pub fn work<'a>(&'a self, verb: &'static str, place: &Place, looked: &Looked<'_>) -> Work<'a> {
         let Back { prepared, former: Former { ledger, lost } } = self;
         let owns = !ledger.transaction.is_empty() || !looked.aim.draining.is_empty();
         let next = owns.then(|| {
@@ -116,7 +101,7 @@ impl Back {
             next.entries.retain(|key, _| !lost.contains_key(key));
             Ledger { protect: ledger.protect.clone(), sources: ledger.sources.clone(), ..next }
         });
-        Work { verb, netns, prepared, allowed: Vec::new(), next, remember: false, confirm_within: None }
+        Work::new(verb, prepared, next)
     }
 }
 

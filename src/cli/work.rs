@@ -1,4 +1,4 @@
-//! Looking at a kernel with all that is known of it, and carrying out what was planned: what `apply` and `destroy` share.
+//! Looking at a kernel with all that is known of it, and carrying out what was planned: what all commands share that change a kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -10,8 +10,7 @@ use super::records::{self, Place};
 use super::signals::Signals;
 use super::{Exit, in_words, pending};
 use crate::kernel::linux::Linux;
-use crate::kernel::netns;
-use crate::plan::{Aim, Plan};
+use crate::plan::{Aim, Phase, Plan};
 use crate::report::{self, failure};
 use crate::state::{Key, Observed, Resource, State};
 use crate::txn::former::Former;
@@ -111,8 +110,6 @@ pub fn differ(own: Option<&Ledger>, next: &Ledger) -> bool {
 pub struct Work<'a> {
     /// For the history.
     pub verb: &'static str,
-    /// The name of the namespace, where one was given.
-    pub netns: Option<&'a str>,
     /// Whose plan it is.
     pub prepared: &'a Prepared,
     /// Rules that may be broken.
@@ -125,7 +122,36 @@ pub struct Work<'a> {
     pub confirm_within: Option<Duration>,
 }
 
-impl Work<'_> {
+/// Ends the run if its plan breaks a rule that is not in `allowed`.
+pub fn obey(prepared: &Prepared, looked: &Looked<'_>, allowed: &[String], out: &mut Output) -> Result<(), Exit> {
+    let Looked { claims, aim, observed, plan } = looked;
+    let mut broken = prepared.broken(claims, aim, observed, plan);
+    broken.retain(|broken| !allowed.iter().any(|rule| rule == broken.rule()));
+    let Some(first) = broken.first() else { return Ok(()) };
+    let reasons: Vec<String> = broken.iter().map(ToString::to_string).collect();
+    let help = format!("do not ask for that, or let this run break the rule: --allow {}", first.rule());
+    out.error(&report::error("a rule forbids this plan; nothing was changed", &reasons, Some(&help), out.error_style));
+    Err(Exit::Refused)
+}
+
+/// Ends the run if its plan is not the one that was shown: the lock is not held while somebody thinks.
+pub fn as_shown(shown: &[Phase], looked: &Looked<'_>, out: &mut Output) -> Result<(), Exit> {
+    if *shown == looked.plan.phases { Ok(()) } else { Err(stale("the kernel changed after the plan was shown", out)) }
+}
+
+/// Says that a plan is not done, because it is another one by now.
+pub fn stale(message: &str, out: &mut Output) -> Exit {
+    let message = format!("{message}; nothing was done");
+    out.error(&report::error(&message, &[], Some("run it again and read the new plan"), out.error_style));
+    Exit::Stale
+}
+
+impl<'a> Work<'a> {
+    /// A run that breaks no rule, that nobody has to confirm, and after which there is no way back.
+    pub fn new(verb: &'static str, prepared: &'a Prepared, next: Option<Ledger>) -> Work<'a> {
+        Work { verb, prepared, next, allowed: Vec::new(), remember: false, confirm_within: None }
+    }
+
     /// Carries out a plan, and writes down what is owned afterwards.
     #[expect(clippy::disallowed_methods, reason = "how long it took is part of the history")]
     pub fn carry_out(
@@ -162,13 +188,13 @@ impl Work<'_> {
         if let (Some(window), Some(next)) = (self.confirm_within, &mut next) {
             let seconds = window.as_secs() + u64::from(window.subsec_nanos() > 0);
             next.pending = Some(history::now().saturating_add(seconds));
-            arm(next, window, self.netns, place, out)?;
+            arm(next, window, place, out)?;
         }
         let until = next.as_ref().and_then(|next| next.pending);
         let digest = prepared.digest(&looked.aim, &looked.plan);
         let signals = Signals::hold();
         let interrupted = || signals.arrived();
-        let still_here = || self.netns.is_none_or(netns::leads_here);
+        let still_here = || place.is_still_here();
         let records = Records {
             store: &mut *store,
             transaction: transaction.clone(),
@@ -192,19 +218,15 @@ impl Work<'_> {
         if matches!(ended, Ended::Applied) {
             forget_former_name(store, prepared);
         }
+        let (topology, host) = (prepared.topology(), prepared.host());
         let entry = history::Entry {
-            at: history::now(),
-            by: records::operator(),
-            verb: self.verb.to_owned(),
-            topology: prepared.topology().to_owned(),
-            host: prepared.host().to_owned(),
-            transaction,
             sources: prepared.sources_digest(),
             digest,
             summary: looked.plan.summary,
             result: ended.word().to_owned(),
             milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             allowed: self.allowed,
+            ..history::Entry::new(self.verb, records::operator(), topology, host, &transaction)
         };
         let _ = history::append(store, &entry); // what was done is done; a line less is no reason to say otherwise
         drop(signals);
@@ -230,12 +252,12 @@ impl Work<'_> {
 }
 
 /// Starts the guard. Without one nothing is begun.
-fn arm(next: &Ledger, window: Duration, netns: Option<&str>, place: &Place, out: &mut Output) -> Result<(), Exit> {
+fn arm(next: &Ledger, window: Duration, place: &Place, out: &mut Output) -> Result<(), Exit> {
     let records = std::path::absolute(place.records()).unwrap_or_else(|_| place.records().to_owned());
     let mut arguments: Vec<OsString> =
         [&next.topology, &next.transaction, &window.as_millis().to_string()].map(OsString::from).into();
     arguments.extend(["--state-dir".into(), records.into()]);
-    arguments.extend(netns.into_iter().flat_map(|netns| ["--netns".into(), netns.into()]));
+    arguments.extend(place.netns.iter().flat_map(|netns| ["--netns".into(), netns.into()]));
     guard::arm(&next.transaction, &arguments).map_err(|error| {
         let message = format!("the guard that would take it back cannot be started: {}; nothing was changed", in_words(&error));
         out.error(&report::error(&message, &[], Some("mend that, or apply without --confirm-within"), out.error_style));

@@ -39,6 +39,26 @@ pub struct Entry {
     pub allowed: Vec<String>,
 }
 
+impl Entry {
+    /// A run that is done, and changed nothing so far as is said.
+    pub fn new(verb: &str, by: String, topology: &str, host: &str, transaction: &str) -> Entry {
+        Entry {
+            at: now(),
+            by,
+            verb: verb.to_owned(),
+            topology: topology.to_owned(),
+            host: host.to_owned(),
+            transaction: transaction.to_owned(),
+            sources: String::new(),
+            digest: String::new(),
+            summary: Summary::default(),
+            result: "done".to_owned(),
+            milliseconds: 0,
+            allowed: Vec::new(),
+        }
+    }
+}
+
 /// Adds a line.
 pub fn append(store: &mut Store, entry: &Entry) -> Result<(), StoreError> {
     let mut line = serde_json::to_vec(entry).unwrap_or_default();
