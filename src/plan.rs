@@ -267,6 +267,8 @@ pub enum Rank {
     VipsReplaced,
     /// VIPs, when everything that they lead to is there.
     Vips,
+    /// Routes of others that went with a device or an address, put back.
+    Routes,
     /// VIPs that go, before anything that they lead to.
     VipsDeleted,
     /// Destinations that go.

@@ -14,6 +14,7 @@ mod fou;
 mod key;
 mod link;
 mod observed;
+mod route;
 mod service;
 mod sync;
 mod sysctl;
@@ -30,6 +31,7 @@ pub use fou::{FouKey, FouPort};
 pub use key::{Family, Key, ParseKeyError};
 pub use link::{GueEncap, Inner, Link, LinkKind, Tunnel, TunnelKind};
 pub use observed::{Absence, Connections, KernelFacts, Observed, Scope, Traffic};
+pub use route::{MAIN_TABLE, Route, RouteKey};
 pub use service::{ClientMask, Persistence, Protocol, Service, ServiceFlags, ServiceKey, order_matters};
 pub use sync::{SyncDaemon, SyncRole};
 pub use sysctl::{SysctlKey, SysctlValue};
@@ -62,6 +64,8 @@ pub enum Resource {
     Fou(FouPort),
     /// An address on a device.
     Address(Address),
+    /// A route, of somebody else.
+    Route(Box<Route>),
     /// The IPVS connection timeouts of the namespace.
     Timeouts(Timeouts),
     /// A virtual service.
@@ -83,6 +87,12 @@ impl From<SysctlValue> for Resource {
 impl From<Link> for Resource {
     fn from(link: Link) -> Resource {
         Resource::Link(Box::new(link))
+    }
+}
+
+impl From<Route> for Resource {
+    fn from(route: Route) -> Resource {
+        Resource::Route(Box::new(route))
     }
 }
 
@@ -201,6 +211,7 @@ impl Resource {
             (Resource::Link(before), Resource::Link(after)) => before.differences(after),
             (Resource::Fou(before), Resource::Fou(after)) => before.differences(*after),
             (Resource::Address(before), Resource::Address(after)) => before.differences(*after),
+            (Resource::Route(before), Resource::Route(after)) => before.differences(after),
             (Resource::Timeouts(before), Resource::Timeouts(after)) => before.differences(after),
             (Resource::Service(before), Resource::Service(after)) => before.differences(after),
             (Resource::Destination(before), Resource::Destination(after)) => before.differences(after),

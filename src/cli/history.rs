@@ -48,9 +48,13 @@ impl History {
                 for entry in &entries {
                     let at = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(entry.at));
                     let summary = &entry.summary;
+                    let allowed = match entry.allowed.as_slice() {
+                        [] => String::new(),
+                        rules => format!(", allowed: {}", printable(&rules.join(" "))),
+                    };
                     _ = writeln!(
                         text,
-                        "{at}  {:<8}{} · {}  {}: {} added, {} changed, {} deleted  ({})",
+                        "{at}  {:<8}{} · {}  {}: {} added, {} changed, {} deleted  ({}{allowed})",
                         printable(&entry.verb),
                         printable(&entry.topology),
                         printable(&entry.host),

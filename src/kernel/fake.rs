@@ -2,7 +2,7 @@
 //!
 //! The checks are those of the kernel, in its order (reference: errno map; `net/netfilter/ipvs/ip_vs_ctl.c`,
 //! `net/core/rtnetlink.c`, `net/ipv4/devinet.c`, `net/ipv4/fou_core.c`). What the kernel does not check the model takes
-//! too. It knows no routes, no packets and no time.
+//! too. It knows no packets and no time, and of routes only what takes them along.
 
 mod ipvs;
 mod net;
@@ -100,6 +100,7 @@ impl Kernel for Fake {
             Key::Sysctl(key) => scope.sysctls.contains(key),
             Key::Module(name) => scope.modules.contains(name),
             Key::Fou(_) => scope.fou,
+            Key::Route(_) => scope.routes,
             _ => true,
         });
         let absent = scope.sysctls.iter().map(|key| Key::Sysctl(key.clone()));
@@ -179,6 +180,8 @@ impl Fake {
             (Key::Fou(key), after) => self.fou(*key, after.as_ref()),
             (Key::Address(key), Some(Resource::Address(address))) => self.put_address(key, *address, step.before.is_none()),
             (Key::Address(key), None) => self.delete_address(key),
+            (Key::Route(key), Some(Resource::Route(route))) => self.put_route(key, route, step.before.is_none()),
+            (Key::Route(_), None) => self.delete_route(&step.key),
             (Key::Timeouts, Some(Resource::Timeouts(timeouts))) => self.set_timeouts(*timeouts),
             (Key::Service(key), Some(Resource::Service(service))) => self.put_service(*key, service, step.before.is_none()),
             (Key::Service(key), None) => self.delete_service(*key),
@@ -195,6 +198,14 @@ impl Fake {
 
     fn state(&mut self) -> &mut State {
         &mut self.observed.state
+    }
+
+    /// What comes by itself with a change.
+    fn follow(&mut self, effect: Change) {
+        match effect.after {
+            Some(after) => drop(self.state().objects.insert(effect.key, after)),
+            None => drop(self.state().objects.remove(&effect.key)),
+        }
     }
 
     fn holds(&self, key: &Key) -> bool {

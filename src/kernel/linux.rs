@@ -4,7 +4,7 @@
 
 mod run;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::marker::PhantomData;
 
 use nix::errno::Errno;
@@ -15,7 +15,8 @@ use super::netlink::{Dump, Failure, Limits, Protocol, Socket, family};
 use super::{Kernel, Outcome, ReadError, Refusal, fou, module, netns, rtnl, sysctl};
 use crate::plan::Phase;
 use crate::state::{
-    Connections, DestinationKey, KernelFacts, Key, LinkKind, Observed, Order, Resource, Scope, ServiceKey, State, order_matters,
+    Connections, DestinationKey, KernelFacts, Key, LinkKind, Observed, Order, Resource, Scope, ServiceKey, State, SysctlKey,
+    order_matters,
 };
 
 /// How often a reading is repeated until two in a row are alike.
@@ -84,7 +85,7 @@ impl Kernel for Linux {
         if let Some(family) = number(fou::FAMILY).filter(|_| scope.fou) {
             self.read_fou(family, &mut objects)?;
         }
-        self.read_devices(&mut objects)?;
+        self.read_devices(&mut objects, scope.routes)?;
         if let Some(family) = number(ipvs::wire::FAMILY) {
             self.read_ipvs(family, &mut objects, &mut observed)?;
         }
@@ -111,15 +112,28 @@ impl Linux {
         self.generic.dump(write, each).map(drop).map_err(|failure| failed("the FOU ports", failure))
     }
 
-    /// Devices and their addresses; what of the two does not fit together was read around somebody's change, and is read
-    /// again.
-    fn read_devices(&mut self, objects: &mut Objects) -> Result<(), ReadError> {
+    /// Devices, their addresses, and the routes of others that may go with one of them; what of these does not fit together
+    /// was read around somebody's change, and is read again.
+    fn read_devices(&mut self, objects: &mut Objects, with_routes: bool) -> Result<(), ReadError> {
         const WHAT: &str = "the network devices";
         for _ in 0..TRIES {
             let devices = steady(WHAT, &mut self.route, rtnl::devices, |device| (device.index, device.name.clone()))?;
             let addresses = steady("the addresses", &mut self.route, rtnl::addresses, |(device, key, _)| (*device, key.clone()))?;
             let names: HashMap<u32, String> = devices.iter().map(|device| (device.index, device.name.clone())).collect();
-            if !addresses.iter().all(|(device, ..)| names.contains_key(device)) {
+            let at_risk = if with_routes { at_risk(&devices, &addresses) } else { HashSet::new() };
+            let goes_along = |route: &rtnl::Numbered| {
+                route.route.source.is_some()
+                    || route.route.is_from_advertisement(&route.key)
+                    || route.device.iter().chain(&route.devices).any(|device| at_risk.contains(device))
+            };
+            let routes = if with_routes {
+                let dump = |socket: &mut Socket| rtnl::routes(socket, goes_along);
+                steady("the routes", &mut self.route, dump, |route| (route.key.clone(), route.device))?
+            } else {
+                Vec::new()
+            };
+            let is_known = |device: &u32| names.contains_key(device);
+            if !addresses.iter().all(|(device, ..)| is_known(device)) || !routes.iter().flat_map(numbers).all(is_known) {
                 continue;
             }
             for mut device in devices {
@@ -134,9 +148,27 @@ impl Linux {
                 key.interface = names.get(&device).cloned().unwrap_or_default();
                 objects.push((Key::Address(key), Resource::Address(address)));
             }
+            for rtnl::Numbered { mut key, mut route, device, devices } in routes {
+                let name = |device: &u32| names.get(device).cloned().unwrap_or_default();
+                key.interface = device.as_ref().map(name).unwrap_or_default();
+                route.devices = devices.iter().map(name).collect();
+                if route.is_from_advertisement(&key) {
+                    self.read_accept_ra(&key.interface, objects)?;
+                }
+                objects.push((Key::Route(key), Resource::from(route)));
+            }
             return Ok(());
         }
         Err(ReadError::Unsteady { what: WHAT, tries: TRIES })
+    }
+
+    /// What decides whether a default route stays when the host becomes a router.
+    fn read_accept_ra(&self, device: &str, objects: &mut Objects) -> Result<(), ReadError> {
+        let Some(key) = SysctlKey::parse(&format!("net/ipv6/conf/{device}/accept_ra")) else { return Ok(()) };
+        if let Ok(value) = sysctl::read(&key, self.initial_namespace)? {
+            objects.push((Key::Sysctl(key), Resource::from(value)));
+        }
+        Ok(())
     }
 
     fn read_ipvs(&mut self, family: u16, objects: &mut Objects, observed: &mut Observed) -> Result<(), ReadError> {
@@ -174,6 +206,22 @@ impl Linux {
         };
         self.generic.dump(write, each).map(drop).map_err(|failure| ipvs_failed("the sync daemons", failure))
     }
+}
+
+/// Devices that a change of ours may take away, or the last IPv4 address of: those of kinds that we make, and those that have
+/// VIPs alone.
+fn at_risk(devices: &[rtnl::Device], addresses: &rtnl::Addresses) -> HashSet<u32> {
+    let kept: HashSet<u32> = addresses
+        .iter()
+        .filter(|(_, key, _)| key.address.is_ipv4() && key.prefix < 30) // a tunnel's own may have a prefix of 30 or 31
+        .map(|(device, ..)| *device)
+        .collect();
+    let made = |device: &&rtnl::Device| !matches!(device.link.device, LinkKind::Other(_)) || !kept.contains(&device.index);
+    devices.iter().filter(made).map(|device| device.index).collect()
+}
+
+fn numbers(route: &rtnl::Numbered) -> impl Iterator<Item = &u32> {
+    route.device.iter().chain(&route.devices)
 }
 
 fn services(socket: &mut Socket, family: u16) -> Result<(Vec<ServiceEntry>, Dump), Failure> {

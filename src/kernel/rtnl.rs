@@ -1,12 +1,14 @@
-//! Network devices and their addresses, over route netlink.
+//! Network devices, their addresses, and routes, over route netlink.
 //!
 //! Requests are built with rtnetlink's typed messages, whose types stay below this module. Answers are read by hand: one
 //! device of somebody else's that a typed parser does not understand must not make the whole host unreadable.
 
 mod read;
+mod route;
 mod write;
 
 pub use read::{Addresses, Device, addresses, devices};
+pub use route::{Numbered, change_routes, routes};
 pub use write::{change_addresses, change_links};
 
 /// The protocol number with which we mark addresses (`IFA_PROTO`, kernel 5.18 and later) and one day routes and rules:

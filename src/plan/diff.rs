@@ -19,7 +19,8 @@ use crate::state::{Absence, Change, Key, Observed, Order, Resource, State, order
 /// their seats, and where they sit between ours is no difference.
 ///
 /// A wanted object that is there already, but that another change of the result, or its undoing, takes along or moves
-/// ([`effects`]), is in the result with `before` equal to `after` ([`Restore`](crate::state::Action::Restore)).
+/// ([`effects`]), is in the result with `before` equal to `after` ([`Restore`](crate::state::Action::Restore)). So is what
+/// others made and what goes with an object that is made anew.
 pub fn diff(aim: &Aim<'_>, observed: &Observed, exclusive: bool) -> Vec<Change> {
     let wanted: &State = &aim.wanted;
     let mut changes = Vec::new();
@@ -45,7 +46,7 @@ pub fn diff(aim: &Aim<'_>, observed: &Observed, exclusive: bool) -> Vec<Change> 
             }
         }
     }
-    put_back(wanted, observed, &mut changes);
+    put_back(aim, observed, &mut changes);
     changes.shrink_to_fit();
     changes
 }
@@ -89,14 +90,15 @@ fn unwanted(key: &Key, before: &Resource, aim: &Aim<'_>, observed: &Observed, ex
 
 /// What others have put into an object: it would go with it.
 pub fn guests<'a>(key: &'a Key, aim: &'a Aim<'_>, observed: &'a Observed) -> impl Iterator<Item = &'a Key> {
-    let inside = observed.state.objects.keys().filter(move |other| match (key, other) {
-        (Key::Service(service), Key::Destination(server)) => server.service == *service,
-        (Key::Link(name), Key::Address(address)) => address.interface == *name && !address.comes_by_itself(),
+    let inside = observed.state.objects.iter().filter(move |other| match (key, other) {
+        (Key::Service(service), (Key::Destination(server), _)) => server.service == *service,
+        (Key::Link(name), (Key::Address(address), _)) => address.interface == *name && !address.comes_by_itself(),
+        (Key::Link(name), (Key::Route(key), Resource::Route(route))) => route.goes_through(key, name),
         // The first address of a subnet takes the others along, and which is the first is not seen.
-        (Key::Address(address), Key::Address(other)) => address != other && address.shares_subnet(other),
+        (Key::Address(address), (Key::Address(other), _)) => address != other && address.shares_subnet(other),
         _ => false,
     });
-    inside.filter(|other| !aim.leaving.contains_key(other))
+    inside.map(|(other, _)| other).filter(|other| !aim.leaving.contains_key(other))
 }
 
 fn scheduler(service: Option<&Resource>) -> Option<&str> {
@@ -110,20 +112,34 @@ fn change(key: &Key, before: Option<Resource>, after: Option<Resource>) -> Chang
     Change { key: key.clone(), before, after }
 }
 
-/// Adds what is wanted as it is and would not stay so.
-fn put_back(wanted: &State, observed: &Observed, changes: &mut Vec<Change>) {
-    let moved: BTreeMap<Key, Resource> = changes
-        .iter()
-        .filter(|change| !matches!(change.key, Key::Service(_))) // nothing that goes with a service outlives it
-        .flat_map(|change| [effects(change, observed), effects(&change.undo(), observed)].concat())
-        .filter(|effect| wanted.objects.contains_key(&effect.key))
-        .filter(|effect| changes.binary_search_by(|change| change.key.cmp(&effect.key)).is_err())
-        .filter_map(|effect| Some((effect.key, effect.before?)))
-        .collect();
+/// Adds what is wanted as it is and would not stay so, and what is others' and comes back with what is made anew.
+fn put_back(aim: &Aim<'_>, observed: &Observed, changes: &mut Vec<Change>) {
+    let mut moved: BTreeMap<Key, Resource> = BTreeMap::new();
+    // Nothing that goes with a service outlives it.
+    for change in changes.iter().filter(|change| !matches!(change.key, Key::Service(_))) {
+        for effect in [effects(change, observed), effects(&change.undo(), observed)].concat() {
+            let Some(before) = &effect.before else { continue };
+            let stays =
+                aim.wanted.objects.contains_key(&effect.key) || change.after.is_some() && comes_back(&effect.key, before, aim);
+            if stays && changes.binary_search_by(|change| change.key.cmp(&effect.key)).is_err() {
+                moved.extend(effect.before.map(|before| (effect.key, before)));
+            }
+        }
+    }
     if !moved.is_empty() {
         changes.extend(moved.into_iter().map(|(key, value)| change(&key, Some(value.clone()), Some(value))));
         changes.sort_by(|a, b| a.key.cmp(&b.key));
     }
+}
+
+/// Whether an object of others can be made again as it was.
+fn comes_back(key: &Key, value: &Resource, aim: &Aim<'_>) -> bool {
+    let can = match (key, value) {
+        (Key::Address(address), _) => !address.comes_by_itself(),
+        (Key::Route(key), Resource::Route(route)) => route.survives_its_device() && !route.is_from_advertisement(key),
+        _ => false,
+    };
+    can && !aim.leaving.contains_key(key)
 }
 
 #[cfg(test)]

@@ -251,10 +251,8 @@ impl fmt::Display for Impact {
             Impact::Timeouts => f.write_str("existing connections: from their next packet"),
             Impact::VipGone => f.write_str("clients no longer reach this address here"),
             Impact::VipReplaced => f.write_str("the address is away for a moment"),
-            Impact::LinkReplaced => f.write_str(
-                "the device is away for a moment; routes through it, and addresses that are not in the file, are lost",
-            ),
-            Impact::LinkGone => f.write_str("takes its addresses and the routes through it along"),
+            Impact::LinkReplaced => f.write_str("the device is away for a moment, with its addresses and the routes through it"),
+            Impact::LinkGone => f.write_str("takes its addresses along"),
             Impact::SyncStopped(SyncRole::Master) => f.write_str("other directors no longer hear of connections"),
             Impact::SyncStopped(SyncRole::Backup) => f.write_str("connections of other directors are no longer heard of"),
             Impact::SyncRestarted(_) => f.write_str("what is said between stop and start is missed"),

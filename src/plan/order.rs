@@ -23,8 +23,8 @@ pub fn order(changes: &[Change], observed: &Observed) -> Vec<Phase> {
     let plan = Surroundings::of(changes);
     let mut steps: BTreeMap<Rank, Vec<Change>> = BTreeMap::new();
     let moved = moved(changes, observed);
-    for change in changes.iter().filter(|change| change.action() != Action::Restore || moved.contains(&change.key)) {
-        place(change, &plan, &mut steps);
+    for change in changes.iter().filter(|change| change.action() != Action::Restore || moved.contains_key(&change.key)) {
+        place(change, moved.get(&change.key), &plan, &mut steps);
     }
     add_in_order(&plan, &mut steps);
     for (service, order) in &plan.orders {
@@ -96,16 +96,16 @@ impl<'a> Surroundings<'a> {
     }
 }
 
-/// What these changes take along or move, of those objects that are to be put back.
-fn moved(changes: &[Change], observed: &Observed) -> BTreeSet<Key> {
+/// What these changes take along or move, and what is there of it then, where something is to be put back.
+fn moved(changes: &[Change], observed: &Observed) -> BTreeMap<Key, Option<Resource>> {
     if !changes.iter().any(|change| change.action() == Action::Restore) {
-        return BTreeSet::new();
+        return BTreeMap::new();
     }
-    changes.iter().flat_map(|change| effects(change, observed)).map(|effect| effect.key).collect()
+    changes.iter().flat_map(|change| effects(change, observed)).map(|effect| (effect.key, effect.after)).collect()
 }
 
-/// Appends the steps of one change to the phases they belong to.
-fn place(change: &Change, plan: &Surroundings, steps: &mut BTreeMap<Rank, Vec<Change>>) {
+/// Appends the steps of one change to the phases they belong to. `moved`: what another change makes of the object.
+fn place(change: &Change, moved: Option<&Option<Resource>>, plan: &Surroundings, steps: &mut BTreeMap<Rank, Vec<Change>>) {
     let action = change.action();
     let Some(ranks) = ranks(change, action, plan) else { return };
     let mut push = |rank, before: &Option<Resource>, after: &Option<Resource>| {
@@ -117,8 +117,9 @@ fn place(change: &Change, plan: &Surroundings, steps: &mut BTreeMap<Rank, Vec<Ch
             push(then, &None, &change.after);
         }
         (Ranks { first: Some(first), then: None }, _) => push(first, &change.before, &None),
-        // What another change took along is not there any more when it is put back.
-        (Ranks { first: None, then: Some(then) }, Action::Restore | Action::Replace) => push(then, &None, &change.after),
+        (Ranks { first: None, then: Some(then) }, Action::Restore) => push(then, moved.unwrap_or(&None), &change.after),
+        // It went with its device.
+        (Ranks { first: None, then: Some(then) }, Action::Replace) => push(then, &None, &change.after),
         (Ranks { first: None, then: Some(then) }, _) => push(then, &change.before, &change.after),
         (Ranks { first: None, then: None }, _) => {}
     }
@@ -155,6 +156,8 @@ fn ranks(change: &Change, action: Action, plan: &Surroundings) -> Option<Ranks> 
         (Key::Address(_), _, _) => {
             by_action(Rank::LinkAddresses, Rank::LinkAddresses, Rank::LinkAddressesReplaced, Rank::LinkAddressesDeleted)
         }
+        // Others' routes are put back, and deleted by nobody.
+        (Key::Route(_), _, after) => after.as_ref().and_then(|_| then(Rank::Routes)),
         (Key::Timeouts, _, _) => then(Rank::Timeouts),
         (Key::Service(_), _, _) => {
             by_action(Rank::ServicesAdded, Rank::ServicesChanged, Rank::ServicesDeleted, Rank::ServicesDeleted)

@@ -452,6 +452,7 @@ fn describe(resource: &Resource) -> String {
         Resource::Address(Address { deprecated, nodad }) => {
             words(&[(*nodad, "nodad".to_owned()), (*deprecated, "preferred_lft 0".to_owned())])
         }
+        Resource::Route(route) => route.source.map(|source| format!("src {source}")).unwrap_or_default(),
         Resource::Timeouts(timeouts) => {
             let Timeouts { tcp, tcp_fin, udp } = timeouts;
             let set = [("tcp", tcp), ("tcp-fin", tcp_fin), ("udp", udp)];

@@ -5,7 +5,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::{Change, DestinationKey, Key, Observed, Resource, ServiceKey, SysctlKey, SysctlValue};
+use ipnet::{IpNet, Ipv4Net};
+
+use super::{
+    AddressKey, Change, DestinationKey, Family, Key, MAIN_TABLE, Observed, Resource, Route, RouteKey, ServiceKey, SysctlKey,
+    SysctlValue,
+};
 
 const IPV6: &str = "net/ipv6/";
 
@@ -14,35 +19,53 @@ const IPV6: &str = "net/ipv6/";
 /// - `ip_forward` (also by its other name `conf.all.forwarding`) sets `forwarding` of every device and of `default`, and
 ///   `conf.all.accept_redirects` to the opposite (`inet_forward_change`); writing the value that is there does nothing. IPv6
 ///   `conf.all.forwarding` sets `forwarding` of every device, also when it is written as it is (`addrconf_forward_change`).
-/// - A device takes its addresses and its sysctls along. Made anew it has `default`'s values, so they count as gone.
+/// - IPv6 `forwarding` that is written as not 0, for all devices or for one, purges the default routes that router
+///   advertisements brought, but for those through devices whose `accept_ra` is 2 (`rt6_purge_dflt_routers`).
+/// - A device takes its addresses, its sysctls and the routes through it along. Made anew it has `default`'s values, so they
+///   count as gone.
 /// - A device that goes down takes its IPv6 addresses along (`addrconf_ifdown`), unless `keep_addr_on_down` says otherwise,
-///   which is not looked at.
+///   which is not looked at, and the routes through it.
+/// - An IPv4 address that is nowhere else takes along the routes of the main table whose source it is (`fib_sync_down_addr`),
+///   and the last one of a device all IPv4 routes through that (`fib_disable_ip`). Of an IPv6 address the routes through its
+///   device keep everything but their source (`rt6_remove_prefsrc`).
 /// - A service takes its destinations along.
 pub fn effects(change: &Change, observed: &Observed) -> Vec<Change> {
-    match (&change.key, &change.before, &change.after) {
-        (Key::Sysctl(key), before, Some(Resource::Sysctl(after)))
-            if is_forwarding(key) && (*before != change.after || key.path().starts_with(IPV6)) =>
-        {
-            moved_by_forwarding(key, after, observed)
+    let Change { key, before, after } = change;
+    match (key, before, after) {
+        (Key::Sysctl(key), before, Some(Resource::Sysctl(after))) => {
+            let mut effects = Vec::new();
+            if is_forwarding(key) && (*before != change.after || key.path().starts_with(IPV6)) {
+                effects = moved_by_forwarding(key, after, observed);
+            }
+            if purges_routes(key) && after.value != "0" {
+                effects.extend(advertised(observed).map(|(key, route)| gone(key, route)));
+            }
+            effects
         }
-        (Key::Link(name), Some(before), after) if after.as_ref().is_none_or(|after| !before.changes_in_place(after)) => observed
-            .state
-            .objects
-            .range(..Key::Timeouts)
-            .filter(|(key, _)| match key {
-                Key::Address(address) => address.interface == *name,
-                Key::Sysctl(sysctl) => sysctl.device() == Some(name),
-                _ => false,
-            })
-            .map(|(key, resource)| gone(key, resource))
-            .collect(),
-        (Key::Link(name), Some(Resource::Link(before)), Some(Resource::Link(after))) if before.up && !after.up => observed
-            .state
-            .objects
-            .range(..Key::Timeouts)
-            .filter(|(key, _)| matches!(key, Key::Address(address) if address.interface == *name && address.address.is_ipv6()))
-            .map(|(key, resource)| gone(key, resource))
-            .collect(),
+        (Key::Link(name), Some(before), after) if after.as_ref().is_none_or(|after| !before.changes_in_place(after)) => {
+            before_ipvs(observed)
+                .filter(|(key, resource)| match (key, resource) {
+                    (Key::Address(address), _) => address.interface == *name,
+                    (Key::Sysctl(sysctl), _) => sysctl.device() == Some(name),
+                    (Key::Route(key), Resource::Route(route)) => route.goes_through(key, name),
+                    _ => false,
+                })
+                .map(|(key, resource)| gone(key, resource))
+                .collect()
+        }
+        (Key::Link(name), Some(Resource::Link(before)), Some(Resource::Link(after))) if before.up && !after.up => {
+            before_ipvs(observed)
+                .filter(|(key, _)| match key {
+                    Key::Address(address) => address.interface == *name && address.address.is_ipv6(),
+                    Key::Route(key) => key.interface == *name,
+                    _ => false,
+                })
+                .map(|(key, resource)| gone(key, resource))
+                .collect()
+        }
+        (Key::Address(address), Some(before), after) if after.as_ref().is_none_or(|after| !before.changes_in_place(after)) => {
+            without_address(address, observed)
+        }
         (Key::Service(service), Some(_), None) => {
             let order = Key::Order(*service);
             destinations(observed, *service)
@@ -52,6 +75,61 @@ pub fn effects(change: &Change, observed: &Observed) -> Vec<Change> {
         }
         _ => Vec::new(),
     }
+}
+
+/// Everything whose key is sorted before those of IPVS.
+fn before_ipvs(observed: &Observed) -> impl Iterator<Item = (&Key, &Resource)> {
+    observed.state.objects.range(..Key::Timeouts)
+}
+
+/// The routes that were read.
+fn routes(observed: &Observed) -> impl Iterator<Item = (&RouteKey, &Route, &Key, &Resource)> {
+    let first =
+        RouteKey { destination: IpNet::V4(Ipv4Net::default()), via: None, interface: String::new(), table: 0, metric: 0, tos: 0 };
+    observed.state.objects.range(Key::Route(first)..Key::Timeouts).filter_map(|(key, resource)| match (key, resource) {
+        (Key::Route(route_key), Resource::Route(route)) => Some((route_key, &**route, key, resource)),
+        _ => None,
+    })
+}
+
+/// Default routes that router advertisements brought and that forwarding would take away.
+fn advertised(observed: &Observed) -> impl Iterator<Item = (&Key, &Resource)> {
+    let keeps = |device: &str| {
+        let accept = SysctlKey::parse(&format!("net/ipv6/conf/{device}/accept_ra"));
+        let value = accept.and_then(|key| observed.state.objects.get(&Key::Sysctl(key)));
+        matches!(value, Some(Resource::Sysctl(value)) if value.value == "2")
+    };
+    routes(observed)
+        .filter(move |(key, route, ..)| route.is_from_advertisement(key) && !keeps(&key.interface))
+        .map(|(_, _, key, resource)| (key, resource))
+}
+
+/// What becomes of routes when an address goes.
+fn without_address(gone_address: &AddressKey, observed: &Observed) -> Vec<Change> {
+    let AddressKey { address, interface, .. } = gone_address;
+    let family = Family::of(*address);
+    let others = |all: &dyn Fn(&AddressKey) -> bool| {
+        before_ipvs(observed).any(|(key, _)| matches!(key, Key::Address(other) if other != gone_address && all(other)))
+    };
+    let mut effects = Vec::new();
+    let (mut is_elsewhere, mut is_last) = (None, None);
+    for (key, route, name, resource) in routes(observed).filter(|(key, ..)| key.family() == family) {
+        let is_source = route.source == Some(*address);
+        if family == Family::Ipv6 {
+            if is_source && key.interface == *interface {
+                let after = Resource::from(Route { source: None, ..route.clone() });
+                effects.push(Change { key: name.clone(), before: Some(resource.clone()), after: Some(after) });
+            }
+        } else if is_source
+            && key.table == MAIN_TABLE
+            && !*is_elsewhere.get_or_insert_with(|| others(&|other| other.address == *address))
+            || key.interface == *interface
+                && !*is_last.get_or_insert_with(|| others(&|other| other.interface == *interface && other.address.is_ipv4()))
+        {
+            effects.push(gone(name, resource));
+        }
+    }
+    effects
 }
 
 /// The destinations of one service, in the order of their keys.
@@ -67,6 +145,12 @@ pub fn destinations(observed: &Observed, service: ServiceKey) -> impl Iterator<I
 /// Whether writing this sysctl turns forwarding on or off for a whole family, and with it other sysctls.
 pub fn is_forwarding(key: &SysctlKey) -> bool {
     matches!(key.path(), "net/ipv4/ip_forward" | "net/ipv4/conf/all/forwarding" | "net/ipv6/conf/all/forwarding")
+}
+
+/// Whether writing this sysctl lets go of default routes: IPv6 forwarding, of all devices or of one.
+pub fn purges_routes(key: &SysctlKey) -> bool {
+    let device = key.path().strip_prefix("net/ipv6/conf/").and_then(|path| path.strip_suffix("/forwarding"));
+    device.is_some_and(|device| device != "default")
 }
 
 fn gone(key: &Key, resource: &Resource) -> Change {

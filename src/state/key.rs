@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{AddressKey, DestinationKey, FouKey, ServiceKey, SyncRole, SysctlKey};
+use super::{AddressKey, DestinationKey, FouKey, MAIN_TABLE, RouteKey, ServiceKey, SyncRole, SysctlKey};
 
 /// An address family that IPVS knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -58,6 +58,8 @@ pub enum Key {
     Link(String),
     /// `vip 10.0.0.100 eth0`, or `address 172.16.0.2/30 dc2` where the prefix is not the whole address
     Address(AddressKey),
+    /// `route 10.77.0.0/16 via 10.0.0.1 dev eth0`, and ` table 100`, ` metric 5`, ` tos 8` where they are not the usual ones
+    Route(RouteKey),
     /// `timeouts`
     Timeouts,
     /// `service tcp 10.0.0.100:443`, `service fwmark 7 ipv6`
@@ -84,6 +86,7 @@ impl fmt::Display for Key {
                     write!(f, "address {address}/{prefix} {interface}")
                 }
             }
+            Key::Route(key) => write_route(key, f),
             Key::Timeouts => f.write_str("timeouts"),
             Key::Service(service) => write!(f, "service {service}"),
             Key::Destination(key) => write!(f, "server {} {}", key.service, key.id()),
@@ -91,6 +94,23 @@ impl fmt::Display for Key {
             Key::Sync(role) => write!(f, "sync {role}"),
         }
     }
+}
+
+fn write_route(key: &RouteKey, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let RouteKey { destination, via, interface, table, metric, tos } = key;
+    write!(f, "route {destination}")?;
+    if let Some(via) = via {
+        write!(f, " via {via}")?;
+    }
+    if !interface.is_empty() {
+        write!(f, " dev {interface}")?;
+    }
+    for (word, value, usual) in [("table", *table, MAIN_TABLE), ("metric", *metric, 0), ("tos", u32::from(*tos), 0)] {
+        if value != usual {
+            write!(f, " {word} {value}")?;
+        }
+    }
+    Ok(())
 }
 
 impl Key {
@@ -159,6 +179,7 @@ fn parse(text: &str) -> Option<Key> {
             let network: ipnet::IpNet = address.parse().ok()?;
             Key::Address(AddressKey { interface: interface.to_owned(), address: network.addr(), prefix: network.prefix_len() })
         }
+        "route" => Key::Route(route(rest)?),
         "service" => Key::Service(service(rest)?),
         "order" => Key::Order(service(rest)?),
         "server" => {
@@ -173,6 +194,25 @@ fn parse(text: &str) -> Option<Key> {
         }),
         _ => return None,
     })
+}
+
+fn route(text: &str) -> Option<RouteKey> {
+    let (destination, mut rest) = text.split_once(' ').unwrap_or((text, ""));
+    let destination = destination.parse().ok()?;
+    let mut key = RouteKey { destination, via: None, interface: String::new(), table: MAIN_TABLE, metric: 0, tos: 0 };
+    while let Some((word, after)) = rest.split_once(' ') {
+        let (value, after) = after.split_once(' ').unwrap_or((after, ""));
+        match word {
+            "via" => key.via = Some(value.parse().ok()?),
+            "dev" => value.clone_into(&mut key.interface),
+            "table" => key.table = value.parse().ok()?,
+            "metric" => key.metric = value.parse().ok()?,
+            "tos" => key.tos = value.parse().ok()?,
+            _ => return None,
+        }
+        rest = after;
+    }
+    rest.is_empty().then_some(key)
 }
 
 fn family(text: &str) -> Option<Family> {
@@ -221,6 +261,9 @@ mod tests {
             "vip 10.0.0.100 eth0",
             "vip 2001:db8::1 lo",
             "address 172.16.0.2/30 dc2",
+            "route 10.77.0.0/16 via 10.0.0.1 dev eth0",
+            "route ::/0 via fe80::1 dev eth0 metric 1024",
+            "route 10.78.0.0/16 table 100 metric 5 tos 8",
             "timeouts",
             "service tcp 10.0.0.100:443",
             "service udp [2001:db8::1]:53",
@@ -237,9 +280,18 @@ mod tests {
 
     #[test]
     fn what_names_no_object_is_an_error() {
-        for text in
-            ["", "service", "service tcp 10.0.0.1", "vip eth0", "sysctl", "server tcp 1.2.3.4:5", "sync both", "fou x ipv4"]
-        {
+        for text in [
+            "",
+            "service",
+            "service tcp 10.0.0.1",
+            "vip eth0",
+            "sysctl",
+            "server tcp 1.2.3.4:5",
+            "sync both",
+            "fou x ipv4",
+            "route",
+            "route 10.0.0.0/8 to lo",
+        ] {
             assert!(text.parse::<Key>().is_err(), "{text}");
         }
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::effects::purges_routes;
 use super::{Key, State, SysctlKey};
 
 /// One reading of one network namespace.
@@ -65,6 +66,9 @@ pub struct Scope {
     pub modules: BTreeSet<String>,
     /// Whether FOU ports are of interest.
     pub fou: bool,
+    /// Whether routes are of interest: those of others that may go with an address or a device. Routes that the kernel makes
+    /// itself are never read.
+    pub routes: bool,
 }
 
 impl Scope {
@@ -79,6 +83,7 @@ impl Scope {
         for key in keys {
             match key {
                 Key::Sysctl(key) => {
+                    scope.routes |= purges_routes(key);
                     scope.sysctls.insert(key.clone());
                 }
                 Key::Module(name) => {
@@ -89,7 +94,8 @@ impl Scope {
                 Key::Service(_) | Key::Destination(_) => {
                     scope.sysctls.insert(SysctlKey::expire_nodest_conn());
                 }
-                Key::Link(_) | Key::Address(_) | Key::Timeouts | Key::Order(_) | Key::Sync(_) => {}
+                Key::Link(_) | Key::Address(_) | Key::Route(_) => scope.routes = true,
+                Key::Timeouts | Key::Order(_) | Key::Sync(_) => {}
             }
         }
         scope

@@ -30,7 +30,7 @@ pub struct Drift {
 pub fn scope(ledgers: &[Ledger]) -> Scope {
     let mut scope = Scope::default();
     for ledger in ledgers {
-        let Scope { sysctls, modules, fou } = Scope::of(&ledger.applied());
+        let Scope { sysctls, modules, fou, routes: _ } = Scope::of(&ledger.applied());
         scope.sysctls.extend(sysctls);
         scope.modules.extend(modules);
         scope.fou |= fou;

@@ -116,7 +116,7 @@ impl Journal {
     /// What must be read to undo it.
     pub fn scope(&self) -> Scope {
         let objects = self.sysctls.iter().map(|key| (key.clone(), Resource::Module)).collect();
-        Scope { fou: true, ..Scope::of(&State { objects }) }
+        Scope { fou: true, routes: true, ..Scope::of(&State { objects }) }
     }
 
     /// Makes the record, whole. Nothing of the kernel may be touched before this is done.

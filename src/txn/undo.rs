@@ -10,7 +10,8 @@ use super::journal::Intent;
 use super::same;
 use crate::kernel::{Kernel, Outcome, ReadError, Refusal};
 use crate::plan::order;
-use crate::state::{Change, Key, Order, Resource, Scope, ServiceKey, State};
+use crate::state::effects::effects;
+use crate::state::{Change, Key, Observed, Order, Resource, Scope, ServiceKey, State};
 
 /// An object that is not as it was before the run.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,7 +79,7 @@ pub(super) fn undo(
     let mut refusals: BTreeMap<Key, Refusal> = BTreeMap::new();
     for _ in 0..ROUNDS {
         let live = kernel.read(scope)?;
-        let (changes, _) = towards_before(&touched, whose, &live.state);
+        let (changes, _) = towards_before(&touched, whose, &live);
         if changes.is_empty() {
             break;
         }
@@ -91,7 +92,7 @@ pub(super) fn undo(
         }
     }
     let live = kernel.read(scope)?;
-    let (remaining, mut left) = towards_before(&touched, whose, &live.state);
+    let (remaining, mut left) = towards_before(&touched, whose, &live);
     left.extend(remaining.into_iter().map(|change| Left {
         why: refusals.remove(&change.key).map_or(Why::NotHeld, Why::Refused),
         key: change.key,
@@ -158,7 +159,8 @@ pub(super) fn unmarked(
 }
 
 /// What leads back to what was there before, and what cannot be led back because it is somebody else's.
-fn towards_before(touched: &BTreeMap<Key, Touched>, whose: &Whose, live: &State) -> (Vec<Change>, Vec<Left>) {
+fn towards_before(touched: &BTreeMap<Key, Touched>, whose: &Whose, observed: &Observed) -> (Vec<Change>, Vec<Left>) {
+    let live = &observed.state;
     let mut changes: Vec<Change> = Vec::new();
     let mut left = Vec::new();
     for (key, Touched { before, came_along, follows, values }) in touched {
@@ -180,7 +182,7 @@ fn towards_before(touched: &BTreeMap<Key, Touched>, whose: &Whose, live: &State)
             continue;
         }
         if before.is_none() {
-            let children = foreign_children(key, touched, whose, live);
+            let children = foreign_children(key, touched, whose, observed);
             if !children.is_empty() {
                 leave(Why::Children(children));
                 continue;
@@ -211,17 +213,18 @@ fn is_ours(key: &Key, values: &[Option<Resource>], now: Option<&Resource>, whose
 }
 
 /// What would go with an object and is not of this run, or no longer.
-fn foreign_children(key: &Key, touched: &BTreeMap<Key, Touched>, whose: &Whose, live: &State) -> Vec<Key> {
-    let belongs: Box<dyn Fn(&Key) -> bool> = match key {
-        Key::Service(service) => Box::new(|other| is_server_of(other, service)),
-        Key::Link(name) => Box::new(
-            move |other| matches!(other, Key::Address(address) if address.interface == *name && !address.comes_by_itself()),
-        ),
-        _ => return Vec::new(),
+fn foreign_children(key: &Key, touched: &BTreeMap<Key, Touched>, whose: &Whose, observed: &Observed) -> Vec<Key> {
+    let Some((key, now)) = observed.state.objects.get_key_value(key) else { return Vec::new() };
+    let gone = Change { key: key.clone(), before: Some(now.clone()), after: None };
+    let is_foreign = |Change { key, before, .. }: &Change| {
+        touched.get(key).is_none_or(|Touched { values, .. }| !is_ours(key, values, before.as_ref(), whose))
     };
-    let is_foreign =
-        |other: &Key, now| touched.get(other).is_none_or(|Touched { values, .. }| !is_ours(other, values, Some(now), whose));
-    live.objects.iter().filter(|(other, now)| belongs(other) && is_foreign(other, now)).map(|(other, _)| other.clone()).collect()
+    let along = effects(&gone, observed).into_iter().filter(|effect| match &effect.key {
+        Key::Destination(_) | Key::Route(_) => true,
+        Key::Address(address) => !address.comes_by_itself(),
+        _ => false,
+    });
+    along.filter(is_foreign).map(|effect| effect.key).collect()
 }
 
 /// What an object is in.
@@ -231,8 +234,4 @@ fn container(key: &Key) -> Option<Key> {
         Key::Address(address) => Some(Key::Link(address.interface.clone())),
         _ => None,
     }
-}
-
-fn is_server_of(key: &Key, service: &ServiceKey) -> bool {
-    matches!(key, Key::Destination(destination) if destination.service == *service)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use libtest_mimic::Trial;
 use lvsform::state::effects::effects;
-use lvsform::state::{Address, Change, Link, LinkKind, Resource, Scope, State, SysctlKey, Tunnel, TunnelKind};
+use lvsform::state::{Address, Change, Key, Link, LinkKind, Resource, Route, Scope, State, SysctlKey, Tunnel, TunnelKind};
 
 use crate::both::{Both, differences, modelled};
 use crate::world::{add, key, load_modules, phase, service, sysctl, test, value};
@@ -20,6 +20,10 @@ pub fn tests() -> Vec<Trial> {
         test("a_device_that_goes_down_loses_its_ipv6_addresses", LIMIT, link_down),
         test("the_first_address_of_a_subnet_takes_the_others_along", LIMIT, secondaries),
         test("a_service_takes_its_servers_along", LIMIT, service_deleted),
+        test("a_device_takes_the_routes_through_it_along", LIMIT, routes_of_a_device),
+        test("an_ipv4_address_takes_along_the_routes_whose_source_it_is", LIMIT, routes_of_an_address),
+        test("the_last_ipv4_address_of_a_device_takes_all_its_ipv4_routes_along", LIMIT, routes_of_a_last_address),
+        test("an_ipv6_address_leaves_routes_without_their_source", LIMIT, routes_of_an_ipv6_address),
     ]
 }
 
@@ -43,7 +47,7 @@ const SYSCTLS: [&str; 14] = [
 fn both() -> Both {
     load_modules();
     let sysctls = SYSCTLS.into_iter().filter_map(SysctlKey::parse).collect();
-    Both::fresh(&Scope { sysctls, ..Scope::default() })
+    Both::fresh(&Scope { sysctls, routes: true, ..Scope::default() })
 }
 
 /// Carries out one step on both, and compares both with what `effects` foretells.
@@ -211,4 +215,110 @@ fn service_deleted() {
         both_follow(&mut both, &add(key(&format!("server tcp 10.0.0.100:80 10.1.0.{host}:80")), server));
     }
     both_do(&mut both, delete(&parent));
+}
+
+/// A route that somebody made (`proto boot`): unicast, and with a router of global scope.
+fn route(text: &str, source: Option<&str>) -> Change {
+    let key = key(text);
+    let Key::Route(route) = &key else { panic!("no route: {text}") };
+    let ipv6 = route.destination.addr().is_ipv6();
+    let scope = if ipv6 || route.via.is_some() { 0 } else { 253 };
+    let attributes = if ipv6 { vec![(20, vec![0])] } else { Vec::new() }; // RTA_PREF
+    let value = Route {
+        kind: 1,
+        protocol: 3,
+        scope,
+        on_link: false,
+        source_prefix: 0,
+        source: source.map(|source| source.parse().expect("an address")),
+        devices: std::collections::BTreeSet::new(),
+        attributes,
+    };
+    add(key, Resource::from(value))
+}
+
+fn all_of(both: &mut Both, steps: &[Change]) {
+    for step in steps {
+        both_follow(both, step);
+    }
+}
+
+fn routes_of_a_device() {
+    let mut both = both();
+    let link = add(key("link lvs-d0"), dummy(true));
+    let routes = [
+        address("address 172.16.0.1/24 lvs-d0"),
+        address("address 2001:db8:2::1/64 lvs-d0"),
+        route("route 10.77.0.0/16 via 172.16.0.2 dev lvs-d0", None),
+        route("route 10.77.0.0/16 via 172.16.0.3 dev lvs-d0", None),
+        route("route 10.78.0.0/16 dev lvs-d0 table 100 metric 5 tos 8", Some("172.16.0.1")),
+        route("route 2001:db8:7::/48 via 2001:db8:2::2 dev lvs-d0 metric 1024", None),
+        route("route ::/0 dev lvs-d0 metric 7", None),
+    ];
+    both_follow(&mut both, &link);
+    all_of(&mut both, &routes);
+    let down = |before, after| Change { key: link.key.clone(), before: Some(dummy(before)), after: Some(dummy(after)) };
+    both_do(&mut both, down(true, false));
+    both_do(&mut both, down(false, true));
+    all_of(&mut both, &routes[1..]); // the IPv4 address stays with a device that goes down
+    both_do(&mut both, delete(&routes[3]));
+    both_do(&mut both, delete(&link));
+}
+
+fn routes_of_an_address() {
+    let mut both = both();
+    let routes = [
+        add(key("link lvs-d0"), dummy(true)),
+        address("address 172.16.0.1/24 lvs-d0"),
+        address("vip 10.0.0.100 lvs-d0"),
+        address("vip 10.0.0.100 eth0"),
+        route("route 10.77.0.0/16 via 172.16.0.2 dev lvs-d0", Some("10.0.0.100")),
+        route("route 10.78.0.0/16 via 172.16.0.2 dev lvs-d0", Some("172.16.0.1")),
+        route("route 10.79.0.0/16 via 172.16.0.2 dev lvs-d0 table 100", Some("10.0.0.100")),
+    ];
+    all_of(&mut both, &routes);
+    both_do(&mut both, delete(&routes[2])); // it is on the other device yet
+    both_do(&mut both, delete(&routes[3]));
+    all_of(&mut both, &routes[2..5]);
+    both_do(&mut both, delete(&routes[1]));
+}
+
+fn routes_of_a_last_address() {
+    let mut both = both();
+    let routes = [
+        add(key("link lvs-d0"), dummy(true)),
+        address("vip 10.0.0.100 lvs-d0"),
+        address("vip 10.0.0.101 lvs-d0"),
+        address("vip 2001:db8::1 lvs-d0"),
+        route("route 10.77.0.0/16 dev lvs-d0", None),
+        route("route 10.78.0.0/16 dev lvs-d0 table 100", None),
+        route("route 2001:db8:7::/48 dev lvs-d0 metric 1024", None),
+    ];
+    all_of(&mut both, &routes);
+    both_do(&mut both, delete(&routes[1]));
+    both_do(&mut both, delete(&routes[3]));
+    both_do(&mut both, delete(&routes[2]));
+}
+
+fn routes_of_an_ipv6_address() {
+    let mut both = both();
+    let nodad = Resource::Address(Address { deprecated: false, nodad: true });
+    let vip = |text: &str| add(key(text), nodad.clone());
+    let routes = [
+        add(key("link lvs-d0"), dummy(true)),
+        add(key("link lvs-d1"), dummy(true)),
+        vip("vip 2001:db8::1 lvs-d0"),
+        vip("vip 2001:db8::1 lvs-d1"),
+        route("route 2001:db8:7::/48 dev lvs-d0 metric 1024", Some("2001:db8::1")),
+        route("route 2001:db8:8::/48 dev lvs-d1 metric 1024", Some("2001:db8::1")),
+        route("route 2001:db8:9::/48 dev lvs-d0 table 100 metric 1024", Some("2001:db8::1")),
+    ];
+    all_of(&mut both, &routes);
+    both_do(&mut both, delete(&routes[2]));
+    both_follow(&mut both, &routes[2]);
+    // The source can be given back in place.
+    let (source, bare) = (routes[4].after.clone(), route("route 2001:db8:7::/48 dev lvs-d0 metric 1024", None).after);
+    both_follow(&mut both, &Change { key: routes[4].key.clone(), before: bare, after: source });
+    both_do(&mut both, delete(&routes[3]));
+    both_do(&mut both, delete(&routes[0]));
 }

@@ -49,7 +49,7 @@ const SYSCTLS: [&str; 15] = [
 pub fn scope() -> Scope {
     let defaults = ["net/ipv4/conf/default/forwarding", "net/ipv4/conf/default/rp_filter", "net/ipv6/conf/default/forwarding"];
     let sysctls = SYSCTLS.into_iter().chain(defaults).map(|path| SysctlKey::parse(path).expect("a path below net"));
-    Scope { sysctls: sysctls.collect(), modules: ["ip_vs".to_owned(), NO_MODULE.to_owned()].into(), fou: false }
+    Scope { sysctls: sysctls.collect(), modules: ["ip_vs".to_owned(), NO_MODULE.to_owned()].into(), fou: false, routes: false }
 }
 
 /// Steps that the kernel may be given together. A step on a device stands alone: devices are made and edited in several

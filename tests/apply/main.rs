@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests run programs and look at files")]
 #![allow(clippy::format_push_string, reason = "a few lines of text, put together to be read")]
 
+mod along;
 mod command;
 mod confirm;
 mod crashed;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
             drift::tests(),
             rollback::tests(),
             foreign::tests(),
+            along::tests(),
             command::tests(),
             owned::tests(),
             drained::tests(),

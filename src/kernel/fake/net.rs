@@ -8,7 +8,9 @@ use nix::errno::Errno;
 use super::sysctls::DEVICE;
 use super::{Answer, Fake, no};
 use crate::state::effects::effects;
-use crate::state::{Address, AddressKey, Change, FouKey, Key, Link, LinkKind, Resource, SysctlKey, Tunnel, TunnelKind};
+use crate::state::{
+    Address, AddressKey, Change, FouKey, Key, Link, LinkKind, Resource, Route, RouteKey, SysctlKey, Tunnel, TunnelKind,
+};
 
 /// `IFNAMSIZ` without its zero byte.
 pub(super) const LONGEST_NAME: usize = 15;
@@ -39,7 +41,12 @@ impl Fake {
                 check_mtu(link)?;
                 check_alias(link)?;
                 let goes_down = live.up && !link.up;
+                let before = Resource::Link(live.clone());
                 let link = Link { mtu: link.mtu.or(live.mtu), ..link.clone() };
+                let change = Change { key: key.clone(), before: Some(before), after: Some(Resource::from(link.clone())) };
+                for effect in effects(&change, &self.observed) {
+                    self.follow(effect);
+                }
                 let small = link.mtu.is_some_and(|mtu| mtu < LEAST_MTU_OF_IPV6);
                 self.state().objects.insert(key, Resource::from(link));
                 if goes_down || small {
@@ -99,7 +106,7 @@ impl Fake {
         let before = self.state().objects.remove(&key);
         let change = Change { key, before, after: None };
         for effect in effects(&change, &self.observed) {
-            self.state().objects.remove(&effect.key);
+            self.follow(effect);
         }
         self.addresses.retain(|key| key.interface != name);
         Ok(())
@@ -143,8 +150,43 @@ impl Fake {
         let siblings = |live: &AddressKey| same_subnet(live, key);
         let primary = !self.addresses.get(..at).unwrap_or_default().iter().any(siblings);
         let takes_along = primary && !self.promotes_secondaries(&key.interface);
-        self.remove_addresses(|live| live == key || (takes_along && siblings(live)));
+        let gone: Vec<AddressKey> =
+            self.addresses.iter().filter(|live| *live == key || (takes_along && siblings(live))).cloned().collect();
+        for key in gone {
+            let before = self.observed.state.objects.get(&Key::Address(key.clone())).cloned();
+            let change = Change { key: Key::Address(key.clone()), before, after: None };
+            for effect in effects(&change, &self.observed) {
+                self.follow(effect);
+            }
+            self.remove_addresses(|live| *live == key);
+        }
         Ok(())
+    }
+
+    /// Whether the router can be reached is not looked at.
+    pub(super) fn put_route(&mut self, key: &RouteKey, route: &Route, new: bool) -> Answer {
+        let name = Key::Route(key.clone());
+        let is_local = |source: IpAddr| self.addresses.iter().any(|address| address.address == source);
+        match self.observed.state.objects.get(&Key::Link(key.interface.clone())) {
+            _ if key.interface.is_empty() => {}
+            None => return Err(no(Errno::ENODEV)),
+            Some(Resource::Link(link)) if !link.up => return Err(no(Errno::ENETDOWN)),
+            Some(_) => {}
+        }
+        if route.source.is_some_and(|source| !is_local(source)) {
+            return Err(no(Errno::EINVAL));
+        }
+        match (new, self.holds(&name)) {
+            (true, true) => return Err(no(Errno::EEXIST)),
+            (false, false) => return Err(no(Errno::ENOENT)),
+            _ => {}
+        }
+        self.state().objects.insert(name, Resource::from(route.clone()));
+        Ok(())
+    }
+
+    pub(super) fn delete_route(&mut self, name: &Key) -> Answer {
+        self.state().objects.remove(name).map(drop).ok_or_else(|| no(Errno::ESRCH))
     }
 
     fn remove_addresses(&mut self, goes: impl Fn(&AddressKey) -> bool) {

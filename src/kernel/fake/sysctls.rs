@@ -130,9 +130,7 @@ impl Fake {
         let after = Resource::from(after);
         let change = Change { key: name, before: Some(Resource::from(before)), after: Some(after.clone()) };
         for effect in effects(&change, &self.observed) {
-            if let Some(after) = effect.after {
-                self.state().objects.insert(effect.key, after);
-            }
+            self.follow(effect);
         }
         self.state().objects.insert(change.key, after);
     }

@@ -20,6 +20,7 @@ enum Part {
     Fou,
     Link,
     Address,
+    Route,
     Ipvs,
 }
 
@@ -30,6 +31,7 @@ fn part(key: &Key) -> Part {
         Key::Fou(_) => Part::Fou,
         Key::Link(_) => Part::Link,
         Key::Address(_) => Part::Address,
+        Key::Route(_) => Part::Route,
         Key::Timeouts | Key::Service(_) | Key::Destination(_) | Key::Order(_) | Key::Sync(_) => Part::Ipvs,
     }
 }
@@ -46,6 +48,7 @@ pub(super) fn run(linux: &mut Linux, phase: &Phase) -> Vec<Outcome> {
             }),
             Part::Link => rtnl::change_links(&mut linux.route, steps, &mut outcomes),
             Part::Address => rtnl::change_addresses(&mut linux.route, steps, &mut outcomes),
+            Part::Route => rtnl::change_routes(&mut linux.route, steps, &mut outcomes),
             Part::Ipvs => pipeline(&mut linux.generic, ipvs::wire::FAMILY, steps, &mut outcomes, |step, family, writer| {
                 ipvs_request(step).map(|request| request.map(|request| request.write(family, writer)))
             }),

@@ -41,7 +41,7 @@ fn refused(errno: Errno, text: impl Into<String>) -> Refusal {
     Refusal { errno: errno as i32, text: Some(text.into()) }
 }
 
-fn not_ours() -> Refusal {
+pub(super) fn not_ours() -> Refusal {
     refused(Errno::EINVAL, "the step's key and value are of different kinds")
 }
 
@@ -82,7 +82,7 @@ fn address_request(step: &Change, devices: &mut HashMap<String, u32>) -> Result<
 
 /// Looked up in the list of devices: of `if_nametoindex` with a name that no device has, the kernel makes a `modprobe` of
 /// `netdev-NAME`.
-fn device_index(name: &str) -> Result<u32, Refusal> {
+pub(super) fn device_index(name: &str) -> Result<u32, Refusal> {
     let devices = if_nameindex().map_err(|errno| refused(errno, "the devices cannot be listed"))?;
     let found = devices.iter().find(|device| device.name().to_bytes() == name.as_bytes()).map(Interface::index);
     found.ok_or_else(|| refused(Errno::ENODEV, format!("there is no device `{name}`")))
