@@ -160,18 +160,9 @@ fn six_digits(text: &[u8]) -> String {
     digits
 }
 
-/// What nothing loads by itself in time: `ip_vs` before its sysctls exist, `fou` before a port is opened. Schedulers and
-/// tunnel kinds are loaded by the kernel when the object is made.
+/// Modules that nothing loads by itself in time, each because of the first object that needs it.
 fn modules(target: &mut Target) {
-    let mut needed: Vec<(&str, Key)> = Vec::new();
-    for key in target.objects.keys() {
-        match key {
-            Key::Service(_) | Key::Timeouts | Key::Sync(_) => needed.push(("ip_vs", key.clone())),
-            Key::Sysctl(sysctl) if sysctl.path().starts_with("net/ipv4/vs/") => needed.push(("ip_vs", key.clone())),
-            Key::Fou(fou) => needed.push((if fou.family == crate::state::Family::Ipv6 { "fou6" } else { "fou" }, key.clone())),
-            _ => {}
-        }
-    }
+    let needed: Vec<(&str, Key)> = target.objects.keys().filter_map(|key| Some((key.module()?, key.clone()))).collect();
     for (module, because) in needed {
         let Some(Provenance { origin, .. }) = target.provenance(&because).cloned() else { continue };
         let key = Key::Module(module.to_owned());

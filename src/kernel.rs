@@ -3,6 +3,7 @@
 //! Only what is below this module opens sockets, `/proc` and `/sys`, and runs `modprobe`. The implementations are the real
 //! kernel and a model of it that answers with the same errnos.
 
+pub mod capability;
 pub mod fake;
 pub mod fou;
 pub mod ipvs;
@@ -21,7 +22,7 @@ use crate::plan::Phase;
 use crate::state::{Change, Key, Observed, Scope};
 
 const EEXIST: i32 = Errno::EEXIST as i32;
-const ENOENT: i32 = Errno::ENOENT as i32;
+pub(crate) const ENOENT: i32 = Errno::ENOENT as i32;
 const ESRCH: i32 = Errno::ESRCH as i32;
 const ENODEV: i32 = Errno::ENODEV as i32;
 const EADDRNOTAVAIL: i32 = Errno::EADDRNOTAVAIL as i32;

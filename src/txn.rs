@@ -15,6 +15,7 @@ pub mod history;
 pub mod journal;
 pub mod ledger;
 pub mod lock;
+pub mod preflight;
 pub mod record;
 pub mod store;
 mod undo;

@@ -261,3 +261,19 @@ fn the_last_line_of_a_plan_is_a_command_that_can_be_pasted() {
     assert_eq!(command, format!("lvsform\napply\n{file}\n--host\nlb1\n"));
     assert_eq!(digest.trim().len(), 32);
 }
+
+#[test]
+fn every_unit_runs_a_command_that_there_is() {
+    let mut commands = 0;
+    for unit in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/systemd")).expect("a folder").flatten() {
+        let text = fs::read_to_string(unit.path()).expect("a unit");
+        for line in text.lines().filter_map(|line| line.strip_prefix("ExecStart=/usr/bin/lvsform ")) {
+            let mut arguments: Vec<&str> = line.split(' ').collect();
+            arguments.push("--help"); // what stands before it is read all the same
+            let (code, _, err) = run(&arguments);
+            assert_eq!((code, err.as_str()), (0, ""), "{line}");
+            commands += 1;
+        }
+    }
+    assert_eq!(commands, 3);
+}

@@ -27,7 +27,7 @@ use lvsform::state::{Key, Observed, Scope};
 use lvsform::topology::decode;
 use lvsform::txn::ledger::{Claims, Instance, Ledger};
 use lvsform::txn::store::Store;
-use lvsform::txn::{self, Ended, Records, Run, Signs, history};
+use lvsform::txn::{self, Ended, Records, Run, Signs, history, preflight};
 
 const SERVERS: usize = 10;
 /// Services of one VIP.
@@ -124,6 +124,7 @@ fn measure(size: usize, table: &mut Table) -> Outcomes<()> {
     table.time("compile", ours.compile);
     table.time("read, empty kernel", ours.read_empty);
     table.time("diff and order", ours.plan);
+    table.time("a model of the kernel tries it", ours.model);
     table.time("**write**", ours.write);
     table.time("verify (read back, compare)", ours.verify);
     table.time("**apply from empty, all of the above**", ours.apply());
@@ -156,6 +157,7 @@ struct Ours {
     compile: Duration,
     read_empty: Duration,
     plan: Duration,
+    model: Duration,
     write: Duration,
     verify: Duration,
     nothing: Duration,
@@ -169,7 +171,7 @@ struct Ours {
 
 impl Ours {
     fn apply(&self) -> Duration {
-        self.parse + self.check + self.compile + self.read_empty + self.plan + self.write + self.verify
+        self.parse + self.check + self.compile + self.read_empty + self.plan + self.model + self.write + self.verify
     }
 }
 
@@ -200,6 +202,10 @@ fn ours(text: &str, saved: &Path) -> Outcomes<Ours> {
     };
     let observed = observed?;
     let (plan, planned) = took(|| make(&observed));
+    let (refused, model) = took(|| preflight::refused_by_model(&plan.phases, &observed));
+    if !refused.is_empty() {
+        return Err(format!("the model refuses {:?}", refused.first()).into());
+    }
     let done = |outcomes: Vec<Outcome>| outcomes.iter().all(|outcome| *outcome == Outcome::Done);
     let (all_done, write) = took(|| plan.phases.iter().all(|phase| done(kernel.run(phase))));
     if !all_done {
@@ -220,7 +226,21 @@ fn ours(text: &str, saved: &Path) -> Outcomes<Ours> {
     let changed = topology_with_weight(text);
     let one_weight = one_weight(&changed, &live, &mut kernel)?;
     let ipvsadm_save = timed(|| ipvsadm(&["-Sn"], None, Some(saved)))?;
-    Ok(Ours { parse, check, compile, read_empty, plan: planned, write, verify, nothing, one_weight, ipvsadm_save, peak, tree })
+    Ok(Ours {
+        parse,
+        check,
+        compile,
+        read_empty,
+        plan: planned,
+        model,
+        write,
+        verify,
+        nothing,
+        one_weight,
+        ipvsadm_save,
+        peak,
+        tree,
+    })
 }
 
 /// All of `lvsform plan`.

@@ -13,7 +13,7 @@ use super::pending;
 use super::records::{self, LockArguments, Place, PlaceArguments};
 use super::resume::Pay;
 use super::saved::Saved;
-use super::work::{Looked, Work, as_shown, differ, look, next_ledger, obey, stale};
+use super::work::{Looked, Work, as_shown, differ, look, next_ledger, obey, refuse_forbidden, stale};
 use crate::kernel::linux::Linux;
 use crate::plan::policy;
 use crate::report;
@@ -49,8 +49,9 @@ pub struct Apply {
     /// Take everything back after this time, counted from the first step, unless `lvsform confirm` comes: `60s`
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     confirm_within: Option<Duration>,
-    /// Let this run break a rule of `policy`, or `empties`: that a plan does not delete every service, or `host`:
-    /// that a namespace stays the same host of a topology; may be repeated
+    /// Let this run break a rule of `policy`, or one that needs no file: `empties`, that a plan does not delete every service;
+    /// `foreign`, that others lose no route; `host`, that a namespace stays the same host of a topology; `model`, that a
+    /// model of the kernel takes the plan before the kernel is asked. May be repeated
     #[arg(long, value_name = "RULE", value_parser = policy::RULES)]
     allow: Vec<String>,
 }
@@ -140,6 +141,7 @@ impl Apply {
         if looked.plan.is_empty() {
             out.say(&text);
         } else {
+            refuse_forbidden(prepared, &looked.plan, out)?;
             out.print(&text); // also with --quiet: nobody says yes to what was not shown
             ask(out)?;
         }

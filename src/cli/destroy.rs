@@ -7,7 +7,8 @@ use super::apply::ask;
 use super::input::Prepared;
 use super::output::Output;
 use super::records::{self, LockArguments, Place, PlaceArguments};
-use super::work::{Looked, Work, as_shown, look, obey};
+use super::work::{Looked, Work, as_shown, look, obey, refuse_forbidden};
+use crate::plan::policy::MODEL;
 use crate::report;
 use crate::source::Sources;
 use crate::txn::store::Store;
@@ -29,8 +30,9 @@ pub struct Destroy {
     /// Do not ask
     #[arg(long)]
     yes: bool,
-    /// Also what `policy` protects
-    #[arg(long, value_name = "RULE", value_parser = ["protect"])]
+    /// Let this run break a rule: `protect`, that what `policy` protects stays; `foreign`, that others lose no route; `model`,
+    /// that a model of the kernel takes the plan. May be repeated
+    #[arg(long, value_name = "RULE", value_parser = ["protect", "foreign", MODEL])]
     allow: Vec<String>,
 }
 
@@ -51,6 +53,7 @@ impl Destroy {
             let looked = look(&prepared, &mut kernel, store.as_ref(), &place, out)?;
             out.print(&self.text(&looked, out));
             if !looked.plan.is_empty() {
+                refuse_forbidden(&prepared, &looked.plan, out)?;
                 ask(out)?;
             }
             shown = Some(looked.plan.phases);
@@ -63,10 +66,9 @@ impl Destroy {
             None => out.say(&self.text(&looked, out)),
         }
         // To have nothing left is what was asked for.
-        let mut allowed = self.allow;
-        allowed.push("empties".to_owned());
+        let allowed = [self.allow.as_slice(), &["empties".to_owned()]].concat();
         obey(&prepared, &looked, &allowed, out)?;
-        let work = Work { allowed, ..Work::new("destroy", &prepared, None) };
+        let work = Work { allowed: self.allow, ..Work::new("destroy", &prepared, None) };
         work.carry_out(&mut kernel, &mut store, &place, looked, out)
     }
 

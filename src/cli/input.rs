@@ -19,10 +19,10 @@ use crate::report;
 use crate::rules;
 use crate::source::problem::{self, nearest};
 use crate::source::{self, At, Files, Problem, Severity, Sources};
-use crate::state::{Key, Observed, Scope};
+use crate::state::{Key, Observed, Resource, Scope, State};
 use crate::topology::{self, Host, Ownership, Role, Topology};
 use crate::txn::former::Former;
-use crate::txn::ledger::{Claims, Ledger};
+use crate::txn::ledger::{Claims, Entry, Ledger};
 
 /// So much is read of a captured state; a million servers take about half of it.
 const CAPTURED_CAP: u64 = 512 << 20;
@@ -50,6 +50,8 @@ pub struct Prepared {
     pub policy: Policy,
     /// The topology's former name.
     pub was: Option<String>,
+    /// Whether nobody is asked about what others would lose: then it is kept.
+    pub sparing: bool,
     target: Target,
 }
 
@@ -62,6 +64,7 @@ impl Prepared {
             exclusive: false,
             policy: Policy::default(),
             was: None,
+            sparing: false,
             target: Target {
                 topology: topology.to_owned(),
                 file: String::new(),
@@ -85,6 +88,22 @@ impl Prepared {
         });
         prepared.compiled.drains = drains.collect();
         prepared.exclusive = ledger.exclusive;
+        prepared.sparing = true;
+        prepared
+    }
+
+    /// What a topology had here in another life of the namespace. Servers that were being let go are gone.
+    pub fn standing(ledger: &Ledger) -> Prepared {
+        let mut prepared = Prepared::nothing(&ledger.topology, &ledger.host);
+        let mut objects = ledger.applied().objects;
+        objects.retain(|key, _| !ledger.debts.contains_key(key));
+        let modules: BTreeSet<&str> = objects.keys().filter_map(Key::module).collect();
+        objects.extend(modules.into_iter().map(|module| (Key::Module(module.to_owned()), Resource::Module)));
+        prepared.compiled.state = State { objects };
+        let name = |entry: &Entry| Provenance::leaving(&entry.name.as_str().into());
+        let names = ledger.entries.iter().map(|(key, entry)| (key.clone(), name(entry)));
+        prepared.compiled.names = names.collect();
+        prepared.exclusive = ledger.exclusive;
         prepared
     }
 
@@ -100,7 +119,7 @@ impl Prepared {
 
     /// Where a plan leads, from what the topology owns.
     pub fn aim(&self, claims: &Claims) -> Aim<'_> {
-        Aim::new(&self.compiled.state, &claims.owned())
+        Aim { sparing: self.sparing, ..Aim::new(&self.compiled.state, &claims.owned()) }
     }
 
     /// The plan from what a kernel holds.
@@ -170,7 +189,7 @@ pub fn prepare_of(file: &Path, files: &dyn Files, name: Option<&str>, out: &mut 
     let exclusive = topology.ownership.value == Ownership::Exclusive;
     let policy = limits(&topology.policy);
     let was = topology.was.as_ref().map(|was| was.value.clone());
-    Ok(Prepared { sources, compiled, exclusive, policy, was, target })
+    Ok(Prepared { sources, compiled, exclusive, policy, was, sparing: false, target })
 }
 
 /// Reads a topology, and finds everything that is wrong with it as far as no host is compiled.

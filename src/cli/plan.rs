@@ -14,6 +14,7 @@ use super::written::write_whole;
 use crate::kernel::linux::Linux;
 use crate::report;
 use crate::txn::ledger::Claims;
+use crate::txn::preflight;
 
 /// Show what applying a topology would change in a host's kernel
 ///
@@ -91,6 +92,8 @@ impl Plan {
                 for rule in &broken {
                     out.say(&format!("Apply would refuse: {rule}.\n"));
                 }
+                let refused = preflight::refused_by_model(&plan.phases, &observed);
+                out.say(&report::failure::apply_would_refuse(&refused, &prepared.compiled.names, &prepared.sources));
                 if !plan.is_empty() {
                     let netns = self.place.netns.as_deref();
                     out.say(&match &self.out {

@@ -9,7 +9,7 @@ use super::input::{self, Prepared};
 use super::output::Output;
 use super::pending;
 use super::records::{self, LockArguments, Place, PlaceArguments};
-use super::work::{Looked, Work};
+use super::work::{Looked, Work, look, next_ledger};
 use crate::kernel::linux::Linux;
 use crate::plan::Aim;
 use crate::report;
@@ -25,7 +25,8 @@ use crate::txn::store::Store;
 /// `--ours KEY` takes it back all the same, and `--theirs KEY` leaves it as it is for good.
 ///
 /// When what is written down of the run is damaged, `--to-ledger` puts everything that the ledgers have to what they say, and
-/// names what it cannot know of.
+/// names what it cannot know of. After a boot, or in a namespace that was made anew, that is everything that was applied and
+/// confirmed last, which it makes again from the ledgers alone.
 ///
 /// Exit code: 0 everything is as it was before that run, or there was none; 7 another run has the lock; 9 not everything is.
 #[derive(Debug, Args)]
@@ -86,6 +87,14 @@ impl Recover {
         let topologies = store.topologies().map_err(|error| records::unusable(&error, out))?;
         let mut owned = BTreeSet::new();
         for topology in &topologies {
+            if let Some(standing) = standing(store, topology, place, out)? {
+                let exit = make_again(&standing, kernel, store, place, out)?;
+                if exit != Exit::Done {
+                    return Ok(exit);
+                }
+                owned.extend(standing.entries.into_keys());
+                continue;
+            }
             let claims = place.claims(store, topology, None, out)?;
             let Some(own) = claims.own.clone() else { continue };
             owned.extend(own.entries.keys().cloned());
@@ -120,6 +129,28 @@ impl Recover {
         }
         Ok(Exit::Done)
     }
+}
+
+/// What a topology had in another life of the namespace, where it has nothing in this one.
+fn standing(store: &Store, topology: &str, place: &Place, out: &mut Output) -> Result<Option<Ledger>, Exit> {
+    let standing = Ledger::standing(store, topology, &place.instance).map_err(|error| {
+        records::unreadable(&error, records::HELP_LEDGER, out);
+        Exit::Failed
+    })?;
+    Ok(standing.filter(|ledger| ledger.instance != place.instance))
+}
+
+/// Makes what a topology had, as if a file said it.
+fn make_again(standing: &Ledger, kernel: &mut Linux, store: &mut Store, place: &Place, out: &mut Output) -> Result<Exit, Exit> {
+    let prepared = Prepared::standing(standing);
+    let looked = look(&prepared, kernel, Some(store), place, out)?;
+    out.say(&report::text::plan(&looked.plan, &prepared.sources, out.style));
+    let next = Ledger {
+        protect: standing.protect.clone(),
+        sources: standing.sources.clone(),
+        ..next_ledger(&prepared, place, &looked, "", false)
+    };
+    Work::new("recover", &prepared, Some(next)).carry_out(kernel, store, place, looked, out)
 }
 
 /// Writes down what the operator says of an object, so that it holds if this run dies too.

@@ -9,14 +9,16 @@ use super::output::Output;
 use super::records::{self, Place};
 use super::signals::Signals;
 use super::{Exit, in_words, pending};
+use crate::kernel::capability::Capabilities;
 use crate::kernel::linux::Linux;
+use crate::plan::policy::MODEL;
 use crate::plan::{Aim, Phase, Plan};
 use crate::report::{self, failure};
 use crate::state::{Key, Observed, Resource, State};
 use crate::txn::former::Former;
 use crate::txn::ledger::{Claims, Debt, Ledger};
 use crate::txn::store::{Record, Store};
-use crate::txn::{self, Ended, Records, Run, Signs, guard, history};
+use crate::txn::{self, Ended, Records, Run, Signs, guard, history, preflight};
 
 /// What a plan was made from.
 pub struct Looked<'a> {
@@ -122,16 +124,42 @@ pub struct Work<'a> {
     pub confirm_within: Option<Duration>,
 }
 
-/// Ends the run if its plan breaks a rule that is not in `allowed`.
+/// Ends the run if its plan breaks a rule that is not in `allowed`, or if it cannot go well.
 pub fn obey(prepared: &Prepared, looked: &Looked<'_>, allowed: &[String], out: &mut Output) -> Result<(), Exit> {
     let Looked { claims, aim, observed, plan } = looked;
+    refuse_forbidden(prepared, plan, out)?;
+    let may_break = |word: &str| allowed.iter().any(|rule| rule == word);
     let mut broken = prepared.broken(claims, aim, observed, plan);
-    broken.retain(|broken| !allowed.iter().any(|rule| rule == broken.rule()));
-    let Some(first) = broken.first() else { return Ok(()) };
+    broken.retain(|broken| !may_break(broken.rule()));
+    let Some(first) = broken.first() else {
+        return if may_break(MODEL) { Ok(()) } else { ask_the_model(prepared, plan, observed, out) };
+    };
     let reasons: Vec<String> = broken.iter().map(ToString::to_string).collect();
     let help = format!("do not ask for that, or let this run break the rule: --allow {}", first.rule());
     out.error(&report::error("a rule forbids this plan; nothing was changed", &reasons, Some(&help), out.error_style));
     Err(Exit::Refused)
+}
+
+/// Ends the run if a model of the kernel refuses its plan.
+fn ask_the_model(prepared: &Prepared, plan: &Plan, observed: &Observed, out: &mut Output) -> Result<(), Exit> {
+    let refused = preflight::refused_by_model(&plan.phases, observed);
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let Prepared { compiled, sources, .. } = prepared;
+    out.error(&failure::refused_by_model(&refused, &compiled.names, sources, out.error_style));
+    out.error(&format!(
+        "The kernel was not asked, and nothing was changed. Where the model is wrong, the kernel decides: --allow {MODEL}\n"
+    ));
+    Err(Exit::Refused)
+}
+
+/// Ends the run if this process may not do all of its plan.
+pub fn refuse_forbidden(prepared: &Prepared, plan: &Plan, out: &mut Output) -> Result<(), Exit> {
+    let Some((step, needed)) = preflight::forbidden(&plan.phases, &Capabilities::own()) else { return Ok(()) };
+    let Prepared { compiled, sources, .. } = prepared;
+    out.error(&failure::forbidden(step, needed, &compiled.names, sources, out.error_style));
+    Err(Exit::Failed)
 }
 
 /// Ends the run if its plan is not the one that was shown: the lock is not held while somebody thinks.

@@ -18,12 +18,14 @@ pub struct Aim<'a> {
     pub leaving: BTreeMap<Key, Arc<str>>,
     /// Servers that leave and stay without weight until their connections have ended; they are wanted meanwhile.
     pub draining: BTreeSet<DestinationKey>,
+    /// Whether an address stays that is the source of a route of others. Otherwise it goes, and a rule forbids the plan.
+    pub sparing: bool,
 }
 
 impl<'a> From<&'a State> for Aim<'a> {
     /// Towards a state, from nothing that anybody remembers.
     fn from(wanted: &'a State) -> Aim<'a> {
-        Aim { wanted: Cow::Borrowed(wanted), leaving: BTreeMap::new(), draining: BTreeSet::new() }
+        Aim { wanted: Cow::Borrowed(wanted), leaving: BTreeMap::new(), draining: BTreeSet::new(), sparing: false }
     }
 }
 

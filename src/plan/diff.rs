@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::Aim;
-use crate::state::effects::effects;
+use crate::state::effects::{effects, taken_along};
 use crate::state::{Absence, Change, Key, Observed, Order, Resource, State, order_matters};
 
 /// Every change that leads from `observed` to `wanted`, sorted by key.
@@ -83,22 +83,24 @@ fn unwanted(key: &Key, before: &Resource, aim: &Aim<'_>, observed: &Observed, ex
                     .map_or(exclusive || aim.goes(&Key::Service(*service)), |wanted| !order_matters(wanted))
         }
         // A value does not go; it is given back, or goes with its device.
-        key => !key.is_value() && aim.goes(key) && guests(key, aim, observed).next().is_none(),
+        key => !key.is_value() && aim.goes(key) && guests(key, aim, observed).is_empty(),
     };
     goes.then(|| change(key, Some(before.clone()), None))
 }
 
 /// What others have put into an object: it would go with it.
-pub fn guests<'a>(key: &'a Key, aim: &'a Aim<'_>, observed: &'a Observed) -> impl Iterator<Item = &'a Key> {
-    let inside = observed.state.objects.iter().filter(move |other| match (key, other) {
-        (Key::Service(service), (Key::Destination(server), _)) => server.service == *service,
-        (Key::Link(name), (Key::Address(address), _)) => address.interface == *name && !address.comes_by_itself(),
-        (Key::Link(name), (Key::Route(key), Resource::Route(route))) => route.goes_through(key, name),
+pub fn guests(key: &Key, aim: &Aim<'_>, observed: &Observed) -> Vec<Key> {
+    let mut guests: Vec<Key> = taken_along(key, observed)
+        .map(|effect| effect.key)
+        .filter(|other| aim.sparing || !matches!((key, other), (Key::Address(_), Key::Route(_))))
+        .collect();
+    if let Key::Address(address) = key {
         // The first address of a subnet takes the others along, and which is the first is not seen.
-        (Key::Address(address), (Key::Address(other), _)) => address != other && address.shares_subnet(other),
-        _ => false,
-    });
-    inside.map(|(other, _)| other).filter(|other| !aim.leaving.contains_key(other))
+        let addresses = observed.state.objects.range(..Key::Timeouts).map(|(other, _)| other).filter(|other| *other != key);
+        guests.extend(addresses.filter(|other| matches!(other, Key::Address(other) if address.shares_subnet(other))).cloned());
+    }
+    guests.retain(|other| !aim.leaving.contains_key(other));
+    guests
 }
 
 fn scheduler(service: Option<&Resource>) -> Option<&str> {

@@ -259,7 +259,7 @@ fn draining(aim: &Aim<'_>, observed: &Observed) -> Vec<Note> {
 /// What leaves the file and has to stay, since others use it.
 fn kept_for_others(aim: &Aim<'_>, observed: &Observed) -> impl Iterator<Item = Note> {
     let goes = aim.leaving.keys().filter(|key| aim.goes(key) && observed.state.objects.contains_key(key));
-    goes.filter_map(|key| Some(Note::KeptForOthers(key.clone(), guests(key, aim, observed).next()?.clone())))
+    goes.filter_map(|key| Some(Note::KeptForOthers(key.clone(), guests(key, aim, observed).into_iter().next()?)))
 }
 
 fn foreign(aim: &Aim<'_>, observed: &Observed) -> Vec<Note> {

@@ -116,7 +116,11 @@ impl Broken {
 }
 
 /// The words of all rules.
-pub const RULES: [&str; 7] = ["max-deletes", "max-connections-cut", "min-servers", "protect", "empties", "foreign", "host"];
+pub const RULES: [&str; 8] =
+    ["max-deletes", "max-connections-cut", "min-servers", "protect", "empties", "foreign", "host", MODEL];
+
+/// The word by which a plan goes to the kernel although a model of it refuses it.
+pub const MODEL: &str = "model";
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use super::text::Style;
 use super::{error, kind_and_identity, line, printable, what};
 use crate::kernel::Refusal;
+use crate::kernel::capability::Capability;
 use crate::provenance::Names;
 use crate::source::Sources;
 use crate::state::{Action, Change, Key, Resource};
@@ -42,22 +43,7 @@ pub fn render(ended: &Ended, names: &Names, sources: &Sources, style: Style) -> 
 
 fn what_failed(failure: &Failure, names: &Names, sources: &Sources, style: Style) -> String {
     match failure {
-        Failure::Refused(refused) => {
-            let mut text = String::new();
-            for (change, refusal) in refused.iter().take(SHOWN) {
-                let message = format!("the kernel refused to {} {}", verb(change), object(&change.key, names, sources));
-                let (reason, help) = explain(change, refusal);
-                let mut details = vec![format!("it answered {}", answer(refusal))];
-                if refusal.text.as_ref() != Some(&reason) {
-                    details.push(reason);
-                }
-                text.push_str(&error(&message, &details, Some(&help), style));
-            }
-            if refused.len() > SHOWN {
-                let _ = writeln!(text, "… and {} more refusals of the same step", refused.len() - SHOWN);
-            }
-            text
-        }
+        Failure::Refused(refused) => said_no("the kernel refused", refused, names, sources, style),
         Failure::NotDone(changes) => {
             let undone = |change: &Change| format!("to {} it", verb(change));
             let details = listed(changes, undone, names, sources);
@@ -88,6 +74,49 @@ fn what_failed(failure: &Failure, names: &Names, sources: &Sources, style: Style
         ),
         Failure::Reading(reason) => error(&format!("the kernel could not be read in between: {reason}"), &[], None, style),
     }
+}
+
+/// What a kernel refused, and why. `who`: `the kernel refused`
+fn said_no(who: &str, refused: &[(Change, Refusal)], names: &Names, sources: &Sources, style: Style) -> String {
+    let mut text = String::new();
+    for (change, refusal) in refused.iter().take(SHOWN) {
+        let message = format!("{who} to {} {}", verb(change), object(&change.key, names, sources));
+        let (reason, help) = explain(change, refusal);
+        let mut details = vec![format!("it answered {}", answer(refusal))];
+        if refusal.text.as_ref() != Some(&reason) {
+            details.push(reason);
+        }
+        text.push_str(&error(&message, &details, Some(&help), style));
+    }
+    if refused.len() > SHOWN {
+        let _ = writeln!(text, "… and {} more refusals of the same step", refused.len() - SHOWN);
+    }
+    text
+}
+
+/// What a model of the kernel refused, so that the kernel was not asked.
+pub fn refused_by_model(refused: &[(Change, Refusal)], names: &Names, sources: &Sources, style: Style) -> String {
+    said_no("a model of the kernel refuses", refused, names, sources, style)
+}
+
+/// The same, for whom only plans.
+pub fn apply_would_refuse(refused: &[(Change, Refusal)], names: &Names, sources: &Sources) -> String {
+    let mut text = String::new();
+    for (change, refusal) in refused.iter().take(SHOWN) {
+        let (reason, help) = explain(change, refusal);
+        let (verb, object) = (verb(change), object(&change.key, names, sources));
+        let _ = writeln!(text, "Apply would refuse: model: the kernel would not {verb} {object}: {reason}; {help}.");
+    }
+    if refused.len() > SHOWN {
+        let _ = writeln!(text, "… and {} more of the same step", refused.len() - SHOWN);
+    }
+    text
+}
+
+/// That this process may not do a step.
+pub fn forbidden(change: &Change, needed: Capability, names: &Names, sources: &Sources, style: Style) -> String {
+    let message = format!("to {} {} needs {needed}; nothing was changed", verb(change), object(&change.key, names, sources));
+    error(&message, &[], Some("run it as root, or with that capability"), style)
 }
 
 /// A line for each change: the fields that differ, or what `whole` says of an object that has none.

@@ -77,6 +77,17 @@ pub fn effects(change: &Change, observed: &Observed) -> Vec<Change> {
     }
 }
 
+/// What is an object of its own, whoever made it, and would go with another one, or lose something.
+pub fn taken_along(key: &Key, observed: &Observed) -> impl Iterator<Item = Change> {
+    let found = observed.state.objects.get(key);
+    let gone = found.map(|now| Change { key: key.clone(), before: Some(now.clone()), after: None });
+    gone.into_iter().flat_map(|gone| effects(&gone, observed)).filter(|effect| match &effect.key {
+        Key::Destination(_) | Key::Route(_) => true,
+        Key::Address(address) => !address.comes_by_itself(),
+        _ => false,
+    })
+}
+
 /// Everything whose key is sorted before those of IPVS.
 fn before_ipvs(observed: &Observed) -> impl Iterator<Item = (&Key, &Resource)> {
     observed.state.objects.range(..Key::Timeouts)

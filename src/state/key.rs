@@ -122,6 +122,18 @@ impl Key {
         }
     }
 
+    /// The module that must be loaded before the object can be made, since nothing loads it by itself in time: `ip_vs` brings
+    /// sysctls, `fou` a netlink family. Schedulers and tunnel kinds are loaded by the kernel when the object is made.
+    pub fn module(&self) -> Option<&'static str> {
+        match self {
+            Key::Service(_) | Key::Timeouts | Key::Sync(_) => Some("ip_vs"),
+            Key::Sysctl(sysctl) if sysctl.path().starts_with("net/ipv4/vs/") => Some("ip_vs"),
+            Key::Fou(FouKey { family: Family::Ipv4, .. }) => Some("fou"),
+            Key::Fou(FouKey { family: Family::Ipv6, .. }) => Some("fou6"),
+            _ => None,
+        }
+    }
+
     /// Whether it is a value that a namespace always has: it can be changed, and never goes away.
     pub fn is_value(&self) -> bool {
         matches!(self, Key::Module(_) | Key::Sysctl(_) | Key::Timeouts)

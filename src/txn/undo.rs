@@ -10,7 +10,7 @@ use super::journal::Intent;
 use super::same;
 use crate::kernel::{Kernel, Outcome, ReadError, Refusal};
 use crate::plan::order;
-use crate::state::effects::effects;
+use crate::state::effects::taken_along;
 use crate::state::{Change, Key, Observed, Order, Resource, Scope, ServiceKey, State};
 
 /// An object that is not as it was before the run.
@@ -214,17 +214,10 @@ fn is_ours(key: &Key, values: &[Option<Resource>], now: Option<&Resource>, whose
 
 /// What would go with an object and is not of this run, or no longer.
 fn foreign_children(key: &Key, touched: &BTreeMap<Key, Touched>, whose: &Whose, observed: &Observed) -> Vec<Key> {
-    let Some((key, now)) = observed.state.objects.get_key_value(key) else { return Vec::new() };
-    let gone = Change { key: key.clone(), before: Some(now.clone()), after: None };
     let is_foreign = |Change { key, before, .. }: &Change| {
         touched.get(key).is_none_or(|Touched { values, .. }| !is_ours(key, values, before.as_ref(), whose))
     };
-    let along = effects(&gone, observed).into_iter().filter(|effect| match &effect.key {
-        Key::Destination(_) | Key::Route(_) => true,
-        Key::Address(address) => !address.comes_by_itself(),
-        _ => false,
-    });
-    along.filter(is_foreign).map(|effect| effect.key).collect()
+    taken_along(key, observed).filter(is_foreign).map(|effect| effect.key).collect()
 }
 
 /// What an object is in.

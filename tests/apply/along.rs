@@ -20,6 +20,7 @@ use lvsform::txn::{Ended, Why};
 pub fn tests() -> Vec<Trial> {
     vec![
         test("along::a_vip_whose_address_is_the_source_of_others_routes_is_not_taken_away", vip),
+        test("along::what_nobody_is_asked_about_is_kept", reverted),
         test("along::a_device_that_others_have_a_route_through_stays", device_leaves),
         test("along::what_others_have_on_a_device_comes_back_when_it_is_made_anew", device_replaced),
         test("along::a_rollback_brings_back_what_others_had_on_a_device", device_rolled_back),
@@ -79,6 +80,21 @@ fn vip(world: &mut World) {
     site.run("apply", "--yes", 0);
     assert_eq!(routes(world), before);
     assert!(!witness::addresses(world).contains(&"10.0.0.101/32 eth0".to_owned()));
+}
+
+/// A revert asks no rule: it must not need one.
+fn reverted(world: &mut World) {
+    plug_in(world);
+    let site = Site::new(&shop(&[web()]));
+    site.run("apply", "--yes", 0);
+    site.write(&(shop(&[web(), service("tls", 443, "\"10.0.0.12\"")]) + "vip \"other\" address=\"10.0.0.101\"\n"));
+    site.run("apply", "--yes", 0);
+    hand::run("ip", "route add 10.77.0.0/16 via 10.0.0.1 src 10.0.0.101");
+    let before = routes(world);
+    let (out, _) = site.run("revert", "shop --yes", 0);
+    says(&out, &["Left alone: vip 10.0.0.101 eth0", "route 10.77.0.0/16 via", "- service tls"]);
+    assert_eq!(routes(world), before);
+    assert!(witness::addresses(world).contains(&"10.0.0.101/32 eth0".to_owned()));
 }
 
 fn device_leaves(world: &mut World) {

@@ -19,6 +19,7 @@ pub fn tests() -> Vec<Trial> {
         test("command::apply_takes_yes_for_yes_on_a_terminal_and_nothing_else", asks),
         test("command::a_second_apply_does_nothing_and_says_so", twice),
         test("command::an_apply_that_is_refused_says_so_and_ends_with_8", rolled_back),
+        test("command::a_plan_that_cannot_go_well_is_refused_before_the_kernel_is_asked", model),
         test("command::one_run_at_a_time_in_a_namespace", locked),
         test("command::a_topology_that_is_not_valid_ends_with_10", invalid),
         test("command::a_wrong_command_line_ends_with_64", usage),
@@ -182,6 +183,21 @@ fn rolled_back(world: &mut World) {
     let (_, err) = run(lvsform(&format!("apply {} --host lb1 --yes", file.path())), 8);
     says(&err, &["service redirect", "ENOENT", "ip_vs_twos", "Rolled back"]);
     assert_eq!(witness::everything(world, &director), before);
+}
+
+/// No device that the VIP could be on.
+fn model(world: &mut World) {
+    let before = witness::table(world);
+    let (out, _) = run(lvsform(&format!("plan {SALE} --host lb1")), 0);
+    says(
+        &out,
+        &["Apply would refuse: model: the kernel would not add vip storefront (10.0.0.100 eth0", "there is no device `eth0`"],
+    );
+    let (_, err) = run(lvsform(&format!("apply {SALE} --host lb1 --yes")), 5);
+    says(&err, &["a model of the kernel refuses to add vip storefront", "ENODEV", "The kernel was not asked", "--allow model"]);
+    let (_, err) = run(lvsform(&format!("apply {SALE} --host lb1 --yes --allow model")), 8);
+    says(&err, &["the kernel refused to add vip storefront", "Rolled back"]);
+    assert_eq!(witness::table(world), before);
 }
 
 fn locked(world: &mut World) {

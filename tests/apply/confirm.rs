@@ -29,6 +29,7 @@ pub fn tests() -> Vec<Trial> {
         test("confirm::of_confirm_and_deadline_exactly_one_wins", race),
         test("confirm::nothing_else_is_applied_while_it_waits", waits),
         test("confirm::without_its_guard_the_next_run_takes_it_back", guardless),
+        test("confirm::after_a_boot_the_ledgers_alone_bring_back_what_was_confirmed", booted),
         test("confirm::in_another_life_what_was_there_before_counts", another_life),
         test("confirm::the_guard_keeps_nothing_open", keeps_nothing),
         test("confirm::a_saved_plan_is_applied_without_its_files", saved),
@@ -353,14 +354,47 @@ fn guardless(world: &mut World) {
     site.run("drift", "", 0);
 }
 
+/// A namespace with a name, which can be made again as a boot makes the host's.
+fn make_life(world: &World) {
+    world.witness("ip", "netns add life");
+    world.witness("ip", "-n life link set lo up");
+    world.witness("ip", "-n life link add eth0 type dummy");
+    world.witness("ip", "-n life link set eth0 up");
+    world.witness("ip", "-n life addr add 10.0.0.2/24 dev eth0");
+}
+
+/// Nobody confirmed the last apply before the boot: what was confirmed comes back, without any file.
+fn booted(world: &mut World) {
+    make_life(world);
+    let life = || (world.witness("ip", "netns exec life ipvsadm -Sn"), world.witness("ip", "-n life -br -4 addr show eth0"));
+    let empty = life();
+    let (first, second) = two();
+    let site = Site::new(&first);
+    site.run("apply", "--yes --netns life", 0);
+    let confirmed = life();
+    site.write(&second);
+    site.run("apply", "--yes --netns life --confirm-within 1h", 0);
+    let guard = guards(&site);
+    assert_eq!(guard.len(), 1);
+    kill(guard[0], Signal::SIGKILL).expect("our own guard"); // it goes with the boot
+    world.witness("ip", "netns del life");
+    make_life(world);
+    assert_ne!(life(), confirmed);
+    let (out, _) = site.run("recover", "--to-ledger --netns life", 0);
+    says(&out, &["+ service tls", "Recovered"]);
+    assert_eq!(life(), confirmed);
+    site.run("drift", "--netns life", 0);
+    site.write(&first);
+    site.run("plan", "--exit-code --netns life", 0);
+    let (out, _) = site.run("recover", "--to-ledger --netns life", 0);
+    assert!(!out.contains('+'), "a second one finds nothing to do: {out}");
+    site.run("destroy", "shop --yes --netns life", 0);
+    assert_eq!(life(), empty, "what was there when it came back is what it was found as");
+    world.witness("ip", "netns del life");
+}
+
 fn another_life(world: &mut World) {
-    let make = || {
-        world.witness("ip", "netns add life");
-        world.witness("ip", "-n life link set lo up");
-        world.witness("ip", "-n life link add eth0 type dummy");
-        world.witness("ip", "-n life link set eth0 up");
-        world.witness("ip", "-n life addr add 10.0.0.2/24 dev eth0");
-    };
+    let make = || make_life(world);
     make();
     let (first, second) = two();
     let site = Site::new(&first);
