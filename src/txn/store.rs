@@ -22,7 +22,7 @@ const CAP: u64 = 1 << 30;
 /// The records of one network namespace.
 pub struct Store {
     folder: PathBuf,
-    before_sync: Option<Box<dyn FnMut() + Send>>,
+    before_sync: Option<Box<dyn FnMut() -> io::Result<()> + Send>>,
 }
 
 impl fmt::Debug for Store {
@@ -38,19 +38,24 @@ pub enum StoreError {
     Unsafe(PathBuf, &'static str),
     /// The system said no: what was to be done to which path.
     Io(&'static str, PathBuf, io::Error),
+    /// It is done, and the disk does not confirm that it has it: the folder in which it was done.
+    Unsynced(PathBuf, io::Error),
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StoreError::Unsafe(path, what) => write!(f, "{} {what}", path.display()),
-            StoreError::Io(doing, path, error) => {
-                let words =
-                    error.raw_os_error().map_or_else(|| error.to_string(), |errno| Errno::from_raw(errno).desc().to_owned());
-                write!(f, "cannot {doing} {}: {words}", path.display())
+            StoreError::Io(doing, path, error) => write!(f, "cannot {doing} {}: {}", path.display(), words(error)),
+            StoreError::Unsynced(path, error) => {
+                write!(f, "the disk does not confirm that it has what was written in {}: {}", path.display(), words(error))
             }
         }
     }
+}
+
+fn words(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |errno| Errno::from_raw(errno).desc().to_owned())
 }
 
 impl std::error::Error for StoreError {}
@@ -62,7 +67,10 @@ impl Store {
         for path in [directory, &folder, &folder.join(Record::LEDGERS)] {
             let made = DirBuilder::new().recursive(path == directory).mode(0o750).create(path);
             match made {
-                Ok(()) => sync_folder(path.parent().unwrap_or(path))?,
+                Ok(()) => {
+                    let parent = path.parent().unwrap_or(path);
+                    sync_folder(parent).map_err(|error| StoreError::Io("write", parent.to_owned(), error))?;
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(StoreError::Io("make", path.to_owned(), error)),
             }
@@ -84,8 +92,8 @@ impl Store {
         Ok(Some(Store { folder, before_sync: None }))
     }
 
-    /// Calls `hook` before each sync: where a test dies.
-    pub fn before_each_sync(&mut self, hook: impl FnMut() + Send + 'static) {
+    /// Calls `hook` before each sync, which fails as the hook does: where a test dies, or its disk does.
+    pub fn before_each_sync(&mut self, hook: impl FnMut() -> io::Result<()> + Send + 'static) {
         self.before_sync = Some(Box::new(hook));
     }
 
@@ -115,7 +123,7 @@ impl Store {
         Ok(Some(bytes))
     }
 
-    /// Puts a record in place, whole.
+    /// Puts a record in place, whole. After [`StoreError::Unsynced`] it is there; after any other error what was there still is.
     pub fn put(&mut self, record: Record<'_>, bytes: &[u8]) -> Result<(), StoreError> {
         let path = self.path(record);
         let beside = path.with_extension("tmp");
@@ -127,7 +135,7 @@ impl Store {
         }
         let written = new_file(&beside).and_then(|mut file| {
             file.write_all(bytes)?;
-            self.about_to_sync();
+            self.about_to_sync()?;
             file.sync_all()
         });
         if let Err(error) = written {
@@ -147,7 +155,7 @@ impl Store {
                 return Err(Errno::EPERM.into());
             }
             file.write_all(bytes)?;
-            self.about_to_sync();
+            self.about_to_sync()?;
             file.sync_data()
         });
         appended.map_err(|error| StoreError::Io("write", path, error))
@@ -186,14 +194,12 @@ impl Store {
     }
 
     fn sync_folder_of(&mut self, path: &Path) -> Result<(), StoreError> {
-        self.about_to_sync();
-        sync_folder(path.parent().unwrap_or(path))
+        let folder = path.parent().unwrap_or(path);
+        self.about_to_sync().and_then(|()| sync_folder(folder)).map_err(|error| StoreError::Unsynced(folder.to_owned(), error))
     }
 
-    fn about_to_sync(&mut self) {
-        if let Some(hook) = &mut self.before_sync {
-            hook();
-        }
+    fn about_to_sync(&mut self) -> io::Result<()> {
+        self.before_sync.as_mut().map_or(Ok(()), |hook| hook())
     }
 }
 
@@ -240,9 +246,8 @@ fn new_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o640).custom_flags(no_links()).open(path)
 }
 
-fn sync_folder(path: &Path) -> Result<(), StoreError> {
-    let opened = OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(path);
-    opened.and_then(|folder| folder.sync_all()).map_err(|error| StoreError::Io("write", path.to_owned(), error))
+fn sync_folder(path: &Path) -> io::Result<()> {
+    OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(path)?.sync_all()
 }
 
 /// A folder in which nobody else can put anything. Root's own is good for everybody to read.
