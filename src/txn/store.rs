@@ -2,12 +2,13 @@
 //!
 //! A record is written beside its name, synced, and renamed; the folder is synced after it. So a file under its own name
 //! is complete, whatever died: one that cannot be read was damaged later. Nothing here follows a link, and nothing is read
-//! that others could have written, for what these files say is done as root. This module knows no record's content.
+//! that others could have written, for what these files say is done as root. The group of the directory may read all of it, so
+//! that whoever watches need not be root. This module knows no record's content.
 
 use std::fmt;
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -61,15 +62,23 @@ fn words(error: &io::Error) -> String {
 impl std::error::Error for StoreError {}
 
 impl Store {
-    /// The records of the namespace `name` below `directory`. Folders that are missing are made, for root and its group.
+    /// The records of the namespace `name` below `directory`. Folders that are missing are made, for us and the directory's group.
     pub fn open(directory: &Path, name: &str) -> Result<Store, StoreError> {
         let folder = directory.join(name);
+        let above = directory.parent().unwrap_or(directory);
+        let made = DirBuilder::new().recursive(true).mode(0o750).create(above);
+        made.map_err(|error| StoreError::Io("make", above.to_owned(), error))?;
         for path in [directory, &folder, &folder.join(Record::LEDGERS)] {
-            let made = DirBuilder::new().recursive(path == directory).mode(0o750).create(path);
-            match made {
+            match DirBuilder::new().mode(0o750).create(path) {
                 Ok(()) => {
-                    let parent = path.parent().unwrap_or(path);
-                    sync_folder(parent).map_err(|error| StoreError::Io("write", parent.to_owned(), error))?;
+                    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                    let failed = |error| StoreError::Io("make", path.to_owned(), error);
+                    let opened = open_folder(path).map_err(failed)?;
+                    opened.set_permissions(Permissions::from_mode(0o750)).map_err(failed)?; // whatever the umask
+                    if path != directory {
+                        share(&opened, parent);
+                    }
+                    sync_folder(parent).map_err(failed)?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(StoreError::Io("make", path.to_owned(), error)),
@@ -148,8 +157,12 @@ impl Store {
     /// Appends to a record, which is made if it is not there, and waits until it is on the disk.
     pub fn append(&mut self, record: Record<'_>, bytes: &[u8]) -> Result<(), StoreError> {
         let path = self.path(record);
-        let options = OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(no_links()).open(&path);
-        let appended = options.and_then(|mut file| {
+        let options = OpenOptions::new().append(true).custom_flags(no_links()).open(&path);
+        let opened = match options {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => new_file(&path),
+            opened => opened,
+        };
+        let appended = opened.and_then(|mut file| {
             let metadata = file.metadata()?;
             if !is_trusted(&metadata) {
                 return Err(Errno::EPERM.into());
@@ -243,7 +256,24 @@ fn no_links() -> i32 {
 }
 
 fn new_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o640).custom_flags(no_links()).open(path)
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o640).custom_flags(no_links()).open(path)?;
+    file.set_permissions(Permissions::from_mode(0o640))?; // whatever the umask
+    share(&file, path.parent().unwrap_or(path));
+    Ok(file)
+}
+
+/// Gives what was made in a folder that folder's group. Who may not do so has no such group to care for.
+fn share(made: &File, folder: &Path) {
+    let groups = folder.metadata().and_then(|folder| Ok((folder.gid(), made.metadata()?.gid())));
+    if let Ok((wanted, own)) = groups
+        && wanted != own
+    {
+        let _ = fchown(made, None, Some(wanted));
+    }
+}
+
+fn open_folder(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags((OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits()).open(path)
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {

@@ -22,6 +22,7 @@ mod rollback;
 mod storage;
 mod surroundings;
 mod unloaded;
+mod watched;
 mod witness;
 #[path = "../kernel/world.rs"]
 #[allow(dead_code, reason = "another suite uses the rest")]
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
             crashed::tests(),
             storage::tests(),
             surroundings::tests(),
+            watched::tests(),
             unloaded,
         ];
         let tests = suites.into_iter().flatten().collect();
