@@ -22,6 +22,7 @@ fn place(provenance: Option<&Provenance>, sources: &Sources) -> String {
     let Some(provenance) = provenance else { return "not in the file".to_owned() };
     let place = match provenance.origin {
         Origin::Default => "by default".to_owned(),
+        Origin::Ledger if sources.files().is_empty() => "by the ledger".to_owned(), // nobody reads a file to destroy or revert
         Origin::Ledger => "no longer in the file".to_owned(),
         Origin::Former => "as before the last apply".to_owned(),
         Origin::Text(span) => line(span, sources),

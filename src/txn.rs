@@ -99,9 +99,20 @@ pub enum Ended {
     Incomplete(Failure, Vec<Left>),
     /// It failed, and the kernel could not be read, so nobody knows what is left.
     Unreadable(Failure, ReadError),
+    /// It ended so, but the disk does not confirm it, or did not let its records be tidied. The journal stays where it matters:
+    /// the next run tidies.
+    Untidy(Box<Ended>, StoreError),
 }
 
 impl Ended {
+    /// How it ended, and what was not tidied.
+    pub fn apart(&self) -> (&Ended, Option<&StoreError>) {
+        match self {
+            Ended::Untidy(ended, error) => (ended, Some(error)),
+            ended => (ended, None),
+        }
+    }
+
     /// How it ended, in a word.
     pub fn word(&self) -> &'static str {
         match self {
@@ -109,6 +120,7 @@ impl Ended {
             Ended::NotBegun(_) => "not begun",
             Ended::RolledBack(_) => "rolled back",
             Ended::Incomplete(..) | Ended::Unreadable(..) => "incomplete",
+            Ended::Untidy(ended, _) => ended.word(),
         }
     }
 }
@@ -158,28 +170,36 @@ pub fn run(kernel: &mut dyn Kernel, run: Run<'_>) -> Ended {
         diary.as_mut().map_or(Ok(()), Diary::commit).map_err(Failure::Storing)
     }));
     let failure = match forwards {
-        Ok(Ok(())) => {
-            // Committed: what cannot be tidied now is by the next run.
-            let _ = diary.map(|diary| journal::forget(diary.store));
-            return Ended::Applied;
-        }
+        Ok(Ok(())) => return close(diary, Ended::Applied),
         Ok(Err(failure)) => failure,
         Err(panic) => Failure::Panicked(words(panic.as_ref())),
     };
-    // The new ledger may have its place although writing that down failed: then the run is done, and nothing may be undone.
+    // Whatever was answered, the new ledger may have its place: then the run is done, nothing may be undone, and the next run
+    // finds the journal.
     if diary.as_ref().is_some_and(|diary| diary.committing && matches!(diary.journal.is_committed(diary.store), Ok(true))) {
-        let _ = diary.map(|diary| journal::forget(diary.store));
         return Ended::Applied;
     }
     let undone = undo::undo(kernel, &intent, begun, &whose, &scope);
     match undone {
-        Ok(left) if left.is_empty() => {
-            // Nothing is left to take back: a journal that stays is found empty-handed by the next run.
-            let _ = diary.map(|diary| journal::forget(diary.store));
-            Ended::RolledBack(failure)
+        Ok(left) if left.is_empty() => close(diary, Ended::RolledBack(failure)),
+        Ok(left) => {
+            if let Some(diary) = diary.filter(|diary| !diary.noted) {
+                // What is somebody else's could not be written down. Without any mark a recovery touches nothing, and names
+                // all that looks like this run's.
+                let _ = diary.store.remove(store::Record::Marks);
+            }
+            Ended::Incomplete(failure, left)
         }
-        Ok(left) => Ended::Incomplete(failure, left),
         Err(error) => Ended::Unreadable(failure, error),
+    }
+}
+
+/// Forgets a run that ended so, unless its journal must stay.
+fn close(diary: Option<Diary<'_>>, ended: Ended) -> Ended {
+    let Some(Diary { store, unsure, .. }) = diary else { return ended };
+    match unsure.or_else(|| journal::forget(store).err()) {
+        None => ended,
+        Some(error) => Ended::Untidy(Box::new(ended), error),
     }
 }
 
@@ -205,7 +225,9 @@ pub fn recover(
 ) -> Result<Recovered, RecoverError> {
     let Unfinished { journal, begun, not_ours, decided, committed } = unfinished;
     let recovered = if *committed {
-        journal.keep_former(store).map_err(RecoverError::Storing)?;
+        if let Err(error) = journal.keep_former(store) {
+            return Err(RecoverError::Untidy(Recovered::WasDone, error));
+        }
         Recovered::WasDone
     } else if journal.instance != *instance {
         Recovered::WasGone
@@ -219,17 +241,19 @@ pub fn recover(
         }
         Recovered::TakenBack
     };
-    journal::forget(store).map_err(RecoverError::Storing)?;
-    Ok(recovered)
+    match journal::forget(store) {
+        Ok(()) => Ok(recovered),
+        Err(error) => Err(RecoverError::Untidy(recovered, error)),
+    }
 }
 
-/// Why a run could not be taken back.
+/// Why a run could not be taken up.
 #[derive(Debug)]
 pub enum RecoverError {
     /// The kernel could not be read.
     Reading(ReadError),
-    /// The records could not be written.
-    Storing(StoreError),
+    /// It was taken up so, but its records could not be tidied.
+    Untidy(Recovered, StoreError),
 }
 
 /// A run's records while it goes on.
@@ -239,8 +263,12 @@ struct Diary<'a> {
     next: Option<Ledger>,
     /// What was found only on the way of what was there before.
     found: Vec<(Key, Resource)>,
+    /// All that turned out to be somebody else's is written down.
+    noted: bool,
     /// The new ledger may have its place already.
     committing: bool,
+    /// What went wrong after the commit, so that the journal must stay.
+    unsure: Option<StoreError>,
 }
 
 impl<'a> Diary<'a> {
@@ -254,12 +282,18 @@ impl<'a> Diary<'a> {
         let begun = journal.begin(store, next.as_ref(), former.as_ref());
         *intent = std::mem::take(&mut journal.intent);
         begun?;
-        Ok(Diary { store, journal, next, found: Vec::new(), committing: false })
+        Ok(Diary { store, journal, next, found: Vec::new(), noted: true, committing: false, unsure: None })
     }
 
     fn begun(&mut self, phase: usize, found: Vec<(Key, Resource)>) -> Result<(), StoreError> {
         self.found.extend(found.iter().cloned());
         self.journal.mark_begun(self.store, phase, found)
+    }
+
+    fn not_ours(&mut self, keys: &BTreeSet<Key>) -> Result<(), StoreError> {
+        let noted = self.journal.mark_not_ours(self.store, keys.iter().cloned().collect());
+        self.noted = noted.is_ok();
+        noted
     }
 
     /// The ledger learns what was found on the way, and takes its place.
@@ -273,7 +307,8 @@ impl<'a> Diary<'a> {
             self.store.put(store::Record::NextLedger, &next.encode())?;
         }
         self.committing = true;
-        self.journal.commit(self.store)
+        self.unsure = self.journal.commit(self.store)?;
+        Ok(())
     }
 }
 
@@ -299,7 +334,7 @@ fn forwards(
         let outcomes = kernel.run(phase);
         let judged = judge(kernel, phase, outcomes, scope, &mut whose.not_ours);
         if let (Some(diary), false) = (&mut diary, whose.not_ours.is_empty()) {
-            diary.journal.mark_not_ours(diary.store, whose.not_ours.iter().cloned().collect()).map_err(Failure::Storing)?;
+            diary.not_ours(&whose.not_ours).map_err(Failure::Storing)?;
         }
         judged?;
     }

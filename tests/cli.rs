@@ -109,6 +109,7 @@ fn a_topology_that_cannot_be_read_ends_with_10_in_every_command_that_takes_one()
     let folder = Folder::new("topologies");
     let cases = [
         (folder.0.join("missing.kdl").to_str().expect("a plain path").to_owned(), "does not exist"),
+        ("nowhere/missing.toml".to_owned(), "name a topology file; a path is relative to the folder in which this is run"),
         (folder.0.to_str().expect("a plain path").to_owned(), "neither KDL"),
         (folder.file("empty.kdl", ""), "does not say `topology`"),
         (folder.file("empty.toml", ""), "does not say `topology`"),

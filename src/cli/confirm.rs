@@ -9,7 +9,7 @@ use super::records::{self, LockArguments, PlaceArguments};
 use crate::report;
 use crate::txn::history;
 use crate::txn::ledger::Ledger;
-use crate::txn::store::Record;
+use crate::txn::store::{Record, StoreError};
 
 /// Keep what an apply with --confirm-within made
 ///
@@ -58,12 +58,18 @@ impl Confirm {
         let Some(ledger) = Ledger::read(&store, &pending.topology).map_err(unreadable)? else { return Err(Exit::Stale) };
         let ledger = Ledger { pending: None, ..ledger };
         let record = Record::Ledger(&pending.topology);
-        store.put(record, &ledger.encode()).map_err(|error| records::unusable(&error, out))?;
+        let unsynced = match store.put(record, &ledger.encode()) {
+            Err(error @ StoreError::Unsynced(..)) => Some(error), // whoever reads the ledger finds it confirmed
+            written => written.map(|()| None).map_err(|error| records::unusable(&error, out))?,
+        };
         let Ledger { topology, host, transaction, sources, .. } = ledger;
         let entry =
             history::Entry { sources, ..history::Entry::new("confirm", records::operator(), &topology, &host, &transaction) };
         let _ = history::append(&mut store, &entry); // it is confirmed; a line less is no reason to say otherwise
         out.say(&format!("Confirmed: what was applied of topology `{}` stays.\n", pending.topology));
+        if let Some(error) = unsynced {
+            out.error(&report::error(&error.to_string(), &[], Some(records::HELP_DISK), out.error_style));
+        }
         Ok(Exit::Done)
     }
 }

@@ -18,7 +18,8 @@ use crate::txn::{drift, history, lock};
 /// Show what has moved since it was applied
 ///
 /// Compares what was applied, which the ledgers know, with the kernel: drift. With FILE also the file with what was applied:
-/// pending changes. Opens nothing for writing, and needs `CAP_NET_ADMIN` alone. For cron: --textfile.
+/// pending changes. Opens nothing for writing. Needs `CAP_NET_ADMIN` alone, and the group of the state directory, which
+/// `chgrp -R GROUP /var/lib/lvsform` gives. For cron: --textfile.
 ///
 /// Exit code: 0 nothing moved; 2 changes are pending; 3 drift; 4 both; 7 a run is under way; 9 a run did not end: recover.
 #[derive(Debug, Args)]

@@ -23,6 +23,9 @@ use crate::txn::{self, RecoverError, Recovered};
 pub const HELP_LEDGER: &str =
     "move the file away: then what is there counts as found; `lvsform adopt FILE` makes it the topology's again";
 
+/// What to do about a disk that fails.
+pub const HELP_DISK: &str = "see to that disk: the kernel's log (dmesg) says more";
+
 /// Which namespace, and where its records are kept.
 #[derive(Clone, Debug, Args)]
 pub struct PlaceArguments {
@@ -211,7 +214,14 @@ pub fn take_back(
     let recovered = txn::recover(kernel, store, unfinished, &place.instance).map_err(|error| {
         let message = match error {
             RecoverError::Reading(error) => format!("{of} was not taken back: {error}"),
-            RecoverError::Storing(error) => format!("{of} was not taken back: {error}"),
+            RecoverError::Untidy(recovered, error) => {
+                let what = match recovered {
+                    Recovered::WasDone => "was done",
+                    Recovered::WasGone => "is gone with its boot or namespace",
+                    _ => "was taken back",
+                };
+                format!("{of} {what}, but its records could not be tidied: {error}")
+            }
         };
         out.error(&report::error(&message, &[], Some("mend that, and run `lvsform recover`"), out.error_style));
         Exit::Incomplete
@@ -241,6 +251,7 @@ pub fn unusable(error: &StoreError, out: &mut Output) -> Exit {
     let help = match error {
         StoreError::Unsafe(..) => "what is written there is done as root: find out who made it, and remove it",
         StoreError::Io(..) => "run it as root, or as a user who may read it, or say where records are: --state-dir DIR",
+        StoreError::Unsynced(..) => HELP_DISK,
     };
     out.error(&report::error(&format!("{error}; nothing was changed"), &[], Some(help), out.error_style));
     Exit::Failed
@@ -253,6 +264,7 @@ pub fn unreadable(error: &LedgerError, help: &str, out: &mut Output) {
             "what is written there is done as root: find out who made it, and remove it"
         }
         LedgerError::Store(StoreError::Io(..)) => "run it as root, or as a user who may read it",
+        LedgerError::Store(StoreError::Unsynced(..)) => HELP_DISK,
         LedgerError::Damaged(_, record::Damage::Version { .. }) => "use the version of lvsform that wrote it",
         LedgerError::Damaged(_, record::Damage::Broken) => help,
     };

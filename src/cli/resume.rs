@@ -50,8 +50,7 @@ impl Resume {
             return Ok(Exit::Done);
         };
         if !pending::waiting(&store, &place, out)?.is_empty() {
-            let _guard = place.lock(&self.wait, out)?;
-            pending::settle(&mut kernel, &mut place.open(out)?, &place, None, out)?;
+            place.begin(&mut kernel, &self.wait, None, out)?;
         }
         let topologies = store.topologies().map_err(|error| records::unusable(&error, out))?;
         let pay = Pay { place: &place, wait: &self.wait, until_paid: !self.no_wait };

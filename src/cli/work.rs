@@ -243,7 +243,8 @@ impl<'a> Work<'a> {
                 signs: Signs { interrupted: &interrupted, still_here: &still_here },
             },
         );
-        if matches!(ended, Ended::Applied) {
+        let (outcome, _) = ended.apart();
+        if matches!(outcome, Ended::Applied) {
             forget_former_name(store, prepared);
         }
         let (topology, host) = (prepared.topology(), prepared.host());
@@ -258,7 +259,7 @@ impl<'a> Work<'a> {
         };
         let _ = history::append(store, &entry); // what was done is done; a line less is no reason to say otherwise
         drop(signals);
-        Ok(match &ended {
+        let exit = match outcome {
             Ended::Applied => {
                 out.say(&report::text::applied(&looked.plan));
                 if let Some(until) = until {
@@ -267,15 +268,12 @@ impl<'a> Work<'a> {
                 }
                 Exit::Done
             }
-            failed => {
-                out.error(&failure::render(failed, &prepared.compiled.names, &prepared.sources, out.error_style));
-                match failed {
-                    Ended::NotBegun(_) => Exit::Failed,
-                    Ended::RolledBack(_) => Exit::RolledBack,
-                    _ => Exit::Incomplete,
-                }
-            }
-        })
+            Ended::NotBegun(_) => Exit::Failed,
+            Ended::RolledBack(_) => Exit::RolledBack,
+            _ => Exit::Incomplete,
+        };
+        out.error(&failure::render(&ended, &prepared.compiled.names, &prepared.sources, out.error_style));
+        Ok(exit)
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::Aim;
 use crate::state::effects::{effects, taken_along};
-use crate::state::{Absence, Change, Key, Observed, Order, Resource, State, order_matters};
+use crate::state::{Absence, Change, Family, FouKey, Key, LinkKind, Observed, Order, Resource, State, order_matters};
 
 /// Every change that leads from `observed` to `wanted`, sorted by key.
 ///
@@ -88,7 +88,7 @@ fn unwanted(key: &Key, before: &Resource, aim: &Aim<'_>, observed: &Observed, ex
     goes.then(|| change(key, Some(before.clone()), None))
 }
 
-/// What others have put into an object: it would go with it.
+/// What others have put into an object: it would go with it, or not work without it.
 pub fn guests(key: &Key, aim: &Aim<'_>, observed: &Observed) -> Vec<Key> {
     let mut guests: Vec<Key> = taken_along(key, observed)
         .map(|effect| effect.key)
@@ -99,8 +99,24 @@ pub fn guests(key: &Key, aim: &Aim<'_>, observed: &Observed) -> Vec<Key> {
         let addresses = observed.state.objects.range(..Key::Timeouts).map(|(other, _)| other).filter(|other| *other != key);
         guests.extend(addresses.filter(|other| matches!(other, Key::Address(other) if address.shares_subnet(other))).cloned());
     }
+    if let Key::Fou(port) = key {
+        // As it will be.
+        let after = |other: &Key, now: &Resource| comes_through(aim.wanted.objects.get(other).unwrap_or(now), *port);
+        let objects = observed.state.objects.range(..Key::Timeouts);
+        guests.extend(
+            objects.filter(|(other, now)| matches!(other, Key::Link(_)) && after(other, now)).map(|(other, _)| other.clone()),
+        );
+    }
     guests.retain(|other| !aim.leaving.contains_key(other));
     guests
+}
+
+/// Whether a port takes apart what comes back to this tunnel: as a rule both ends use one number.
+fn comes_through(link: &Resource, port: FouKey) -> bool {
+    let Resource::Link(link) = link else { return false };
+    let LinkKind::Tunnel(tunnel) = &link.device else { return false };
+    let family = if tunnel.kind.outer_is_ipv6() { Family::Ipv6 } else { Family::Ipv4 };
+    family == port.family && tunnel.gue.as_ref().is_some_and(|gue| gue.port == port.port)
 }
 
 fn scheduler(service: Option<&Resource>) -> Option<&str> {
@@ -147,8 +163,8 @@ fn comes_back(key: &Key, value: &Resource, aim: &Aim<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::diff;
-    use crate::plan::Aim;
     use crate::plan::testing::{observed, state};
+    use crate::plan::{Aim, Owned};
     use crate::state::{Absence, Action, Key, Observed};
 
     const SERVICE: &str = r#""service tcp 10.0.0.100:80": {"kind": "service", "scheduler": "mh"}"#;
@@ -228,5 +244,30 @@ mod tests {
         let changes = diff(&Aim::from(&state(&[redirects, on])), &observed(&[redirects, off]), false);
         let actions: Vec<Action> = changes.iter().map(crate::state::Change::action).collect();
         assert_eq!(actions, [Action::Restore, Action::Change]);
+    }
+
+    #[test]
+    fn a_fou_port_that_leaves_stays_while_somebody_elses_tunnel_needs_it() {
+        let port = r#""fou 6080 ipv4": {"kind": "fou", "gue": true}"#;
+        let tunnel = |name: &str, kind: &str, port: u16| {
+            let gue = format!(r#""gue": {{"port": {port}, "checksum": "none"}}"#);
+            let device = format!(r#"{{"tunnel": {{"kind": "{kind}", {gue}}}}}"#);
+            format!(r#""link {name}": {{"kind": "link", "device": {device}, "up": true}}"#)
+        };
+        let owned: Owned = ["fou 6080 ipv4", "link ours"]
+            .map(|key| (key.parse().unwrap_or_else(|error| panic!("{error}")), ("t".into(), None)))
+            .into();
+        let deletes_with = |wanted: &[&str], theirs: &str| {
+            let (wanted, live) = (state(wanted), observed(&[port, &tunnel("ours", "gre", 6080), theirs]));
+            let changes = diff(&Aim::new(&wanted, &owned), &live, false).into_iter();
+            changes.filter(|change| change.after.is_none()).map(|change| change.key.to_string()).collect::<Vec<_>>()
+        };
+        let deletes = |theirs: &str| deletes_with(&[], theirs);
+        assert_eq!(deletes(&tunnel("theirs", "ipip", 6080)), ["link ours"]);
+        for needless in [tunnel("theirs", "ip6gre", 6080), tunnel("theirs", "gre", 6081)] {
+            assert_eq!(deletes(&needless), ["fou 6080 ipv4", "link ours"], "{needless}");
+        }
+        let moved = [&*tunnel("ours", "gre", 6090), r#""fou 6090 ipv4": {"kind": "fou", "gue": true}"#];
+        assert_eq!(deletes_with(&moved, &tunnel("theirs", "gre", 6081)), ["fou 6080 ipv4"], "our own goes through another one");
     }
 }

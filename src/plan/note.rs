@@ -93,8 +93,11 @@ impl fmt::Display for Note {
                     Place::Hosts(hosts) => write!(f, " is on {interface} here, and the file gives it to {}.", Few(hosts)),
                 }
             }
+            Note::KeptForOthers(key @ Key::Fou(_), guest) => {
+                write!(f, "Left alone: {key} is to go, and somebody else's {guest} needs it.")
+            }
             Note::KeptForOthers(key, guest) => {
-                write!(f, "Left alone: {key} has left the file, and would take along what others put into it: {guest}.")
+                write!(f, "Left alone: {key} is to go, and would take along what others put into it: {guest}.")
             }
             Note::Draining { servers, connections } => {
                 let names: Vec<String> = servers.iter().map(|key| format!("{} in {}", key.id(), key.service)).collect();

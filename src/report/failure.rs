@@ -11,18 +11,20 @@ use crate::provenance::Names;
 use crate::source::Sources;
 use crate::state::{Action, Change, Key, Resource};
 use crate::txn::ledger::Claimed;
+use crate::txn::store::StoreError;
 use crate::txn::{Ended, Failure, Left, Why};
 use nix::errno::Errno;
 
 /// How many objects are named before the rest is counted.
 const SHOWN: usize = 10;
 
-/// The whole message of a run that did not apply.
+/// The whole message of a run in which something failed; nothing where all went well.
 pub fn render(ended: &Ended, names: &Names, sources: &Sources, style: Style) -> String {
     let (failure, end) = match ended {
         Ended::Applied => return String::new(),
+        Ended::Untidy(ended, reason) => return render(ended, names, sources, style) + &untidy(ended, reason, style),
         Ended::NotBegun(reason) => {
-            let help = "make room, or see who may write there, and run it again";
+            let help = "make room, see to that disk, or see who may write there, and run it again";
             return error(&format!("{reason}; nothing was changed"), &[], Some(help), style);
         }
         Ended::RolledBack(failure) => {
@@ -58,9 +60,12 @@ fn what_failed(failure: &Failure, names: &Names, sources: &Sources, style: Style
             let help = "someone else may have written at the same moment: `lvsform plan` shows what differs now";
             error(message, &details, Some(help), style)
         }
-        Failure::Storing(reason) => {
-            error(&format!("the run could not be written down: {reason}"), &[], Some("make room there"), style)
-        }
+        Failure::Storing(reason) => error(
+            &format!("the run could not be written down: {reason}"),
+            &[],
+            Some("make room there, or see to that disk"),
+            style,
+        ),
         Failure::Interrupted => error("interrupted by a signal", &[], None, style),
         Failure::NamespaceGone => {
             let help = "nothing is left of what was done in it; run it again for the namespace that has the name now";
@@ -117,6 +122,22 @@ pub fn apply_would_refuse(refused: &[(Change, Refusal)], names: &Names, sources:
 pub fn forbidden(change: &Change, needed: Capability, names: &Names, sources: &Sources, style: Style) -> String {
     let message = format!("to {} {} needs {needed}; nothing was changed", verb(change), object(&change.key, names, sources));
     error(&message, &[], Some("run it as root, or with that capability"), style)
+}
+
+/// What is not as it should be on the disk, although the kernel is.
+fn untidy(ended: &Ended, reason: &StoreError, style: Style) -> String {
+    let (details, help) = match ended {
+        Ended::Applied => (
+            "the kernel holds what was applied; the record of this run stays until a later run can tidy it away",
+            "see to that disk, and run `lvsform recover`: if it has lost what was written, that takes this run back",
+        ),
+        _ => (
+            "the kernel is as it was before; the record of this run may still be there",
+            "see to that disk, and run `lvsform recover` before anybody changes the kernel by hand: what is there then just as this \
+             run made it would be taken for its own",
+        ),
+    };
+    error(&format!("the records could not be tidied: {reason}"), &[details.to_owned()], Some(help), style)
 }
 
 /// A line for each change: the fields that differ, or what `whole` says of an object that has none.

@@ -54,7 +54,16 @@ fn root(path: &Path, files: &dyn Files) -> Result<(Spelling, Included), Problem>
     };
     match files.root(path).and_then(within_cap) {
         Ok(file) => Ok((spelling, file)),
-        Err(reason) => Err(Problem::error("file", format!("`{shown}` {}", why(&reason)))),
+        Err(reason) => {
+            let problem = Problem::error("file", format!("`{shown}` {}", why(&reason)));
+            Err(match reason {
+                Unreadable::Missing => {
+                    problem.help("name a topology file; a path is relative to the folder in which this is run")
+                }
+                Unreadable::NotAFile(_) => problem.help("name a topology file"),
+                _ => problem,
+            })
+        }
     }
 }
 

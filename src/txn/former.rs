@@ -109,7 +109,11 @@ mod tests {
             store.put(Record::Ledger("shop"), &ledger("1", "0").encode()).expect("a record");
             store.put(Record::Former("shop"), &former("0", "").encode()).expect("a record");
             let mut left = count;
-            store.before_each_sync(move || if left == 0 { panic!("dies") } else { left -= 1 });
+            store.before_each_sync(move || {
+                assert!(left > 0, "dies");
+                left -= 1;
+                Ok(())
+            });
             let died = catch_unwind(AssertUnwindSafe(|| {
                 journal.begin(&mut store, Some(&ledger("2", "1")), Some(&former("1", "0"))).expect("a record");
                 journal.commit(&mut store).expect("a commit");

@@ -89,3 +89,99 @@ pub fn transaction() -> String {
     let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
     format!("{time:x}-{:x}", std::process::id())
 }
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "the tests damage what they read")]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::{Entry, append, read};
+    use crate::txn::store::{Record, Store};
+
+    /// Records in a folder that goes with the test.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Folder {
+            Folder(std::env::temp_dir().join(format!("lvsform-history-{}-{name}", std::process::id())))
+        }
+
+        fn store(&self) -> Store {
+            Store::open(&self.0, "here").expect("our own folder")
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// A history of these runs, the oldest first.
+    fn written(folder: &Folder, verbs: &[&str]) -> Store {
+        let mut store = folder.store();
+        for verb in verbs {
+            append(&mut store, &Entry::new(verb, "uid 0".to_owned(), "shop", "lb1", verb)).expect("a line");
+        }
+        store
+    }
+
+    fn verbs(store: &Store) -> Vec<String> {
+        read(store).expect("a history").into_iter().map(|entry| entry.verb).collect()
+    }
+
+    #[test]
+    fn a_history_that_is_not_there_is_empty_and_lines_come_back_in_order() {
+        let folder = Folder::new("order");
+        assert_eq!(verbs(&folder.store()), Vec::<String>::new());
+        assert_eq!(verbs(&written(&folder, &["apply", "resume", "destroy"])), ["apply", "resume", "destroy"]);
+    }
+
+    #[test]
+    fn a_last_line_that_is_torn_anywhere_is_skipped_and_does_not_spoil_the_next_one() {
+        let folder = Folder::new("torn");
+        let mut store = written(&folder, &["apply", "destroy"]);
+        let path = store.path(Record::History);
+        let whole = std::fs::read(&path).expect("a history");
+        let first = whole.iter().position(|byte| *byte == b'\n').expect("a line") + 1;
+        for end in first..whole.len() {
+            std::fs::write(&path, &whole[..end]).expect("our own file");
+            // Only the break is missing of the very last.
+            let there: &[&str] = if end + 1 == whole.len() { &["apply", "destroy"] } else { &["apply"] };
+            assert_eq!(verbs(&store), there, "cut at {end}");
+            append(&mut store, &Entry::new("recover", String::new(), "shop", "lb1", "3")).expect("a line");
+            assert_eq!(verbs(&store), [there, &["recover"]].concat(), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn a_line_in_the_middle_that_is_none_is_skipped_alone() {
+        let folder = Folder::new("middle");
+        let store = written(&folder, &["apply", "destroy"]);
+        let path = store.path(Record::History);
+        let whole = String::from_utf8(std::fs::read(&path).expect("a history")).expect("text");
+        let (first, second) = whole.split_once('\n').expect("two lines");
+        for broken in ["", "{", "\u{0}\u{0}\u{0}", "[]", "{\"at\": 1}", &first[..first.len() / 2], "\u{fffd}"] {
+            std::fs::write(&path, format!("{first}\n{broken}\n{second}")).expect("our own file");
+            assert_eq!(verbs(&store), ["apply", "destroy"], "{broken:?}");
+        }
+        std::fs::write(&path, [first.as_bytes(), b"\n\xff\xfe\n", second.as_bytes()].concat()).expect("our own file");
+        assert_eq!(verbs(&store), ["apply", "destroy"], "not even text");
+    }
+
+    #[test]
+    fn a_line_of_an_older_version_that_knew_less_is_a_line() {
+        let folder = Folder::new("older");
+        let store = written(&folder, &["apply"]);
+        let path = store.path(Record::History);
+        let line = std::fs::read(&path).expect("a history");
+        let mut entry: serde_json::Value = serde_json::from_slice(&line).expect("JSON");
+        let fields = entry.as_object_mut().expect("an object");
+        for field in ["sources", "digest"] {
+            assert!(fields.remove(field).is_some(), "{field}");
+        }
+        fields.insert("later".to_owned(), 1.into());
+        std::fs::write(&path, format!("{entry}\n")).expect("our own file");
+        assert_eq!(verbs(&store), ["apply"]);
+    }
+}

@@ -129,7 +129,11 @@ impl Journal {
         if let Some(next) = next {
             store.put(Record::NextLedger, &next.encode())?;
         }
-        store.put(Record::Journal, &record::encode(FORMAT, self))
+        let written = store.put(Record::Journal, &record::encode(FORMAT, self));
+        if matches!(written, Err(StoreError::Unsynced(..))) {
+            let _ = forget(store); // it has its place, and the run does not begin: the next one would take it up
+        }
+        written
     }
 
     /// Notes that a phase is about to be sent.
@@ -169,16 +173,20 @@ impl Journal {
         }
     }
 
-    /// The commit: from here on the run is done, whatever dies.
-    pub fn commit(&self, store: &mut Store) -> Result<(), StoreError> {
-        if self.ends {
-            store.remove(Record::Ledger(&self.topology))?;
-            let _ = store.remove(Record::Former(&self.topology)); // without its ledger it means nothing
-        } else {
-            store.replace(Record::NextLedger, Record::Ledger(&self.topology))?;
-            let _ = self.keep_former(store); // it is done, and cannot fail any more; at worst there is no way back from it
-        }
-        Ok(())
+    /// The commit: from here on the run is done, whatever dies. What is returned then is no failure of the run: the disk does
+    /// not confirm the commit, or the way back is not in its place. So the journal must stay; whoever finds it tries again, and
+    /// if the disk has lost the commit by then, it is a run that did not end.
+    pub fn commit(&self, store: &mut Store) -> Result<Option<StoreError>, StoreError> {
+        let ledger = Record::Ledger(&self.topology);
+        let committed = if self.ends { store.remove(ledger) } else { store.replace(Record::NextLedger, ledger) };
+        let unsure = match committed {
+            Ok(()) => None,
+            Err(error @ StoreError::Unsynced(..)) => Some(error),
+            Err(error) => return Err(error),
+        };
+        // Without its ledger a former one means nothing.
+        let rest = if self.ends { store.remove(Record::Former(&self.topology)) } else { self.keep_former(store) };
+        Ok(unsure.or(rest.err()))
     }
 
     /// What the run came from takes its place beside the ledger that the run led to. A run that died in between does this
@@ -191,12 +199,16 @@ impl Journal {
     }
 }
 
-/// Forgets a run that is committed or taken back.
+/// Forgets a run that is committed or taken back. As long as its journal is there, so is all that belongs to it.
 pub fn forget(store: &mut Store) -> Result<(), StoreError> {
+    let mut unsynced = Ok(());
     for record in [Record::Journal, Record::Marks, Record::NextLedger, Record::NextFormer] {
-        store.remove(record)?;
+        match store.remove(record) {
+            Err(error @ StoreError::Unsynced(..)) => unsynced = Err(error),
+            removed => removed?,
+        }
     }
-    Ok(())
+    unsynced
 }
 
 /// The run that did not end, if there is one.

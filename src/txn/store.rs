@@ -2,12 +2,13 @@
 //!
 //! A record is written beside its name, synced, and renamed; the folder is synced after it. So a file under its own name
 //! is complete, whatever died: one that cannot be read was damaged later. Nothing here follows a link, and nothing is read
-//! that others could have written, for what these files say is done as root. This module knows no record's content.
+//! that others could have written, for what these files say is done as root. The group of the directory may read all of it, so
+//! that whoever watches need not be root. This module knows no record's content.
 
 use std::fmt;
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -22,7 +23,7 @@ const CAP: u64 = 1 << 30;
 /// The records of one network namespace.
 pub struct Store {
     folder: PathBuf,
-    before_sync: Option<Box<dyn FnMut() + Send>>,
+    before_sync: Option<Box<dyn FnMut() -> io::Result<()> + Send>>,
 }
 
 impl fmt::Debug for Store {
@@ -38,31 +39,47 @@ pub enum StoreError {
     Unsafe(PathBuf, &'static str),
     /// The system said no: what was to be done to which path.
     Io(&'static str, PathBuf, io::Error),
+    /// It is done, and the disk does not confirm that it has it: the folder in which it was done.
+    Unsynced(PathBuf, io::Error),
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StoreError::Unsafe(path, what) => write!(f, "{} {what}", path.display()),
-            StoreError::Io(doing, path, error) => {
-                let words =
-                    error.raw_os_error().map_or_else(|| error.to_string(), |errno| Errno::from_raw(errno).desc().to_owned());
-                write!(f, "cannot {doing} {}: {words}", path.display())
+            StoreError::Io(doing, path, error) => write!(f, "cannot {doing} {}: {}", path.display(), words(error)),
+            StoreError::Unsynced(path, error) => {
+                write!(f, "the disk does not confirm that it has what was written in {}: {}", path.display(), words(error))
             }
         }
     }
 }
 
+fn words(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |errno| Errno::from_raw(errno).desc().to_owned())
+}
+
 impl std::error::Error for StoreError {}
 
 impl Store {
-    /// The records of the namespace `name` below `directory`. Folders that are missing are made, for root and its group.
+    /// The records of the namespace `name` below `directory`. Folders that are missing are made, for us and the directory's group.
     pub fn open(directory: &Path, name: &str) -> Result<Store, StoreError> {
         let folder = directory.join(name);
+        let above = directory.parent().unwrap_or(directory);
+        let made = DirBuilder::new().recursive(true).mode(0o750).create(above);
+        made.map_err(|error| StoreError::Io("make", above.to_owned(), error))?;
         for path in [directory, &folder, &folder.join(Record::LEDGERS)] {
-            let made = DirBuilder::new().recursive(path == directory).mode(0o750).create(path);
-            match made {
-                Ok(()) => sync_folder(path.parent().unwrap_or(path))?,
+            match DirBuilder::new().mode(0o750).create(path) {
+                Ok(()) => {
+                    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                    let failed = |error| StoreError::Io("make", path.to_owned(), error);
+                    let opened = open_folder(path).map_err(failed)?;
+                    opened.set_permissions(Permissions::from_mode(0o750)).map_err(failed)?; // whatever the umask
+                    if path != directory {
+                        share(&opened, parent);
+                    }
+                    sync_folder(parent).map_err(failed)?;
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(StoreError::Io("make", path.to_owned(), error)),
             }
@@ -84,8 +101,8 @@ impl Store {
         Ok(Some(Store { folder, before_sync: None }))
     }
 
-    /// Calls `hook` before each sync: where a test dies.
-    pub fn before_each_sync(&mut self, hook: impl FnMut() + Send + 'static) {
+    /// Calls `hook` before each sync, which fails as the hook does: where a test dies, or its disk does.
+    pub fn before_each_sync(&mut self, hook: impl FnMut() -> io::Result<()> + Send + 'static) {
         self.before_sync = Some(Box::new(hook));
     }
 
@@ -115,7 +132,7 @@ impl Store {
         Ok(Some(bytes))
     }
 
-    /// Puts a record in place, whole.
+    /// Puts a record in place, whole. After [`StoreError::Unsynced`] it is there; after any other error what was there still is.
     pub fn put(&mut self, record: Record<'_>, bytes: &[u8]) -> Result<(), StoreError> {
         let path = self.path(record);
         let beside = path.with_extension("tmp");
@@ -127,7 +144,7 @@ impl Store {
         }
         let written = new_file(&beside).and_then(|mut file| {
             file.write_all(bytes)?;
-            self.about_to_sync();
+            self.about_to_sync()?;
             file.sync_all()
         });
         if let Err(error) = written {
@@ -140,14 +157,18 @@ impl Store {
     /// Appends to a record, which is made if it is not there, and waits until it is on the disk.
     pub fn append(&mut self, record: Record<'_>, bytes: &[u8]) -> Result<(), StoreError> {
         let path = self.path(record);
-        let options = OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(no_links()).open(&path);
-        let appended = options.and_then(|mut file| {
+        let options = OpenOptions::new().append(true).custom_flags(no_links()).open(&path);
+        let opened = match options {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => new_file(&path),
+            opened => opened,
+        };
+        let appended = opened.and_then(|mut file| {
             let metadata = file.metadata()?;
             if !is_trusted(&metadata) {
                 return Err(Errno::EPERM.into());
             }
             file.write_all(bytes)?;
-            self.about_to_sync();
+            self.about_to_sync()?;
             file.sync_data()
         });
         appended.map_err(|error| StoreError::Io("write", path, error))
@@ -186,14 +207,12 @@ impl Store {
     }
 
     fn sync_folder_of(&mut self, path: &Path) -> Result<(), StoreError> {
-        self.about_to_sync();
-        sync_folder(path.parent().unwrap_or(path))
+        let folder = path.parent().unwrap_or(path);
+        self.about_to_sync().and_then(|()| sync_folder(folder)).map_err(|error| StoreError::Unsynced(folder.to_owned(), error))
     }
 
-    fn about_to_sync(&mut self) {
-        if let Some(hook) = &mut self.before_sync {
-            hook();
-        }
+    fn about_to_sync(&mut self) -> io::Result<()> {
+        self.before_sync.as_mut().map_or(Ok(()), |hook| hook())
     }
 }
 
@@ -237,12 +256,28 @@ fn no_links() -> i32 {
 }
 
 fn new_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o640).custom_flags(no_links()).open(path)
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o640).custom_flags(no_links()).open(path)?;
+    file.set_permissions(Permissions::from_mode(0o640))?; // whatever the umask
+    share(&file, path.parent().unwrap_or(path));
+    Ok(file)
 }
 
-fn sync_folder(path: &Path) -> Result<(), StoreError> {
-    let opened = OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(path);
-    opened.and_then(|folder| folder.sync_all()).map_err(|error| StoreError::Io("write", path.to_owned(), error))
+/// Gives what was made in a folder that folder's group. Who may not do so has no such group to care for.
+fn share(made: &File, folder: &Path) {
+    let groups = folder.metadata().and_then(|folder| Ok((folder.gid(), made.metadata()?.gid())));
+    if let Ok((wanted, own)) = groups
+        && wanted != own
+    {
+        let _ = fchown(made, None, Some(wanted));
+    }
+}
+
+fn open_folder(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags((OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits()).open(path)
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(path)?.sync_all()
 }
 
 /// A folder in which nobody else can put anything. Root's own is good for everybody to read.

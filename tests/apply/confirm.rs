@@ -7,13 +7,16 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
+use lvsform::txn::ledger::Ledger;
+use lvsform::txn::store::Record;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::command::{lvsform, run, says};
+use crate::killed::{Death, GOAL, goal, strike};
 use crate::owned::{Site, plug_in, service, shop};
 use crate::world::{World, test};
-use crate::{hand, witness};
+use crate::{hand, recorded, witness};
 
 pub fn tests() -> Vec<Trial> {
     vec![
@@ -30,6 +33,7 @@ pub fn tests() -> Vec<Trial> {
         test("confirm::nothing_else_is_applied_while_it_waits", waits),
         test("confirm::without_its_guard_the_next_run_takes_it_back", guardless),
         test("confirm::after_a_boot_the_ledgers_alone_bring_back_what_was_confirmed", booted),
+        test("confirm::resume_takes_a_run_that_died_back_before_what_nobody_confirmed", resumes),
         test("confirm::in_another_life_what_was_there_before_counts", another_life),
         test("confirm::the_guard_keeps_nothing_open", keeps_nothing),
         test("confirm::a_saved_plan_is_applied_without_its_files", saved),
@@ -391,6 +395,26 @@ fn booted(world: &mut World) {
     site.run("destroy", "shop --yes --netns life", 0);
     assert_eq!(life(), empty, "what was there when it came back is what it was found as");
     world.witness("ip", "netns del life");
+}
+
+fn resumes(world: &mut World) {
+    let (site, before) = ready(world);
+    site.run("apply", "--yes --confirm-within 1h", 0);
+    let guard = guards(&site);
+    kill(guard[0], Signal::SIGKILL).expect("our own guard");
+    guard_is_gone(&site);
+    // Somebody went around it, and died when one service was there that no ledger has.
+    let (_, third) = goal(&format!("{}{}", two().1, service("mail", 25, "\"10.0.0.11\"")));
+    assert!(!strike(&site.records, &third, Death::Step(1)));
+    std::fs::remove_file(site.records.join(GOAL)).expect("our own file");
+    says(&witness::table(world).join("\n"), &["-A -t 10.0.0.100:25"]);
+    let mut store = recorded::store(&site.records);
+    let ledger = Ledger::read(&store, "shop").expect("a ledger").expect("a ledger");
+    store.put(Record::Ledger("shop"), &Ledger { pending: Some(1), ..ledger }.encode()).expect("a record");
+    let (out, _) = site.run("resume", "", 0);
+    says(&out, &["was taken back; the kernel is as it was before it", "Nobody confirmed the last apply"]);
+    assert_eq!(witness::table(world), before);
+    site.run("drift", "", 0);
 }
 
 fn another_life(world: &mut World) {

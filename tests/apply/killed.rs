@@ -131,7 +131,13 @@ pub fn victim(arguments: &[String]) -> ExitCode {
     let ended = if what == "step" {
         goal.run_with(&mut store, &mut Deadly { kernel, left }, Signs::default())
     } else {
-        store.before_each_sync(move || if left == 0 { die() } else { left -= 1 });
+        store.before_each_sync(move || {
+            if left == 0 {
+                die();
+            }
+            left -= 1;
+            Ok(())
+        });
         goal.run_with(&mut store, &mut kernel, Signs::default())
     };
     match ended {
@@ -204,6 +210,7 @@ fn once(world: &mut World, case: &Case, records: &Folder, before: &State, death:
     };
     assert!(finished || !survived, "{what}: what was applied stays applied");
     assert!(records.has_ended(), "{what}: the journal is gone");
+    assert!(records.has_way_back(), "{what}: what there was before is kept");
     assert_eq!(records.ledger() != ledger, finished, "{what}: the ledger says what is there");
     counts.add(if survived { SURVIVED } else { death.words().0 }, finished);
     if finished {
@@ -239,8 +246,10 @@ fn all_deaths(world: &mut World, case: &Case, records: &Folder, deaths: Option<V
 fn spread(world: &mut World, case: &Case, records: &Folder, count: usize) -> Vec<Death> {
     let (_, _, phases) = case.second.plan(records.path(), &mut world.kernel);
     let steps: usize = phases.iter().map(|phase| phase.steps.len()).sum();
-    // Two records before the first phase, of two syncs each; a mark for each phase; the commit, and what is removed.
-    let syncs = phases.len() + 7;
+    // The journal, and two ledgers unless it ends with none, of two syncs each; a mark for each phase; the commit in two, and
+    // two that are removed.
+    let ends = case.second.wanted.objects.is_empty();
+    let syncs = if ends { 2 } else { 6 } + phases.len() + 4;
     let at = |all: usize, number: usize| all * (2 * number + 1) / (2 * count);
     (0..count).flat_map(|number| [Death::Step(at(steps, number)), Death::Sync(at(syncs, number))]).collect()
 }

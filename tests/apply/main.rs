@@ -23,6 +23,7 @@ mod rollback;
 mod storage;
 mod surroundings;
 mod unloaded;
+mod watched;
 mod witness;
 #[path = "../kernel/world.rs"]
 #[allow(dead_code, reason = "another suite uses the rest")]
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
             crashed::tests(),
             storage::tests(),
             surroundings::tests(),
+            watched::tests(),
             unloaded,
         ];
         let tests = suites.into_iter().flatten().collect();

@@ -123,7 +123,8 @@ fn destroy(world: &mut World) {
     site.run("apply", "--yes", 0);
     assert_eq!(witness::sysctl("net/ipv4/vs/expire_quiescent_template").as_deref(), Some("1"));
     let (out, _) = site.run("destroy", "shop --yes", 0);
-    says(&out, &["- service tls", "~ service web", "scheduler", "wlc → rr"]);
+    says(&out, &["- service tls", "~ service web", "scheduler", "wlc → rr", "by the ledger"]);
+    assert!(!out.contains("in the file"), "nobody spoke of a file:\n{out}");
     assert_eq!((witness::table(world), witness::addresses(world)), before);
     assert_eq!(witness::sysctl("net/ipv4/vs/expire_quiescent_template").as_deref(), Some("0"));
     assert!(!site.ledger("shop").exists());
@@ -151,7 +152,7 @@ fn guests(world: &mut World) {
     hand::run("ipvsadm", "-a -t 10.0.0.100:443 -r 10.0.0.77:443 -g -w 7");
     site.write(&shop(&[service("web", 80, "\"10.0.0.11\"")]));
     let (out, _) = site.run("apply", "--yes", 0);
-    says(&out, &["- server tls 10.0.0.11", "service tcp 10.0.0.100:443 has left the file", "10.0.0.77:443"]);
+    says(&out, &["- server tls 10.0.0.11", "service tcp 10.0.0.100:443 is to go", "10.0.0.77:443"]);
     let table = witness::table(world).join("\n");
     says(&table, &["-A -t 10.0.0.100:443", "-a -t 10.0.0.100:443 -r 10.0.0.77:443 -g -w 7"]);
     assert!(!table.contains("10.0.0.100:443 -r 10.0.0.11:443"), "{table}");
@@ -170,7 +171,7 @@ fn one_subnet(world: &mut World) {
     hand::run("ip", "addr add 172.16.0.7/24 dev far");
     site.write(&with("address \"172.17.0.1/24\""));
     let (out, _) = site.run("apply", "--yes", 0);
-    says(&out, &["Left alone: address 172.16.0.1/24 far has left the file", "172.16.0.7/24"]);
+    says(&out, &["Left alone: address 172.16.0.1/24 far is to go", "172.16.0.7/24"]);
     let addresses = witness::addresses(world).join("\n");
     says(&addresses, &["172.16.0.7/24 far", "172.17.0.1/24 far"]);
 }

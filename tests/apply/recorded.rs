@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use lvsform::kernel::{Kernel, netns};
 use lvsform::plan::{Aim, Phase, diff, order};
 use lvsform::state::{Change, Key, Observed, Resource, Scope, State};
+use lvsform::txn::former::Former;
 use lvsform::txn::ledger::{Claims, Instance, Ledger};
 use lvsform::txn::store::{Record, Store};
 use lvsform::txn::{self, Ended, Records, Recovered, Run, Signs, history, journal};
@@ -40,6 +41,13 @@ impl Folder {
         self.store().read(Record::Ledger(TOPOLOGY)).expect("a ledger")
     }
 
+    /// What `revert` would lead back to is what there was before the last run.
+    pub fn has_way_back(&self) -> bool {
+        let store = self.store();
+        let ledger = Ledger::read(&store, TOPOLOGY).expect("a ledger");
+        ledger.is_none_or(|ledger| Former::read(&store, &ledger).expect("a record").is_some())
+    }
+
     /// No run is left that did not end. What else a run that died has left is swept by the next one.
     pub fn has_ended(&self) -> bool {
         !self.store().path(Record::Journal).exists()
@@ -48,7 +56,9 @@ impl Folder {
     /// Nothing is left of any run.
     pub fn is_tidy(&self) -> bool {
         let store = self.store();
-        [Record::Journal, Record::Marks, Record::NextLedger].iter().all(|record| !store.path(*record).exists())
+        [Record::Journal, Record::Marks, Record::NextLedger, Record::NextFormer]
+            .iter()
+            .all(|record| !store.path(*record).exists())
     }
 }
 
@@ -107,13 +117,17 @@ impl Goal {
             exclusive: self.exclusive,
             protect: BTreeSet::new(),
             debts: BTreeMap::new(),
-            former: None,
+            former: Some(claims.own.as_ref().map(|own| own.transaction.clone()).unwrap_or_default()),
             pending: None,
             entries: claims.entries(&self.wanted, ToString::to_string, &observed),
         };
         let next = (!self.wanted.objects.is_empty()).then_some(next);
+        let former = next.as_ref().map(|next| {
+            let nothing = || Ledger { transaction: String::new(), entries: BTreeMap::new(), former: None, ..next.clone() };
+            Former { ledger: claims.own.clone().unwrap_or_else(nothing), lost: BTreeMap::new() }
+        });
         let (topology, host) = (TOPOLOGY.to_owned(), "lb1".to_owned());
-        let records = Records { store, transaction, topology, host, instance, next, former: None };
+        let records = Records { store, transaction, topology, host, instance, next, former };
         let run = Run { aim: &aim, exclusive: self.exclusive, observed: &observed, phases, records: Some(records), signs };
         txn::run(kernel, run)
     }

@@ -2,21 +2,25 @@
 //! operator is told what to do.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use libtest_mimic::Trial;
 use lvsform::kernel::fake::Fake;
 use lvsform::kernel::{Kernel, Outcome, ReadError};
-use lvsform::plan::Phase;
-use lvsform::state::{Observed, Scope};
+use lvsform::plan::{Phase, Rank};
+use lvsform::state::{Key, Observed, Scope, State};
 use lvsform::txn::ledger::{Claims, LedgerError};
 use lvsform::txn::store::{Record, Store};
 use lvsform::txn::{self, Ended, Failure, Recovered, Signs, journal};
+use nix::errno::Errno;
 
 use crate::command::{lvsform, run, says};
 use crate::hand;
-use crate::killed::{half_done, shop};
-use crate::recorded::{self, Case, Folder};
+use crate::killed::{FIRST, goal, half_done, shop};
+use crate::recorded::{self, Case, Folder, Goal};
 use crate::world::{World, test};
+use crate::wrap::Meddled;
 
 pub fn tests() -> Vec<Trial> {
     vec![
@@ -26,6 +30,9 @@ pub fn tests() -> Vec<Trial> {
         test("storage::marks_cut_anywhere_never_pass_for_a_clean_kernel", cut_marks),
         test("storage::a_bit_flipped_anywhere_is_damage_and_is_said", flipped),
         test("storage::a_run_beside_a_damaged_ledger_is_taken_back", damaged_ledger),
+        test("storage::whichever_sync_fails_a_run_is_done_or_nothing_is_changed_and_the_failure_is_said", failing),
+        test("storage::a_commit_that_the_disk_loses_after_all_is_a_run_that_did_not_end", lost_commit),
+        test("storage::what_others_made_stays_whichever_sync_fails", failing_beside_others),
     ]
 }
 
@@ -80,7 +87,7 @@ fn fill(path: &Path) {
 
 /// A run failed for want of room: nothing has changed, and with room it is done and can be taken back again.
 #[track_caller]
-fn nothing_changed(world: &mut World, case: &Case, records: &Folder, before: &lvsform::state::State, ended: &Ended, what: &str) {
+fn nothing_changed(world: &mut World, case: &Case, records: &Folder, before: &State, ended: &Ended, what: &str) {
     let refused = matches!(ended, Ended::NotBegun(_) | Ended::RolledBack(Failure::Storing(_)));
     assert!(refused, "{what}: {ended:#?}");
     let now = recorded::held(&mut world.kernel, &case.scope());
@@ -124,6 +131,7 @@ fn fills_up(world: &mut World) {
                 fill(&ballast);
             }
             left = left.wrapping_sub(1);
+            Ok(())
         });
         let ended = case.second.run_with(&mut store, &mut world.kernel, Signs::default());
         disk.make_room();
@@ -276,4 +284,175 @@ fn damaged_ledger(world: &mut World) {
     let recovered = txn::recover(&mut world.kernel, &mut store, &unfinished, &recorded::here()).expect("a recovery");
     assert!(matches!(recovered, Recovered::TakenBack), "{recovered:?}");
     assert!(director.finds(&mut world.kernel).is_empty());
+}
+
+/// A disk of which syncs fail, the one of this number, and all after it if it is `for_good`, and which has lost what was appended
+/// then. Whether one has failed.
+fn fail(store: &mut Store, mut left: usize, for_good: bool) -> Arc<AtomicBool> {
+    let failed = Arc::new(AtomicBool::new(false));
+    let said = Arc::clone(&failed);
+    let marks = store.path(Record::Marks);
+    let mut confirmed = 0;
+    store.before_each_sync(move || {
+        let file = std::fs::OpenOptions::new().write(true).open(&marks);
+        if left > 0 {
+            left -= 1;
+            confirmed = file.map_or(0, |file| file.metadata().expect("our own file").len());
+            return Ok(());
+        }
+        left = if for_good { 0 } else { usize::MAX };
+        said.store(true, Ordering::Relaxed);
+        if let Ok(file) = file {
+            file.set_len(confirmed).expect("our own file");
+        }
+        Err(Errno::EIO.into())
+    });
+    failed
+}
+
+/// The shop on the model, and where it is to go: to its second state, and to nothing.
+fn two_ways(world: &mut World) -> (Case, Folder, Observed, [Goal; 2]) {
+    let (case, records) = shop(world);
+    let start = world.kernel.read(&case.scope()).expect("a reading");
+    let goals = [case.second.clone(), Goal { wanted: State::default(), exclusive: false }];
+    (case, records, start, goals)
+}
+
+fn failing(world: &mut World) {
+    let (case, records, start, goals) = two_ways(world);
+    let scope = case.scope();
+    let (mut done, mut undone) = (0, 0);
+    for (goal, for_good) in goals.iter().flat_map(|goal| [(goal, false), (goal, true)]) {
+        for at in 0.. {
+            let what =
+                format!("to {} objects, sync {at}{}", goal.wanted.objects.len(), if for_good { " and all later" } else { "" });
+            let mut fake = Fake::from(start.clone());
+            let (before, ledger) = (recorded::held(&mut fake, &scope), records.ledger());
+            let mut store = records.store();
+            let failed = fail(&mut store, at, for_good);
+            let ended = goal.run_with(&mut store, &mut fake, Signs::default());
+            let failed = failed.load(Ordering::Relaxed);
+            let committed = records.ledger() != ledger;
+            let after = recorded::held(&mut fake, &scope);
+            match ended.apart() {
+                (Ended::Applied, untidy) => {
+                    assert!(committed && goal.finds(&mut fake).is_empty(), "{what}: {ended:?}");
+                    assert_eq!(untidy.is_some(), failed, "{what}: a failure that nobody hears of");
+                    done += 1;
+                }
+                (outcome @ (Ended::NotBegun(_) | Ended::RolledBack(Failure::Storing(_))), _) => {
+                    assert!(failed && !committed, "{what}: {ended:?}");
+                    assert!(
+                        records.has_ended() || !matches!(outcome, Ended::NotBegun(_)),
+                        "{what}: what did not begin has ended"
+                    );
+                    assert!(after == before, "{what}\n{}", recorded::shown(&before, &after));
+                    undone += 1;
+                }
+                _ => panic!("{what}: {ended:?}"),
+            }
+            match recorded::recover(records.path(), &mut fake) {
+                None => {}
+                Some(Recovered::WasDone) => assert!(committed, "{what}"),
+                Some(Recovered::TakenBack) => assert!(!committed, "{what}"),
+                Some(other) => panic!("{what}: {other:?}"),
+            }
+            let recovered = recorded::held(&mut fake, &scope);
+            assert!(recovered == after, "{what}, recovered\n{}", recorded::shown(&after, &recovered));
+            assert!(records.has_ended() && records.has_way_back(), "{what}");
+            for (goal, way) in [(goal, "once more"), (&case.first, "and back")] {
+                let ended = goal.run(records.path(), &mut fake);
+                assert!(matches!(ended, Ended::Applied), "{what}, {way}: {ended:?}");
+                assert!(records.is_tidy() && records.has_way_back(), "{what}, {way}");
+            }
+            let now = recorded::held(&mut fake, &scope);
+            assert!(now == before, "{what}, and back\n{}", recorded::shown(&before, &now));
+            if !failed {
+                break;
+            }
+        }
+    }
+    assert!(done > 12 && undone > 40, "{done} done, {undone} undone");
+}
+
+/// The file system is mended, or mounted again, without the rename that was the commit; the kernel has gone on.
+fn lost_commit(world: &mut World) {
+    let (case, records, start, goals) = two_ways(world);
+    let scope = case.scope();
+    let mut lost = 0;
+    for (goal, for_good) in goals.iter().flat_map(|goal| [(goal, false), (goal, true)]) {
+        for at in 0.. {
+            let what = format!("to {} objects, sync {at}", goal.wanted.objects.len());
+            let mut fake = Fake::from(start.clone());
+            let (before, ledger) = (recorded::held(&mut fake, &scope), records.ledger().expect("a ledger"));
+            let mut store = records.store();
+            let failed = fail(&mut store, at, for_good);
+            let ended = goal.run_with(&mut store, &mut fake, Signs::default());
+            let applied = matches!(ended.apart(), (Ended::Applied, _));
+            if applied && !records.has_ended() {
+                std::fs::write(store.path(Record::Ledger(recorded::TOPOLOGY)), &ledger).expect("our own file");
+                let recovered = recorded::recover(records.path(), &mut fake);
+                assert!(matches!(recovered, Some(Recovered::TakenBack)), "{what}: {recovered:?}");
+                let now = recorded::held(&mut fake, &scope);
+                assert!(now == before, "{what}\n{}", recorded::shown(&before, &now));
+                lost += 1;
+            } else if applied {
+                let ended = case.first.run(records.path(), &mut fake);
+                assert!(matches!(ended, Ended::Applied), "{what}, and back: {ended:?}");
+            }
+            if !failed.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+    }
+    assert!(lost >= 4, "{lost} commits lost");
+}
+
+/// Somebody makes exactly what the run is to make, just before it does; that it is theirs must be written down on a disk that
+/// fails.
+fn failing_beside_others(world: &mut World) {
+    let (director, first) = goal(FIRST);
+    director.plug_in(world);
+    let records = Folder::new();
+    let key: Key = "service tcp 10.0.0.100:80".parse().expect("a key");
+    let theirs = ["-A -t 10.0.0.100:80 -s sh"];
+    let mut named = 0;
+    for for_good in [false, true] {
+        for at in 0.. {
+            let what = format!("sync {at}{}", if for_good { " and all later" } else { "" });
+            let seen = crate::witness::addresses(world);
+            let mut store = records.store();
+            let failed = fail(&mut store, at, for_good);
+            let mut meddled = false;
+            let write = || {
+                hand::run("ipvsadm", "-A -t 10.0.0.100:80 -s sh");
+                meddled = true;
+            };
+            let mut beside = Meddled { kernel: &mut world.kernel, before: Rank::ServicesAdded, write: Some(Box::new(write)) };
+            let ended = first.run_with(&mut store, &mut beside, Signs::default());
+            drop((beside, store));
+            let recovered = recorded::recover(records.path(), &mut world.kernel);
+            if meddled {
+                assert!(matches!(&ended, Ended::Incomplete(..)), "{what}: {ended:?}");
+                assert!(matches!(&recovered, Some(Recovered::Incomplete(left)) if left.len() == 1), "{what}: {recovered:?}");
+                assert_eq!(crate::witness::table(world), theirs, "{what}");
+                named += 1;
+                let mut store = records.store();
+                let unfinished = journal::unfinished(&store).expect("a journal").expect("a run");
+                unfinished.journal.mark_decided(&mut store, key.clone(), false).expect("a mark");
+                let recovered = recorded::recover(records.path(), &mut world.kernel);
+                assert!(matches!(recovered, Some(Recovered::TakenBack)), "{what}: {recovered:?}");
+                assert_eq!(crate::witness::table(world), theirs, "{what}");
+                hand::run("ipvsadm", "-C");
+            } else {
+                assert!(matches!(recovered, None | Some(Recovered::TakenBack)), "{what}: {recovered:?}");
+            }
+            assert_eq!(crate::witness::addresses(world), seen, "{what}");
+            assert!(crate::witness::table(world).is_empty() && records.has_ended(), "{what}");
+            if !failed.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+    }
+    assert!(named > 2, "{named} named");
 }

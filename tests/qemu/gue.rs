@@ -18,6 +18,10 @@ pub fn tests() -> Vec<Trial> {
         test("gue::a_director_of_tunnels_in_gue_is_what_other_programs_see", applies),
         test("gue::each_attribute_of_a_tunnel_in_gue_is_found_and_mended", |world| mends(world, &TUNNELS)),
         test("gue::each_attribute_of_ports_and_servers_in_gue_is_found_and_mended", |world| mends(world, &SERVERS)),
+        test("gue::a_port_goes_with_the_last_of_its_tunnels", leaves),
+        test("gue::a_port_that_somebody_elses_tunnel_needs_stays", kept),
+        test("gue::a_port_of_two_topologies_goes_with_the_last", shared),
+        test("gue::a_port_that_was_there_before_stays", found),
         test("gue::an_apply_whose_last_service_is_refused_takes_tunnels_and_ports_away_again", rolls_back),
     ]
 }
@@ -87,7 +91,10 @@ const SERVERS: [Drift; 6] = [
 #[track_caller]
 fn lvsform(line: &str, code: i32) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lvsform"));
-    command.args(line.split(' ')).args(["--host", "lb1"]).current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
+    command.args(line.split(' ')).current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
+    if !line.starts_with("destroy") {
+        command.args(["--host", "lb1"]);
+    }
     let output = command.output().expect("it starts");
     let words = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     assert_eq!(output.status.code(), Some(code), "{line}: {words}");
@@ -175,17 +182,97 @@ fn mends(world: &mut World, drifts: &[Drift]) {
     witness::agree(world, &director, &[]);
 }
 
+fn far() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(FAR)).expect("the topology")
+}
+
+/// A text without its block of this tunnel.
+fn without(text: &str, tunnel: &str) -> String {
+    let (before, rest) = text.split_once(&format!("    tunnel \"{tunnel}\"")).expect("it has this tunnel");
+    let (_, after) = rest.split_once("\n    }\n").expect("a block has an end");
+    format!("{before}{after}")
+}
+
+/// Applies a text, expects an exit code, and returns what is said.
+#[track_caller]
+fn apply(text: &str, code: i32) -> String {
+    let folder = nix::unistd::mkdtemp("/tmp/lvsform-test-XXXXXX").expect("a folder");
+    let file = folder.join("far.kdl");
+    std::fs::write(&file, text).expect("a file");
+    let words = lvsform(&format!("apply {} --yes", file.display()), code);
+    std::fs::remove_dir_all(folder).expect("our own folder");
+    words
+}
+
+fn leaves(world: &mut World) {
+    applied(world);
+    let text = without(&far(), "dc2");
+    let words = apply(&text, 0);
+    assert!(words.contains("- fou 6081") || words.contains("- fou dc2"), "{words}");
+    assert_eq!(ports(world), ["port 6080 gue", "port 6080 gue -6"], "nobody else uses 6081");
+    let text = without(&text, "dc1");
+    apply(&text, 0);
+    assert_eq!(ports(world), ["port 6080 gue -6"], "dc6 uses it in the other family");
+    apply(&text.replace("port=6080", "port=6090"), 0);
+    assert_eq!(ports(world), ["port 6090 gue -6"], "another port is another object");
+    lvsform("destroy far --yes", 0);
+    assert_eq!(ports(world), Vec::<String>::new());
+    assert!(!world.witness("ip", "link show").contains("dc"), "and no tunnel is left");
+}
+
+fn kept(world: &mut World) {
+    applied(world);
+    let theirs = "type gre local 192.0.2.11 remote 198.51.100.77 ttl 32 key 10 encap gue encap-dport 6081";
+    hand::run("ip", &format!("link add theirs {theirs}"));
+    let link = || world.witness_json("ip", "-j -d link show dev theirs")[0]["linkinfo"].clone();
+    let before = link();
+    let words = apply(&without(&far(), "dc2"), 0);
+    assert!(words.contains("Left alone: fou 6081 ipv4 is to go, and somebody else's link theirs needs it."), "{words}");
+    assert_eq!(ports(world), ["port 6080 gue", "port 6080 gue -6", "port 6081 gue"]);
+    assert_eq!(link(), before);
+    // Of the other family, of another port, and without GUE: these need it not.
+    hand::run("ip", "link add other type ip6gre local 2001:db8:f::11 remote 2001:db8:f::77 encap gue encap-dport 6099");
+    hand::run("ip", "link add plain type ipip local 192.0.2.11 remote 198.51.100.78");
+    lvsform("destroy far --yes", 0);
+    assert_eq!(ports(world), ["port 6081 gue"], "nobody's by now");
+}
+
+/// A topology with one tunnel of its own through the port of `dc2`.
+const NEAR: &str = r#"
+topology "near"
+director "lb1" {
+    interface "eth0" { address "192.0.2.11/24" "2001:db8:f::11/64" }
+    tunnel "near1" kind="gre" local="192.0.2.11" remote="198.51.100.88" ttl=32 key=11 { encap "gue" port=6081; }
+}
+"#;
+
+fn shared(world: &mut World) {
+    applied(world);
+    apply(NEAR, 0);
+    apply(&without(&far(), "dc2"), 0);
+    assert_eq!(ports(world), ["port 6080 gue", "port 6080 gue -6", "port 6081 gue"], "`near` has it too");
+    lvsform("destroy far --yes", 0);
+    assert_eq!(ports(world), ["port 6081 gue"]);
+    lvsform("destroy near --yes", 0);
+    assert_eq!(ports(world), Vec::<String>::new(), "the last one takes it along");
+}
+
+fn found(world: &mut World) {
+    world.witness("modprobe", "fou");
+    hand::run("ip", "fou add port 6081 gue");
+    applied(world);
+    apply(&without(&far(), "dc2"), 0);
+    assert_eq!(ports(world), ["port 6080 gue", "port 6080 gue -6", "port 6081 gue"]);
+    lvsform("destroy far --yes", 0);
+    assert_eq!(ports(world), ["port 6081 gue"], "as it was found");
+}
+
 fn rolls_back(world: &mut World) {
     let director = Director::of(FAR, "lb1");
     director.plug_in(world);
     let seen = |world: &World| (witness::everything(world, &director), ports(world));
     let before = seen(world);
-    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(FAR)).expect("the topology");
-    let folder = nix::unistd::mkdtemp("/tmp/lvsform-test-XXXXXX").expect("a folder");
-    let file = folder.join("far.kdl");
-    std::fs::write(&file, text.replace("\"wrr\"", "\"twos\"")).expect("a file");
-    let words = lvsform(&format!("apply {} --yes", file.display()), 8);
-    std::fs::remove_dir_all(folder).expect("our own folder");
+    let words = apply(&far().replace("\"wrr\"", "\"twos\""), 8);
     assert!(words.contains("ip_vs_twos") && words.contains("Rolled back"), "{words}");
     assert_eq!(seen(world), before);
 }

@@ -9,6 +9,7 @@ use crate::provenance::{Names, Provenance};
 use crate::report::text::Style;
 use crate::source::{Origin, Sources, Span};
 use crate::state::{Change, Key, Resource};
+use crate::txn::store::StoreError;
 use crate::txn::{Ended, Failure, Left, Why};
 use nix::errno::Errno;
 
@@ -277,6 +278,33 @@ fn a_kernel_that_cannot_be_read_says_that_nothing_is_known() {
 error: the kernel could not be read in between: reading IPVS needs CAP_NET_ADMIN
 NOT rolled back: reading IPVS needs CAP_NET_ADMIN.
 Nobody knows what is left of this run. `lvsform plan` shows it as soon as the kernel can be read.
+"
+    );
+}
+
+#[test]
+fn a_disk_that_fails_beside_a_kernel_that_is_right_is_said_with_what_it_may_come_to() {
+    let untidy = |ended| {
+        let error = StoreError::Unsynced(PathBuf::from("/var/lib/lvsform/host"), Errno::EIO.into());
+        shown(&Ended::Untidy(Box::new(ended), error))
+    };
+    assert_eq!(
+        untidy(Ended::Applied),
+        "\
+error: the records could not be tidied: the disk does not confirm that it has what was written in /var/lib/lvsform/host: I/O error
+  the kernel holds what was applied; the record of this run stays until a later run can tidy it away
+  help: see to that disk, and run `lvsform recover`: if it has lost what was written, that takes this run back
+"
+    );
+    assert_eq!(
+        untidy(Ended::RolledBack(Failure::Interrupted)),
+        "\
+error: interrupted by a signal
+Rolled back: the kernel was read again, and everything is as it was before.
+error: the records could not be tidied: the disk does not confirm that it has what was written in /var/lib/lvsform/host: I/O error
+  the kernel is as it was before; the record of this run may still be there
+  help: see to that disk, and run `lvsform recover` before anybody changes the kernel by hand: what is there then just as this \
+run made it would be taken for its own
 "
     );
 }
