@@ -58,31 +58,15 @@ impl Drift {
             None => false,
         };
         let observed = input::observe(&mut kernel, &drift::scope(&ledgers), out)?;
-        let mut topologies: Vec<drift::Drift> = ledgers
-            .iter()
-            .map(|ledger| drift::Drift {
-                topology: ledger.topology.clone(),
-                host: ledger.host.clone(),
-                applied: ledger.at,
-                of_another_life: ledger.instance != place.instance,
-                drifted: drift::drifted(ledger, &observed),
-                pending: Vec::new(),
-            })
-            .collect();
+        let standing = |ledger: &Ledger| drift::Drift::new(ledger, &observed, ledger.instance == place.instance);
+        let mut topologies: Vec<drift::Drift> = ledgers.iter().map(standing).collect();
         if let Some(prepared) = &prepared {
+            let at = topologies.iter().position(|drift| drift.topology == prepared.topology()).unwrap_or_else(|| {
+                topologies.push(drift::Drift::never_applied(prepared.topology(), prepared.host()));
+                topologies.len() - 1
+            });
             let ledger = ledgers.iter().find(|ledger| ledger.topology == prepared.topology());
-            let pending = drift::pending(ledger, &prepared.compiled.state);
-            match topologies.iter_mut().find(|drift| drift.topology == prepared.topology()) {
-                Some(drift) => drift.pending = pending,
-                None => topologies.push(drift::Drift {
-                    topology: prepared.topology().to_owned(),
-                    host: prepared.host().to_owned(),
-                    applied: 0,
-                    of_another_life: false,
-                    drifted: Vec::new(),
-                    pending,
-                }),
-            }
+            topologies[at].pending = drift::pending(ledger, &prepared.compiled.state);
         }
         let foreign = drift::foreign(&ledgers, &observed);
         let report = Report { namespace: place.name.clone(), topologies, foreign, unfinished, running, now: history::now() };

@@ -52,6 +52,16 @@ struct Standing<'a> {
     of_another_life: bool,
     drifted: Vec<Moved<'a>>,
     pending: Vec<Moved<'a>>,
+    debts: Vec<Owed<'a>>,
+    confirm_until: Option<u64>,
+}
+
+/// A server that is let go.
+#[derive(Debug, Serialize)]
+struct Owed<'a> {
+    key: &'a Key,
+    /// When it is deleted whatever is left, in seconds since 1970.
+    until: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -83,6 +93,8 @@ pub fn json(report: &Report) -> Document<'_> {
                 of_another_life: drift.of_another_life,
                 drifted: drift.drifted.iter().map(|(name, change)| moved(name, change)).collect(),
                 pending: drift.pending.iter().map(|change| moved("", change)).collect(),
+                debts: drift.debts.iter().map(|(key, debt)| Owed { key, until: debt.until }).collect(),
+                confirm_until: drift.confirm_until,
             })
             .collect(),
         foreign: &report.foreign,
@@ -99,9 +111,15 @@ pub fn text(report: &Report, style: Style) -> String {
         let (topology, host) = (printable(&drift.topology), printable(&drift.host));
         if drift.drifted.is_empty() && drift.pending.is_empty() {
             _ = writeln!(text, "{topology} · {host}: no drift.");
-            continue;
+        } else {
+            _ = writeln!(text, "{topology} · {host}");
         }
-        _ = writeln!(text, "{topology} · {host}");
+        if !drift.debts.is_empty() {
+            text.push_str("  Draining, and deleted when their connections have ended (`lvsform resume`):\n");
+            for key in drift.debts.keys() {
+                _ = writeln!(text, "    {}", printable(&key.to_string()));
+            }
+        }
         if drift.of_another_life && !drift.drifted.is_empty() {
             text.push_str("  It was applied before the last boot, and not since.\n");
         }
@@ -181,6 +199,13 @@ pub fn metrics(report: &Report) -> String {
     metric("foreign_objects", "Services and servers that nobody owns beside those that are.", &[(String::new(), foreign)]);
     metric("unfinished_transactions", "Runs that have not ended: recover.", &[(String::new(), report.unfinished.into())]);
     metric("apply_in_progress", "Whether a run is under way.", &[(String::new(), report.running.into())]);
+    let each = |of: fn(&Drift) -> u64| -> Vec<(String, u64)> {
+        report.topologies.iter().map(|drift| (format!("{{{}}}", labels(drift)), of(drift))).collect()
+    };
+    let debts = each(|drift| drift.debts.len() as u64);
+    metric("debts", "Servers without weight that are deleted when their connections have ended.", &debts);
+    let waits = each(|drift| drift.confirm_until.is_some().into());
+    metric("waits_for_confirmation", "Whether the last apply is taken back unless somebody confirms it.", &waits);
     let since = |drift: &Drift| (format!("{{{}}}", labels(drift)), report.now.saturating_sub(drift.applied));
     let since: Vec<(String, u64)> = report.topologies.iter().map(since).collect();
     metric("seconds_since_apply", "Seconds since the topology was applied.", &since);

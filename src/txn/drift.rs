@@ -2,10 +2,10 @@
 //!
 //! It needs no topology file, since the ledger knows what was applied. Nothing here writes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::ledger::Ledger;
+use super::ledger::{Debt, Ledger};
 use crate::plan::{Aim, diff};
 use crate::state::{Absence, Change, Key, Observed, Scope, ServiceKey, State};
 
@@ -24,6 +24,40 @@ pub struct Drift {
     pub drifted: Vec<(String, Change)>,
     /// From what was applied to what the file says; none where no file was given.
     pub pending: Vec<Change>,
+    /// Servers without weight that are deleted when their connections have ended.
+    pub debts: BTreeMap<Key, Debt>,
+    /// Until when somebody must confirm what was applied, in seconds since 1970; `None`: nobody has to.
+    pub confirm_until: Option<u64>,
+}
+
+impl Drift {
+    /// How a ledger stands. `lives`: whether it is of this life of the namespace.
+    pub fn new(ledger: &Ledger, observed: &Observed, lives: bool) -> Drift {
+        Drift {
+            topology: ledger.topology.clone(),
+            host: ledger.host.clone(),
+            applied: ledger.at,
+            of_another_life: !lives,
+            drifted: drifted(ledger, observed),
+            pending: Vec::new(),
+            debts: if lives { ledger.debts.clone() } else { BTreeMap::new() },
+            confirm_until: ledger.pending.filter(|_| lives),
+        }
+    }
+
+    /// How a topology stands that was never applied here.
+    pub fn never_applied(topology: &str, host: &str) -> Drift {
+        Drift {
+            topology: topology.to_owned(),
+            host: host.to_owned(),
+            applied: 0,
+            of_another_life: false,
+            drifted: Vec::new(),
+            pending: Vec::new(),
+            debts: BTreeMap::new(),
+            confirm_until: None,
+        }
+    }
 }
 
 /// What must be read to see the drift of these ledgers.

@@ -328,6 +328,10 @@ fn waits(world: &mut World) {
         says(&err, &["the last apply of topology `shop` is taken back at ", "lvsform confirm shop"]);
     }
     assert_eq!(witness::table(world), after);
+    let metrics = site.records.with_file_name("lvsform.prom");
+    site.run("drift", &format!("--textfile {}", metrics.display()), 0);
+    let metrics = std::fs::read_to_string(metrics).expect("metrics");
+    says(&metrics, &["lvsform_waits_for_confirmation{topology=\"shop\",host=\"lb1\"} 1\n"]);
     site.run("revert", "--yes", 0);
     assert_eq!(witness::table(world), before, "it is taken back by hand before its time");
     site.run("confirm", "", 6);

@@ -83,7 +83,14 @@ fn ends(world: &mut World) {
     says(&out, &["Draining: 1 connections on 1 server", "lvsform resume"]);
     says(&witness::table(world).join("\n"), &["-r 10.0.0.2:8080 -m -w 0"]);
     assert_eq!(active(world), "1", "it is held");
-    site.run("drift", "", 0);
+    let metrics = site.records.with_file_name("lvsform.prom");
+    let (out, _) = site.run("drift", &format!("--textfile {}", metrics.display()), 0);
+    says(&out, &["no drift", "Draining", "server tcp 10.0.0.100:80 10.0.0.2:8080"]);
+    let metrics = std::fs::read_to_string(metrics).expect("metrics");
+    says(&metrics, &["lvsform_debts{topology=\"shop\",host=\"lb1\"} 1\n"]);
+    let (json, _) = site.run("drift", "--format json", 0);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["topologies"][0]["debts"][0]["key"], "server tcp 10.0.0.100:80 10.0.0.2:8080");
     site.run("plan", "--exit-code", 0);
     site.run("resume", "--no-wait", 0);
     assert_eq!(active(world), "1", "it is still held");
