@@ -14,6 +14,7 @@ mod foreign;
 mod hand;
 mod killed;
 mod owned;
+mod powerloss;
 #[path = "../random/mod.rs"]
 #[allow(dead_code, reason = "another suite uses the rest")]
 mod random;
@@ -27,6 +28,7 @@ mod witness;
 #[allow(dead_code, reason = "another suite uses the rest")]
 mod world;
 mod wrap;
+mod writes;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
             killed::tests(),
             crashed::tests(),
             storage::tests(),
+            powerloss::tests(),
             surroundings::tests(),
             unloaded,
         ];
