@@ -20,10 +20,10 @@ use crate::world::World;
 const PAGE: usize = 4096;
 
 /// Room for a file system with a journal.
-const DISK: u64 = 12 << 20;
+const DISK: u64 = 10 << 20;
 
 /// Room for what a run writes, many times.
-const LOG: u64 = 128 << 20;
+const LOG: u64 = 16 << 20;
 
 /// A file as a block device.
 struct Device {
@@ -225,7 +225,8 @@ fn entries(log: &[u8]) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut place = sector;
     for _ in 0..count {
-        let (at, size, flags, words) = (length(place) * sector, length(place + 8) * sector, number(place + 16), length(place + 24));
+        let (at, size, flags, words) =
+            (length(place) * sector, length(place + 8) * sector, number(place + 16), length(place + 24));
         if flags & FLUSH != 0 {
             entries.push(Entry::Flush);
         }
