@@ -5,6 +5,7 @@
 //! each of them, and is mounted as at the next boot: in another namespace, for the kernel's objects went with the power.
 
 use std::collections::{BTreeMap, HashSet};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ pub fn tests() -> Vec<Trial> {
         |name: &str, way: Way, losses: Losses| test(format!("powerloss::{name}"), move |world| lose(world, &way, &losses).show());
     vec![
         of("at_any_write_of_a_change_the_next_boot_goes_on_from_the_old_or_the_new", CHANGE, EVERY_WRITE),
-        of("at_any_flush_of_the_first_run_the_next_boot_goes_on_from_nothing_or_the_new", BEGIN, EVERY_FLUSH),
+        of("at_any_flush_of_the_first_run_beside_others_the_next_boot_goes_on_from_nothing_or_the_new", BEGIN, EVERY_FLUSH),
         of("at_any_flush_of_the_last_run_the_next_boot_goes_on_from_the_old_or_nothing", END, EVERY_FLUSH),
         of("what_waits_to_be_confirmed_does_not_count_after_it", PENDING, EVERY_FLUSH),
         test_within(Duration::from_mins(50), "powerloss::many_times_on_file_systems_that_promise_less", soak)
@@ -45,20 +46,24 @@ struct Way {
     second: &'static str,
     /// It waits to be confirmed.
     pending: bool,
+    /// Somebody else syncs a file of theirs before each of our syncs: then all that was begun here is on the disk too, as far
+    /// as it has come. Without them, nothing is but what we sync ourselves.
+    beside_others: bool,
     options: &'static str,
 }
 
 /// How a file system is mounted that does no more than was asked for, and nothing because time has passed.
 const ORDERED: &str = "noauto_da_alloc,commit=3600";
 
-const CHANGE: Way = Way { name: "a change", first: FIRST, second: SECOND, pending: false, options: ORDERED };
-const BEGIN: Way = Way { name: "the first run", first: "", ..CHANGE };
+const CHANGE: Way =
+    Way { name: "a change", first: FIRST, second: SECOND, pending: false, beside_others: false, options: ORDERED };
+const BEGIN: Way = Way { name: "the first run", first: "", beside_others: true, ..CHANGE };
 const END: Way = Way { name: "the last run", second: "", ..CHANGE };
 const PENDING: Way = Way { name: "a run that waits to be confirmed", pending: true, ..CHANGE };
 
 /// How often the power goes.
 struct Losses {
-    /// After every write; otherwise only before each flush.
+    /// After every write; otherwise only before each flush, and the next boot only goes on where other files are there.
     writes: bool,
     /// Before each flush, with so many choices of what it would have made last.
     torn: u64,
@@ -115,6 +120,13 @@ fn records(mounted: &Path) -> PathBuf {
     mounted.join("lvsform")
 }
 
+/// Somebody else's program writes a line, and waits until it is on the disk.
+fn sync_a_line(path: &Path) {
+    let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    let synced = file.and_then(|mut file| file.write_all(b"theirs\n").and_then(|()| file.sync_all()));
+    synced.expect("a line");
+}
+
 fn side(text: &str) -> Goal {
     if text.is_empty() { Goal { wanted: State::default(), exclusive: false } } else { goal(text).1 }
 }
@@ -140,7 +152,11 @@ impl Way {
         // What is promised at a moment must be on the disk by itself, not because of what is synced after it.
         let (passes, [marks, journal]) = (recorder.marker(), [Record::Marks, Record::Journal].map(|record| store.path(record)));
         let (mut begun, mut committed) = (false, false);
+        let others = self.beside_others.then(|| mounted.path().join("theirs"));
         store.before_each_sync(move || {
+            if let Some(file) = &others {
+                sync_a_line(file);
+            }
             if !begun && marks.exists() {
                 passes(BEGINS);
                 begun = true;
@@ -289,17 +305,19 @@ impl Recorded {
     /// The same with the command, step by step as an operator takes them.
     fn says_what_to_do(&self, records: &Path, found: Found, file: &str, what: &str) {
         let _world = self.reboot(records);
-        let place = format!("--state-dir {}", records.display());
-        let run = |line: &str, code: i32| command::run(lvsform(&format!("{line} {place}")), code);
-        let topology = format!("{file} --host lb1");
-        let (_, err) = run(&format!("plan {topology}"), 0);
+        let run = |line: &str, code: i32| command::run(lvsform(&format!("{line} --state-dir {}", records.display())), code);
+        let (ends, host) = (self.after.is_none(), format!("{file} --host lb1"));
         if matches!(found.trace, Trace::Begun(_)) {
-            says(&err, &["an earlier run did not end", "lvsform recover"]);
             let (_, err) = run("drift", 9);
             says(&err, &["an earlier run did not end", "lvsform recover"]);
-            let (_, err) = run(&format!("apply {topology} --expect 0000"), 9);
-            says(&err, &["nothing was changed", "lvsform recover"]);
-        } else {
+            if !ends {
+                let (_, err) = run(&format!("plan {host}"), 0);
+                says(&err, &["an earlier run did not end", "lvsform recover"]);
+                let (_, err) = run(&format!("apply {host} --expect 0000"), 9);
+                says(&err, &["nothing was changed", "lvsform recover"]);
+            }
+        } else if !ends {
+            let (_, err) = run(&format!("plan {host}"), 0);
             assert_eq!(err, "", "{what}");
         }
         let (out, err) = run("recover", 0);
@@ -310,8 +328,16 @@ impl Recorded {
         };
         says(&out, &[words]);
         assert_eq!(err, "", "{what}");
-        run(&format!("apply {topology} --yes"), 0);
-        run(&format!("drift {topology}"), 0);
+        if !ends {
+            run(&format!("apply {host} --yes"), 0);
+            run(&format!("drift {host}"), 0);
+        } else if found.ledger == Which::Old {
+            let (out, _) = run(&format!("destroy {TOPOLOGY} --yes"), 0);
+            says(&out, &["Nothing to give back"]);
+        } else {
+            let (_, err) = run(&format!("destroy {TOPOLOGY} --yes"), 64);
+            says(&err, &["owns nothing here"]);
+        }
     }
 
     /// Every file, to know a disk again.
@@ -334,7 +360,7 @@ struct Counts {
     writes: usize,
     flushes: usize,
     moments: usize,
-    disks: usize,
+    folders: usize,
     commands: usize,
     found: BTreeMap<(Which, &'static str), usize>,
 }
@@ -342,9 +368,9 @@ struct Counts {
 impl Counts {
     #[expect(clippy::disallowed_macros, reason = "the table of a test is its result")]
     fn show(&self) {
-        let Counts { name, writes, flushes, moments, disks, commands, found } = self;
+        let Counts { name, writes, flushes, moments, folders, commands, found } = self;
         println!(
-            "\n{name}: {writes} writes, {flushes} flushes; the power went {moments} times and left {disks} different folders"
+            "\n{name}: {writes} writes, {flushes} flushes; the power went {moments} times and left {folders} different folders"
         );
         for ((ledger, trace), count) in found {
             println!("  {:<12} {trace:<24} {count:>6}", if *ledger == Which::Old { "old ledger" } else { "new ledger" });
@@ -361,13 +387,13 @@ fn lose(world: &mut World, way: &Way, losses: &Losses) -> Counts {
     let is_flush = |count: usize| matches!(film.entries.get(count), Some(Entry::Flush));
     let of = |wanted: fn(&Entry) -> bool| film.entries.iter().filter(|entry| wanted(entry)).count();
     let mut counts = Counts {
-        name: format!("{} ({})", way.name, way.options),
+        name: format!("{}{} ({})", way.name, if way.beside_others { ", beside others" } else { "" }, way.options),
         writes: of(|entry| matches!(entry, Entry::Write { .. })),
         flushes: of(|entry| matches!(entry, Entry::Flush)),
         ..Counts::default()
     };
-    let file = command::File::new("shop.kdl", way.second.as_bytes());
-    let (mut seen, mut said) = (BTreeMap::new(), HashSet::new());
+    let topology = command::File::new("shop.kdl", way.second.as_bytes());
+    let (mut seen, mut kinds, mut said) = (BTreeMap::new(), HashSet::new(), HashSet::new());
     let mut at = |count: usize, image: &[u8], what: &str| {
         counts.moments += 1;
         disk.put(image);
@@ -388,14 +414,18 @@ fn lose(world: &mut World, way: &Way, losses: &Losses) -> Counts {
         if known.is_some() {
             return;
         }
-        counts.disks += 1;
+        counts.folders += 1;
+        let names: Vec<PathBuf> = files.keys().cloned().collect();
         seen.insert(files, found);
+        if !(kinds.insert(names) || losses.writes) {
+            return;
+        }
         recorded.goes_on(&records, found, what);
         drop(mounted);
-        if losses.by_hand && !way.second.is_empty() && said.insert(std::mem::discriminant(&found.trace)) {
+        if losses.by_hand && said.insert((found.ledger == Which::Old && losses.torn > 1, std::mem::discriminant(&found.trace))) {
             counts.commands += 1;
             disk.put(image);
-            recorded.says_what_to_do(&self::records(disk.mount().path()), found, &file.path(), what);
+            recorded.says_what_to_do(&self::records(disk.mount().path()), found, &topology.path(), what);
         }
     };
     for count in 0..=film.entries.len() {
@@ -434,7 +464,9 @@ impl Coin {
 fn soak(_: &mut World) {
     for options in [ORDERED, "data=writeback,noauto_da_alloc,commit=3600", "data=journal,commit=3600", "nodelalloc,commit=3600"] {
         for way in [CHANGE, BEGIN, END, PENDING] {
-            lose(&mut World::new(), &Way { options, ..way }, &MANY).show();
+            for beside_others in [false, true] {
+                lose(&mut World::new(), &Way { beside_others, options, ..way }, &MANY).show();
+            }
         }
     }
 }
