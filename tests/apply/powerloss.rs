@@ -17,7 +17,7 @@ use lvsform::state::{Observed, Scope, State};
 use lvsform::txn::former::Former;
 use lvsform::txn::ledger::Ledger;
 use lvsform::txn::store::{Record, Store};
-use lvsform::txn::{Ended, Recovered, Signs, history, journal};
+use lvsform::txn::{Ended, Records, Recovered, Signs, history, journal};
 
 use crate::command::{self, lvsform, says};
 use crate::director::Director;
@@ -109,6 +109,8 @@ struct Recorded {
     film: Film,
     /// The name of its records.
     name: String,
+    /// Where `revert` leads before it.
+    former: Option<Ledger>,
     before: Option<Ledger>,
     after: Option<Ledger>,
     /// How often it sent something.
@@ -118,6 +120,19 @@ struct Recorded {
 /// The records below a file system's root.
 fn records(mounted: &Path) -> PathBuf {
     mounted.join("lvsform")
+}
+
+/// As `apply` does, so that `revert` leads to what is owned now.
+fn keep_a_way_back(own: Option<&Ledger>, records: &mut Records<'_>) {
+    if let (Some(own), Some(next)) = (own, &mut records.next) {
+        next.former = Some(own.transaction.clone());
+        records.former = Some(Former { ledger: own.clone(), lost: BTreeMap::new() });
+    }
+}
+
+/// Where `revert` leads from a ledger.
+fn way_back(store: &Store, ledger: &Ledger) -> Option<Ledger> {
+    Former::read(store, ledger).expect("a former ledger").map(|former| former.ledger)
 }
 
 /// Somebody else's program writes a line, and waits until it is on the disk.
@@ -142,6 +157,12 @@ impl Way {
         let name = netns::name(netns::cookie().expect("a cookie"));
         let mounted = disk.mount();
         case.start(world, &records(mounted.path()));
+        if !case.first.wanted.objects.is_empty() {
+            // Once more, so that there is a way back from the old ledger too.
+            let mut store = recorded::store(&records(mounted.path()));
+            let ended = case.first.run_kept(&mut store, &mut world.kernel, Signs::default(), keep_a_way_back);
+            assert!(matches!(ended, Ended::Applied), "{}: {ended:#?}", self.name);
+        }
         drop(mounted);
 
         let recorder = Recorder::start(world, disk);
@@ -149,6 +170,7 @@ impl Way {
         let folder = records(mounted.path());
         let mut store = recorded::store(&folder);
         let before = Ledger::read(&store, TOPOLOGY).expect("a ledger");
+        let former = before.as_ref().and_then(|before| way_back(&store, before));
         // What is promised at a moment must be on the disk by itself, not because of what is synced after it.
         let (passes, [marks, journal]) = (recorder.marker(), [Record::Marks, Record::Journal].map(|record| store.path(record)));
         let (mut begun, mut committed) = (false, false);
@@ -170,10 +192,9 @@ impl Way {
         let mut kernel = Marking { kernel: &mut world.kernel, mark: &mark };
         let ended = case.second.run_kept(&mut store, &mut kernel, Signs::default(), |own, records| {
             transaction.clone_from(&records.transaction);
-            if let (Some(own), Some(next)) = (own, &mut records.next) {
-                next.former = Some(own.transaction.clone());
+            keep_a_way_back(own, records);
+            if let Some(next) = &mut records.next {
                 next.pending = self.pending.then_some(u64::MAX);
-                records.former = Some(Former { ledger: own.clone(), lost: BTreeMap::new() });
             }
         });
         assert!(matches!(ended, Ended::Applied), "{}: {ended:#?}", self.name);
@@ -185,12 +206,12 @@ impl Way {
         drop(mounted);
         let film = recorder.end();
         let sends = film.entries.iter().filter(|entry| matches!(entry, Entry::Mark(mark) if mark == SENDS)).count();
-        Recorded { case, film, name, before, after, sends }
+        Recorded { case, film, name, former, before, after, sends }
     }
 }
 
 /// Which ledger is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Which {
     Old,
     New,
@@ -219,14 +240,14 @@ impl Recorded {
         let whole = |error: &dyn std::fmt::Display| -> ! { panic!("{what}: {error}") };
         let store = Store::look(records, &self.name).unwrap_or_else(|error| whole(&error));
         let Some(store) = store else {
-            assert_eq!(self.before, None, "{what}: the records are gone");
+            assert!(self.before.is_none(), "{what}: the records are gone");
             return Found { ledger: Which::Old, trace: Trace::Nothing, lines: 0 };
         };
         let ledger = Ledger::read(&store, TOPOLOGY).unwrap_or_else(|error| whole(&error));
         let which = if ledger == self.before {
             Which::Old
         } else {
-            assert_eq!(ledger, self.after, "{what}: neither the old ledger nor the new one");
+            assert!(ledger == self.after, "{what}: neither the old ledger nor the new one");
             Which::New
         };
         Ledger::next(&store).unwrap_or_else(|error| whole(&error));
@@ -273,14 +294,17 @@ impl Recorded {
         assert!(now == untouched, "{what}: the kernel was touched\n{}", recorded::shown(&untouched, &now));
         let mut store = recorded::store(records);
         let ledger = Ledger::read(&store, TOPOLOGY).expect("a ledger");
-        assert_eq!(ledger, if found.ledger == Which::Old { self.before.clone() } else { self.after.clone() }, "{what}");
-        if let (Which::New, Some(ledger), Some(before)) = (found.ledger, &ledger, &self.before) {
-            let former = Former::read(&store, ledger).expect("a former ledger").map(|former| former.ledger);
-            assert_eq!(former.as_ref(), Some(before), "{what}: the way back is there");
+        let (expected, former) = match found.ledger {
+            Which::Old => (&self.before, &self.former),
+            Which::New => (&self.after, &self.before),
+        };
+        assert!(ledger == *expected, "{what}: the ledger is as it was");
+        if let Some(ledger) = &ledger {
+            assert!(way_back(&store, ledger) == *former, "{what}: the way back from the ledger that is there is gone: {found:?}");
         }
         if self.after.as_ref().is_some_and(|after| after.pending.is_some()) {
             let standing = Ledger::standing(&store, TOPOLOGY, &recorded::here()).expect("a ledger");
-            assert_eq!(standing, self.before, "{what}: what was there before counts");
+            assert!(standing == self.before, "{what}: what was there before counts: {found:?}");
         }
         let ended = self.case.second.run_with(&mut store, &mut world.kernel, Signs::default());
         assert!(matches!(ended, Ended::Applied), "{what}: {ended:#?}");
@@ -415,14 +439,15 @@ fn lose(world: &mut World, way: &Way, losses: &Losses) -> Counts {
             return;
         }
         counts.folders += 1;
+        let kind = (found.ledger, std::mem::discriminant(&found.trace));
         let names: Vec<PathBuf> = files.keys().cloned().collect();
         seen.insert(files, found);
-        if !(kinds.insert(names) || losses.writes) {
+        if !(kinds.insert((kind, names)) || losses.writes) {
             return;
         }
         recorded.goes_on(&records, found, what);
         drop(mounted);
-        if losses.by_hand && said.insert((found.ledger == Which::Old && losses.torn > 1, std::mem::discriminant(&found.trace))) {
+        if losses.by_hand && said.insert(kind) {
             counts.commands += 1;
             disk.put(image);
             recorded.says_what_to_do(&self::records(disk.mount().path()), found, &topology.path(), what);
