@@ -18,6 +18,7 @@ mod powerloss;
 #[path = "../random/mod.rs"]
 #[allow(dead_code, reason = "another suite uses the rest")]
 mod random;
+mod rebooted;
 mod recorded;
 mod rollback;
 mod storage;
