@@ -53,14 +53,26 @@ pub struct Way {
     /// Somebody else syncs a file of theirs before each of our syncs: then all that was begun here is on the disk too, as far
     /// as it has come. Without them, nothing is but what we sync ourselves.
     beside_others: bool,
+    /// How its file system is made and mounted.
+    features: &'static str,
     options: &'static str,
 }
+
+/// What ext4 has unless somebody says otherwise.
+const JOURNAL: &str = "has_journal";
 
 /// How a file system is mounted that does no more than was asked for, and nothing because time has passed.
 const ORDERED: &str = "noauto_da_alloc,commit=3600";
 
-const CHANGE: Way =
-    Way { name: "a change", first: FIRST, second: SECOND, pending: false, beside_others: false, options: ORDERED };
+const CHANGE: Way = Way {
+    name: "a change",
+    first: FIRST,
+    second: SECOND,
+    pending: false,
+    beside_others: false,
+    features: JOURNAL,
+    options: ORDERED,
+};
 const BEGIN: Way = Way { name: "the first run", first: "", beside_others: true, ..CHANGE };
 const END: Way = Way { name: "the last run", second: "", ..CHANGE };
 const PENDING: Way = Way { name: "a run that waits to be confirmed", pending: true, ..CHANGE };
@@ -214,7 +226,8 @@ impl Way {
         drop(mounted);
         let film = recorder.end();
         let sends = film.entries.iter().filter(|entry| matches!(entry, Entry::Mark(mark) if mark == SENDS)).count();
-        let title = format!("{}{} ({})", self.name, if self.beside_others { ", beside others" } else { "" }, self.options);
+        let others = if self.beside_others { ", beside others" } else { "" };
+        let title = format!("{}{others} ({}; {})", self.name, self.features, self.options);
         Recorded { title, way: self, case, film, name, former, before, after, sends }
     }
 }
@@ -269,13 +282,13 @@ impl Counts {
 
 /// Carries out a run, and takes the power away at its moments.
 fn lose(world: &mut World, way: Way, losses: &Losses) {
-    let disk = Disk::new(world, way.options);
+    let disk = Disk::new(world, way.features, way.options);
     way.record(world, &disk).lose(losses, &disk);
 }
 
 /// The power goes after the last message, and after the commit; and again at the moments of its recovery.
 fn lose_again(world: &mut World, way: Way, losses: &Losses) {
-    let disk = Disk::new(world, way.options);
+    let disk = Disk::new(world, way.features, way.options);
     let recorded = way.record(world, &disk);
     for mark in [SENDS, COMMITTED] {
         let last = recorded.film.entries.iter().rposition(|entry| matches!(entry, Entry::Mark(name) if name == mark));
@@ -388,10 +401,17 @@ impl Coin {
 }
 
 fn soak(_: &mut World) {
-    for options in [ORDERED, "data=writeback,noauto_da_alloc,commit=3600", "data=journal,commit=3600", "nodelalloc,commit=3600"] {
+    let file_systems = [
+        (JOURNAL, ORDERED),
+        (JOURNAL, "data=writeback,noauto_da_alloc,commit=3600"),
+        (JOURNAL, "data=journal,commit=3600"),
+        (JOURNAL, "nodelalloc,commit=3600"),
+        ("fast_commit", ORDERED),
+    ];
+    for (features, options) in file_systems {
         for way in [CHANGE, BEGIN, END, PENDING] {
             for beside_others in [false, true] {
-                let way = Way { beside_others, options, ..way };
+                let way = Way { beside_others, features, options, ..way };
                 lose(&mut World::new(), way, &MANY);
                 lose_again(&mut World::new(), way, &MANY);
             }

@@ -57,12 +57,12 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// `options`: how it is mounted.
-    pub fn new(world: &World, options: &'static str) -> Disk {
+    /// `features`: how it is made, `options`: how it is mounted.
+    pub fn new(world: &World, features: &str, options: &'static str) -> Disk {
         hand::run("modprobe", "-a loop dm-log-writes");
         let folder = Folder::new();
         let file = sparse(&folder, "disk", DISK);
-        hand::run("mkfs.ext4", &format!("-q -b 4096 -J size=4 {}", file.display()));
+        hand::run("mkfs.ext4", &format!("-q -b 4096 -J size=4 -O {features} {}", file.display()));
         std::fs::create_dir(folder.path().join("mounted")).expect("our own folder");
         Disk { device: Device::new(world, file), folder, options }
     }
