@@ -79,17 +79,30 @@ const PENDING: Way = Way { name: "a run that waits to be confirmed", pending: tr
 
 /// How often the power goes.
 struct Losses {
-    /// After every write; otherwise only before each flush, and the next boot only goes on where other files are there.
+    /// After every write; otherwise only before each flush.
     writes: bool,
     /// Before each flush, with so many choices of what it would have made last.
     torn: u64,
+    /// In which of them the next boot also goes on.
+    goes_on: Once,
     /// In each state of the run the operator goes on with the command.
     by_hand: bool,
 }
 
-const EVERY_WRITE: Losses = Losses { writes: true, torn: 1, by_hand: true };
-const EVERY_FLUSH: Losses = Losses { writes: false, torn: 1, by_hand: false };
-const MANY: Losses = Losses { writes: true, torn: 12, by_hand: true };
+/// What is tried once only: it takes its time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Once {
+    /// For each content of the folder.
+    Content,
+    /// For each set of files in it.
+    Names,
+    /// For each state of the run.
+    State,
+}
+
+const EVERY_WRITE: Losses = Losses { writes: true, torn: 1, goes_on: Once::Names, by_hand: true };
+const EVERY_FLUSH: Losses = Losses { writes: false, torn: 1, goes_on: Once::State, by_hand: false };
+const MANY: Losses = Losses { writes: true, torn: 12, goes_on: Once::Content, by_hand: true };
 
 /// What came to pass, as marks in the log. The first phase is noted, and that is not on the disk yet.
 pub const BEGINS: &str = "begins";
@@ -262,6 +275,7 @@ impl Recorded {
 struct Counts {
     moments: usize,
     folders: usize,
+    went_on: usize,
     by_hand: usize,
     found: BTreeMap<(Which, &'static str), usize>,
 }
@@ -271,9 +285,10 @@ impl Counts {
     fn show(&self, recorded: &Recorded) {
         let of = |wanted: fn(&Entry) -> bool| recorded.film.entries.iter().filter(|entry| wanted(entry)).count();
         let (writes, flushes) = (of(|entry| matches!(entry, Entry::Write { .. })), of(|entry| matches!(entry, Entry::Flush)));
-        let Counts { moments, folders, by_hand, found } = self;
+        let Counts { moments, folders, went_on, by_hand, found } = self;
         println!("\n{}: {writes} writes, {flushes} flushes", recorded.title);
-        println!("  the power went {moments} times and left {folders} different folders; {by_hand} times the command went on");
+        println!("  the power went {moments} times and left {folders} different folders");
+        println!("  the next boot went on from {went_on} of them, {by_hand} times with the command");
         for ((ledger, trace), count) in found {
             println!("  {:<12} {trace:<28} {count:>6}", if *ledger == Which::Old { "old ledger" } else { "new ledger" });
         }
@@ -360,11 +375,12 @@ impl<'a> Seen<'a> {
             return;
         }
         counts.folders += 1;
-        let names = files.keys().cloned().collect();
+        let names: Vec<PathBuf> = files.keys().filter(|_| self.losses.goes_on != Once::State).cloned().collect();
         self.folders.insert(files, found);
-        if !(self.kinds.insert((kind.0, kind.1, names)) || self.losses.writes) {
+        if !self.kinds.insert((kind.0, kind.1, names)) && self.losses.goes_on != Once::Content {
             return;
         }
+        counts.went_on += 1;
         recorded.goes_on(&records, found, what);
         drop(mounted);
         if self.losses.by_hand && self.by_hand.insert((found.ledger, std::mem::discriminant(&found.trace))) {
