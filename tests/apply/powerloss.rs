@@ -36,7 +36,7 @@ pub fn tests() -> Vec<Trial> {
         of("at_any_write_of_a_change_the_next_boot_goes_on_from_the_old_or_the_new", lose, CHANGE, EVERY_WRITE),
         of("at_any_flush_of_the_first_run_beside_others_the_next_boot_goes_on", lose, BEGIN, EVERY_FLUSH),
         of("at_any_flush_of_the_last_run_the_next_boot_goes_on_from_the_old_or_nothing", lose, END, EVERY_FLUSH),
-        of("at_any_flush_of_a_recovery_what_waited_to_be_confirmed_does_not_count", lose_again, PENDING, EVERY_FLUSH),
+        of("at_any_flush_of_a_recovery_what_waited_to_be_confirmed_does_not_count", lose_again, PENDING, EVERY_FOLDER),
         test_within(Duration::from_mins(50), "powerloss::many_times_on_file_systems_that_promise_less", soak)
             .with_ignored_flag(true),
     ]
@@ -102,12 +102,15 @@ enum Once {
 
 const EVERY_WRITE: Losses = Losses { writes: true, torn: 1, goes_on: Once::Names, by_hand: true };
 const EVERY_FLUSH: Losses = Losses { writes: false, torn: 1, goes_on: Once::State, by_hand: false };
+const EVERY_FOLDER: Losses = Losses { goes_on: Once::Content, ..EVERY_FLUSH };
 const MANY: Losses = Losses { writes: true, torn: 12, goes_on: Once::Content, by_hand: true };
 
 /// What came to pass, as marks in the log. The first phase is noted, and that is not on the disk yet.
 pub const BEGINS: &str = "begins";
 /// A phase is sent.
 pub const SENDS: &str = "sends";
+/// The new ledger has its place, and the former one takes its own, and that is not on the disk yet.
+const KEPT: &str = "kept";
 /// The journal is removed, and that is not on the disk yet.
 pub const COMMITTED: &str = "committed";
 /// The run says that it is done.
@@ -205,20 +208,19 @@ impl Way {
         let before = Ledger::read(&store, TOPOLOGY).expect("a ledger");
         let former = before.as_ref().and_then(|before| way_back(&store, before));
         // What is promised at a moment must be on the disk by itself, not because of what is synced after it.
-        let (passes, [marks, journal]) = (recorder.marker(), [Record::Marks, Record::Journal].map(|record| store.path(record)));
-        let (mut begun, mut committed) = (false, false);
+        let watched = [Record::Marks, Record::NextLedger, Record::NextFormer, Record::Journal].map(|record| store.path(record));
+        let (note, mut passed) = (recorder.marker(), HashSet::new());
         let others = self.beside_others.then(|| mounted.path().join("theirs"));
         store.before_each_sync(move || {
+            let [marks, next, former, journal] = watched.each_ref().map(|path| path.exists());
+            let begun = marks || passed.contains(BEGINS);
+            for (mark, is_now) in [(BEGINS, begun), (KEPT, begun && !next && !former), (COMMITTED, begun && !journal)] {
+                if is_now && passed.insert(mark) {
+                    note(mark);
+                }
+            }
             if let Some(file) = &others {
                 sync_a_line(file);
-            }
-            if !begun && marks.exists() {
-                passes(BEGINS);
-                begun = true;
-            }
-            if begun && !committed && !journal.exists() {
-                passes(COMMITTED);
-                committed = true;
             }
         });
         let mut transaction = String::new();
@@ -301,11 +303,11 @@ fn lose(world: &mut World, way: Way, losses: &Losses) {
     way.record(world, &disk).lose(losses, &disk);
 }
 
-/// The power goes after the last message, and after the commit; and again at the moments of its recovery.
+/// The power goes after the last message, and in the middle of the commit; and again at the moments of its recovery.
 fn lose_again(world: &mut World, way: Way, losses: &Losses) {
     let disk = Disk::new(world, way.features, way.options);
     let recorded = way.record(world, &disk);
-    for mark in [SENDS, COMMITTED] {
+    for mark in [SENDS, KEPT] {
         let last = recorded.film.entries.iter().rposition(|entry| matches!(entry, Entry::Mark(name) if name == mark));
         recorded.recovery(last.map_or(0, |last| last + 1), mark, &disk).lose(losses, &disk);
     }
