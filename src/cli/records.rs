@@ -23,6 +23,10 @@ use crate::txn::{self, RecoverError, Recovered};
 pub const HELP_LEDGER: &str =
     "move the file away: then what is there counts as found; `lvsform adopt FILE` makes it the topology's again";
 
+/// What is said of a run that did not end before its boot or namespace did, and what to do about it.
+pub const GONE: (&str, &str) =
+    ("an earlier run did not end, and what it did went with its boot or namespace", "forget it: lvsform recover");
+
 /// Which namespace, and where its records are kept.
 #[derive(Clone, Debug, Args)]
 pub struct PlaceArguments {

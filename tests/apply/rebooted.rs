@@ -149,11 +149,13 @@ impl Recorded {
         let run = |line: &str, code: i32| command::run(lvsform(&format!("{line} --state-dir {}", records.display())), code);
         let (ends, host) = (self.after.is_none(), format!("{file} --host lb1"));
         if matches!(found.trace, Trace::Begun(_)) {
+            let gone =
+                ["an earlier run did not end, and what it did went with its boot or namespace", "forget it: lvsform recover"];
             let (_, err) = run("drift", 9);
-            says(&err, &["an earlier run did not end", "lvsform recover"]);
+            says(&err, &gone);
             if !ends {
                 let (_, err) = run(&format!("plan {host}"), 0);
-                says(&err, &["an earlier run did not end", "lvsform recover"]);
+                says(&err, &gone);
                 let (_, err) = run(&format!("apply {host} --expect 0000"), 9);
                 says(&err, &["nothing was changed", "lvsform recover"]);
             }
