@@ -418,13 +418,13 @@ impl Coin {
     }
 }
 
+/// Without `fast_commit`: Linux 6.1 itself cannot mount every such file system again whose last writes were torn (EIO).
 fn soak(_: &mut World) {
     let file_systems = [
         (JOURNAL, ORDERED),
         (JOURNAL, "data=writeback,noauto_da_alloc,commit=3600"),
         (JOURNAL, "data=journal,commit=3600"),
         (JOURNAL, "nodelalloc,commit=3600"),
-        ("fast_commit", ORDERED),
     ];
     for (features, options) in file_systems {
         for way in [CHANGE, BEGIN, END, PENDING] {
