@@ -54,9 +54,11 @@ impl Drift {
             pending::say(store, &place, out)?;
         }
         let unfinished = match &store {
-            Some(store) => records::unfinished(store, out)?.is_some_and(|unfinished| !unfinished.committed),
-            None => false,
+            Some(store) => records::unfinished(store, out)?.filter(|unfinished| !unfinished.committed),
+            None => None,
         };
+        let gone = unfinished.as_ref().is_some_and(|unfinished| unfinished.journal.instance != place.instance);
+        let unfinished = unfinished.is_some();
         let observed = input::observe(&mut kernel, &drift::scope(&ledgers), out)?;
         let standing = |ledger: &Ledger| drift::Drift::new(ledger, &observed, ledger.instance == place.instance);
         let mut topologies: Vec<drift::Drift> = ledgers.iter().map(standing).collect();
@@ -70,7 +72,7 @@ impl Drift {
         }
         let foreign = drift::foreign(&ledgers, &observed);
         let report = Report { namespace: place.name.clone(), topologies, foreign, unfinished, running, now: history::now() };
-        self.say(&report, out)?;
+        self.say(&report, gone, out)?;
         let drifted = report.topologies.iter().any(|drift| !drift.drifted.is_empty());
         let pending = report.topologies.iter().any(|drift| !drift.pending.is_empty());
         Ok(match (drifted, pending) {
@@ -83,7 +85,8 @@ impl Drift {
         })
     }
 
-    fn say(&self, report: &Report, out: &mut Output) -> Result<(), Exit> {
+    /// `gone`: what the run that did not end has done went with its boot or namespace.
+    fn say(&self, report: &Report, gone: bool, out: &mut Output) -> Result<(), Exit> {
         match self.format {
             Format::Json => out.json(&report::drift::json(report)),
             Format::Text => out.say(&report::drift::text(report, out.style)),
@@ -91,6 +94,9 @@ impl Drift {
         let mut warn = |message: &str, help: &str| out.error(&report::error(message, &[], Some(help), out.error_style));
         if report.running {
             warn("a run is under way: what is shown may be half of it", "look again when it has ended");
+        } else if gone {
+            let (message, help) = records::GONE;
+            warn(message, help);
         } else if report.unfinished {
             warn("an earlier run did not end: what is shown may be half of it", "take it back: lvsform recover");
         }

@@ -110,9 +110,13 @@ impl Plan {
     /// Who owns what, as far as it is known here.
     fn claims(prepared: &Prepared, kernel: &mut Linux, place: &Place, out: &mut Output) -> Result<Claims, Exit> {
         let Some(store) = place.look_beside(kernel, out)? else { return Ok(Claims::default()) };
-        if records::unfinished(&store, out)?.is_some_and(|unfinished| !unfinished.committed) {
-            let message = "an earlier run did not end: the kernel is neither as it was before nor as that run wanted it";
-            out.error(&report::error(message, &[], Some("take it back first: lvsform recover"), out.error_style));
+        if let Some(unfinished) = records::unfinished(&store, out)?.filter(|unfinished| !unfinished.committed) {
+            let here = (
+                "an earlier run did not end: the kernel is neither as it was before nor as that run wanted it",
+                "take it back first: lvsform recover",
+            );
+            let (message, help) = if unfinished.journal.instance == place.instance { here } else { records::GONE };
+            out.error(&report::error(message, &[], Some(help), out.error_style));
         }
         pending::say(&store, place, out)?;
         place.claims(&store, prepared.topology(), prepared.was.as_deref(), out)

@@ -26,6 +26,10 @@ pub const HELP_LEDGER: &str =
 /// What to do about a disk that fails.
 pub const HELP_DISK: &str = "see to that disk: the kernel's log (dmesg) says more";
 
+/// What is said of a run that did not end before its boot or namespace did, and what to do about it.
+pub const GONE: (&str, &str) =
+    ("an earlier run did not end, and what it did went with its boot or namespace", "forget it: lvsform recover");
+
 /// Which namespace, and where its records are kept.
 #[derive(Clone, Debug, Args)]
 pub struct PlaceArguments {

@@ -55,7 +55,7 @@ timeouts tcp="5m"
 service "web" { listen vip="a" port=80; forward "dr"; scheduler "sh"; server "10.0.0.[11-13]" weight=10; }
 service "old" { listen vip="a" port=81; forward "dr"; server "10.0.0.11" weight=1; }
 "#;
-const SECOND: &str = r#"
+pub const SECOND: &str = r#"
 topology "shop"
 director "lb1" {
     interface "eth0" address="10.0.0.2/24"

@@ -15,9 +15,11 @@ mod foreign;
 mod hand;
 mod killed;
 mod owned;
+mod powerloss;
 #[path = "../random/mod.rs"]
 #[allow(dead_code, reason = "another suite uses the rest")]
 mod random;
+mod rebooted;
 mod recorded;
 mod rollback;
 mod storage;
@@ -29,6 +31,7 @@ mod witness;
 #[allow(dead_code, reason = "another suite uses the rest")]
 mod world;
 mod wrap;
+mod writes;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
             killed::tests(),
             crashed::tests(),
             storage::tests(),
+            powerloss::tests(),
             surroundings::tests(),
             watched::tests(),
             unloaded,

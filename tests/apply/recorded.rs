@@ -100,6 +100,17 @@ impl Goal {
     }
 
     pub fn run_with(&self, store: &mut Store, kernel: &mut dyn Kernel, signs: Signs<'_>) -> Ended {
+        self.run_kept(store, kernel, signs, |_| {})
+    }
+
+    /// The same, but `keep` has the last word on what is kept of it.
+    pub fn run_kept(
+        &self,
+        store: &mut Store,
+        kernel: &mut dyn Kernel,
+        signs: Signs<'_>,
+        keep: impl FnOnce(&mut Records<'_>),
+    ) -> Ended {
         let instance = here();
         let claims = Claims::read(store, TOPOLOGY, None, &instance).expect("claims");
         let aim = Aim::new(&self.wanted, &claims.owned());
@@ -127,7 +138,8 @@ impl Goal {
             Former { ledger: claims.own.clone().unwrap_or_else(nothing), lost: BTreeMap::new() }
         });
         let (topology, host) = (TOPOLOGY.to_owned(), "lb1".to_owned());
-        let records = Records { store, transaction, topology, host, instance, next, former };
+        let mut records = Records { store, transaction, topology, host, instance, next, former };
+        keep(&mut records);
         let run = Run { aim: &aim, exclusive: self.exclusive, observed: &observed, phases, records: Some(records), signs };
         txn::run(kernel, run)
     }
@@ -251,6 +263,15 @@ impl Case {
 
     /// A world that holds the first state.
     pub fn start(&self, world: &mut World, records: &Path) {
+        self.plug_in(world);
+        if !self.first.wanted.objects.is_empty() {
+            let ended = self.first.run(records, &mut world.kernel);
+            assert!(matches!(ended, Ended::Applied), "{}: {ended:#?}", self.name);
+        }
+    }
+
+    /// What must be there for both.
+    pub fn plug_in(&self, world: &mut World) {
         load_modules(world);
         if let Some(director) = &self.director {
             director.plug_in(world);
@@ -259,10 +280,6 @@ impl Case {
             let lines =
                 format!("link add {INTERFACE} type dummy\nlink set {INTERFACE} up\naddr add 10.1.0.1/16 dev {INTERFACE}\n");
             hand::feed("ip", "-batch -", &lines);
-        }
-        if !self.first.wanted.objects.is_empty() {
-            let ended = self.first.run(records, &mut world.kernel);
-            assert!(matches!(ended, Ended::Applied), "{}: {ended:#?}", self.name);
         }
     }
 
