@@ -108,7 +108,7 @@ fn device_leaves(world: &mut World) {
     says(&err, &["foreign: route 10.77.0.0/16 dev far", "with the change of address 172.16.0.1/30 far"]);
     hand::run("ip", "addr add 192.0.2.2/32 dev far");
     let (out, _) = site.run("apply", "--yes", 0);
-    says(&out, &["Left alone: link far has left the file, and would take along what others put into it"]);
+    says(&out, &["Left alone: link far is to go, and would take along what others put into it"]);
     assert_eq!(routes(world), before);
 }
 

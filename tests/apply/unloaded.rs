@@ -13,6 +13,7 @@ struct Seen {
     there_after_plan: bool,
     snapshot: Output,
     nobody: Output,
+    forbidden: Output,
     there_after_snapshot: bool,
     refused: Output,
     left: Left,
@@ -49,6 +50,12 @@ fn lvsform(arguments: &str) -> Output {
     command.output().expect("it starts")
 }
 
+fn as_nobody(arguments: &[&str]) -> Output {
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", env!("CARGO_BIN_EXE_lvsform")]).args(arguments);
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("it starts")
+}
+
 fn witness(program: &str, arguments: &str) -> String {
     let output = Command::new(program).args(arguments.split(' ')).output().expect(program);
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -63,14 +70,10 @@ fn look() -> Seen {
     let plan = lvsform(&format!("plan {FILE} --host lb1 --exit-code"));
     let there_after_plan = there();
     let snapshot = lvsform(&format!("snapshot {FILE} --host lb1"));
-    let nobody = Command::new("setpriv")
-        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups", env!("CARGO_BIN_EXE_lvsform"), "plan", FILE])
-        .args(["--host", "lb1"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .expect("it starts");
+    let nobody = as_nobody(&["plan", FILE, "--host", "lb1"]);
+    let forbidden = as_nobody(&["apply", FILE, "--host", "lb1"]);
     let there_after_snapshot = there();
-    let refused = lvsform(&format!("apply {FILE} --host lb2 --yes"));
+    let refused = lvsform(&format!("apply {FILE} --host lb2 --yes --allow model"));
     let left = Left {
         table: witness("ipvsadm", "-Sn"),
         quiescent: std::fs::read_to_string("/proc/sys/net/ipv4/vs/expire_quiescent_template").unwrap_or_default(),
@@ -78,7 +81,7 @@ fn look() -> Seen {
     };
     let apply = lvsform(&format!("apply {FILE} --host lb1 --yes"));
     let table = witness("ipvsadm", "-Sn");
-    Seen { there_before, plan, there_after_plan, snapshot, nobody, there_after_snapshot, refused, left, apply, table }
+    Seen { there_before, plan, there_after_plan, snapshot, nobody, forbidden, there_after_snapshot, refused, left, apply, table }
 }
 
 fn judge(seen: &Seen) -> Result<(), Failed> {
@@ -88,13 +91,28 @@ fn judge(seen: &Seen) -> Result<(), Failed> {
         if holds { Ok(()) } else { Err(Failed::from(format!("{words}: {}\n{}", output.status, text(output)))) }
     };
     let code = |output: &Output, code| output.status.code() == Some(code);
-    let Seen { there_before, plan, there_after_plan, snapshot, nobody, there_after_snapshot, refused, left, apply, table } = seen;
+    let Seen {
+        there_before,
+        plan,
+        there_after_plan,
+        snapshot,
+        nobody,
+        forbidden,
+        there_after_snapshot,
+        refused,
+        left,
+        apply,
+        table,
+    } = seen;
     expect(!there_before, "IPVS was there before the first test: this needs a kernel that has it as a module", plan)?;
     expect(code(plan, 2), "a plan", plan)?;
     expect(text(plan).contains("The kernel has no IPVS yet"), "a plan says it", plan)?;
     expect(!there_after_plan, "a plan loads nothing", plan)?;
     expect(code(snapshot, 0), "a snapshot", snapshot)?;
     expect(code(nobody, 0), "without IPVS there is nothing that needs a capability to be read", nobody)?;
+    expect(code(forbidden, 1), "an apply by somebody who may not", forbidden)?;
+    let words = text(forbidden);
+    expect(words.contains("needs CAP_NET_ADMIN; nothing was changed"), "it is said before anybody is asked", forbidden)?;
     expect(!there_after_snapshot, "a snapshot loads nothing", snapshot)?;
     expect(code(refused, 8), "an apply that is refused", refused)?;
     expect(left.table.is_empty() && left.quiescent == "0\n", "it is taken back, but for the module", refused)?;
