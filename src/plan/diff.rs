@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::Aim;
-use crate::state::effects::{effects, taken_along};
-use crate::state::{Absence, Change, Family, FouKey, Key, LinkKind, Observed, Order, Resource, State, order_matters};
+use crate::state::effects::{comes_through, effects, taken_along};
+use crate::state::{Absence, Change, Key, Observed, Order, Resource, State, order_matters};
 
 /// Every change that leads from `observed` to `wanted`, sorted by key.
 ///
@@ -101,22 +101,10 @@ pub fn guests(key: &Key, aim: &Aim<'_>, observed: &Observed) -> Vec<Key> {
     }
     if let Key::Fou(port) = key {
         // As it will be.
-        let after = |other: &Key, now: &Resource| comes_through(aim.wanted.objects.get(other).unwrap_or(now), *port);
-        let objects = observed.state.objects.range(..Key::Timeouts);
-        guests.extend(
-            objects.filter(|(other, now)| matches!(other, Key::Link(_)) && after(other, now)).map(|(other, _)| other.clone()),
-        );
+        guests.retain(|other| aim.wanted.objects.get(other).is_none_or(|link| comes_through(link, *port)));
     }
     guests.retain(|other| !aim.leaving.contains_key(other));
     guests
-}
-
-/// Whether a port takes apart what comes back to this tunnel: as a rule both ends use one number.
-fn comes_through(link: &Resource, port: FouKey) -> bool {
-    let Resource::Link(link) = link else { return false };
-    let LinkKind::Tunnel(tunnel) = &link.device else { return false };
-    let family = if tunnel.kind.outer_is_ipv6() { Family::Ipv6 } else { Family::Ipv4 };
-    family == port.family && tunnel.gue.as_ref().is_some_and(|gue| gue.port == port.port)
 }
 
 fn scheduler(service: Option<&Resource>) -> Option<&str> {

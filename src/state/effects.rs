@@ -8,8 +8,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::{IpNet, Ipv4Net};
 
 use super::{
-    AddressKey, Change, DestinationKey, Family, Key, MAIN_TABLE, Observed, Resource, Route, RouteKey, ServiceKey, SysctlKey,
-    SysctlValue,
+    AddressKey, Change, DestinationKey, Family, FouKey, Key, LinkKind, MAIN_TABLE, Observed, Resource, Route, RouteKey,
+    ServiceKey, SysctlKey, SysctlValue,
 };
 
 const IPV6: &str = "net/ipv6/";
@@ -77,15 +77,26 @@ pub fn effects(change: &Change, observed: &Observed) -> Vec<Change> {
     }
 }
 
-/// What is an object of its own, whoever made it, and would go with another one, or lose something.
+/// What is an object of its own, whoever made it, and would go with another one, lose something, or not work without it.
 pub fn taken_along(key: &Key, observed: &Observed) -> impl Iterator<Item = Change> {
     let found = observed.state.objects.get(key);
-    let gone = found.map(|now| Change { key: key.clone(), before: Some(now.clone()), after: None });
-    gone.into_iter().flat_map(|gone| effects(&gone, observed)).filter(|effect| match &effect.key {
+    let going = found.map(|now| gone(key, now));
+    let along = going.into_iter().flat_map(|going| effects(&going, observed)).filter(|effect| match &effect.key {
         Key::Destination(_) | Key::Route(_) => true,
         Key::Address(address) => !address.comes_by_itself(),
         _ => false,
-    })
+    });
+    let port = if let (Key::Fou(port), Some(_)) = (key, found) { Some(*port) } else { None };
+    let tunnels = port.into_iter().flat_map(|port| before_ipvs(observed).filter(move |(_, link)| comes_through(link, port)));
+    along.chain(tunnels.map(|(key, link)| gone(key, link)))
+}
+
+/// Whether a port takes apart what comes back to this tunnel: as a rule both ends use one number.
+pub fn comes_through(link: &Resource, port: FouKey) -> bool {
+    let Resource::Link(link) = link else { return false };
+    let LinkKind::Tunnel(tunnel) = &link.device else { return false };
+    let family = if tunnel.kind.outer_is_ipv6() { Family::Ipv6 } else { Family::Ipv4 };
+    family == port.family && tunnel.gue.as_ref().is_some_and(|gue| gue.port == port.port)
 }
 
 /// Everything whose key is sorted before those of IPVS.

@@ -24,6 +24,7 @@ mod recorded;
 mod rollback;
 mod storage;
 mod surroundings;
+mod systemd;
 mod unloaded;
 mod watched;
 mod witness;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
             killed::tests(),
             crashed::tests(),
             storage::tests(),
+            systemd::tests(),
             powerloss::tests(),
             surroundings::tests(),
             watched::tests(),
