@@ -202,7 +202,7 @@ impl<'a> Work<'a> {
         if looked.plan.is_empty() {
             let record = Record::Ledger(prepared.topology());
             let written = match next {
-                None => store.remove(record),
+                None => store.remove(record).and_then(|()| store.remove(Record::Former(prepared.topology()))),
                 Some(next) if differ(own, &next) => {
                     let former = former.map(|former| store.put(Record::Former(prepared.topology()), &former.encode()));
                     former.unwrap_or(Ok(())).and_then(|()| store.put(record, &next.encode()))

@@ -27,6 +27,7 @@ pub fn tests() -> Vec<Trial> {
         test("storage::with_any_amount_of_room_a_run_is_done_or_nothing_is_changed", room),
         test("storage::a_disk_that_fills_up_at_any_write_changes_nothing", fills_up),
         test("storage::a_full_disk_and_one_that_is_read_only_are_said", said),
+        test("storage::a_disk_that_turns_read_only_before_any_phase_leaves_the_kernel_as_it_was", turns_read_only),
         test("storage::marks_cut_anywhere_never_pass_for_a_clean_kernel", cut_marks),
         test("storage::a_bit_flipped_anywhere_is_damage_and_is_said", flipped),
         test("storage::a_run_beside_a_damaged_ledger_is_taken_back", damaged_ledger),
@@ -168,6 +169,32 @@ fn said(world: &mut World) {
     hand::run("mount", &format!("-o remount,rw {}", records.path().display()));
     run(apply(), 0);
     director.apply_all(&mut world.kernel);
+}
+
+/// As a disk with a bad sector is mounted anew.
+fn turns_read_only(world: &mut World) {
+    let (case, records) = shop(world);
+    let before = recorded::held(&mut world.kernel, &case.scope());
+    let _disk = Disk::new(&records);
+    let folder = records.path().display();
+    let (_, _, phases) = case.second.plan(records.path(), &mut world.kernel);
+    for phase in &phases {
+        let what = format!("before {:?}", phase.rank);
+        let write = || hand::run("mount", &format!("-o remount,ro {folder}"));
+        let mut kernel = Meddled { kernel: &mut world.kernel, before: phase.rank, write: Some(Box::new(write)) };
+        let ended = case.second.run(records.path(), &mut kernel);
+        drop(kernel);
+        assert!(matches!(ended.apart(), (Ended::RolledBack(Failure::Storing(_)), Some(_))), "{what}: {ended:#?}");
+        let now = recorded::held(&mut world.kernel, &case.scope());
+        assert!(now == before, "{what}\n{}", recorded::shown(&before, &now));
+        hand::run("mount", &format!("-o remount,rw {folder}"));
+        let recovered = recorded::recover(records.path(), &mut world.kernel);
+        assert!(matches!(recovered, Some(Recovered::TakenBack)), "{what}: {recovered:?}");
+        let now = recorded::held(&mut world.kernel, &case.scope());
+        assert!(now == before && records.is_tidy(), "{what}, recovered\n{}", recorded::shown(&before, &now));
+    }
+    assert!(phases.len() > 5);
+    assert!(matches!(case.second.run(records.path(), &mut world.kernel), Ended::Applied));
 }
 
 /// A kernel that is gone after so many steps: as if the program had died, but its test goes on.
