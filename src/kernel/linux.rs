@@ -15,8 +15,8 @@ use super::netlink::{Dump, Failure, Limits, Protocol, Socket, family};
 use super::{Kernel, Outcome, ReadError, Refusal, fou, module, netns, rtnl, sysctl};
 use crate::plan::Phase;
 use crate::state::{
-    Connections, DestinationKey, KernelFacts, Key, LinkKind, Observed, Order, Resource, Scope, ServiceKey, State, SysctlKey,
-    order_matters,
+    AddressKey, Connections, DestinationKey, Family, KernelFacts, Key, LinkKind, Observed, Order, Resource, Scope, ServiceKey,
+    State, SysctlKey, order_matters,
 };
 
 /// How often a reading is repeated until two in a row are alike.
@@ -120,14 +120,9 @@ impl Linux {
             let devices = steady(WHAT, &mut self.route, rtnl::devices, |device| (device.index, device.name.clone()))?;
             let addresses = steady("the addresses", &mut self.route, rtnl::addresses, |(device, key, _)| (*device, key.clone()))?;
             let names: HashMap<u32, String> = devices.iter().map(|device| (device.index, device.name.clone())).collect();
-            let at_risk = if with_routes { at_risk(&devices, &addresses) } else { HashSet::new() };
-            let goes_along = |route: &rtnl::Numbered| {
-                route.route.source.is_some()
-                    || route.route.is_from_advertisement(&route.key)
-                    || route.device.iter().chain(&route.devices).any(|device| at_risk.contains(device))
-            };
             let routes = if with_routes {
-                let dump = |socket: &mut Socket| rtnl::routes(socket, goes_along);
+                let at_risk = AtRisk::new(&devices, &addresses);
+                let dump = |socket: &mut Socket| rtnl::routes(socket, |route| at_risk.has(route));
                 steady("the routes", &mut self.route, dump, |route| (route.key.clone(), route.device))?
             } else {
                 Vec::new()
@@ -208,16 +203,30 @@ impl Linux {
     }
 }
 
-/// Devices that a change of ours may take away, or the last IPv4 address of: those of kinds that we make, and those that have
-/// VIPs alone.
-fn at_risk(devices: &[rtnl::Device], addresses: &rtnl::Addresses) -> HashSet<u32> {
-    let kept: HashSet<u32> = addresses
-        .iter()
-        .filter(|(_, key, _)| key.address.is_ipv4() && key.prefix < 30) // a tunnel's own may have a prefix of 30 or 31
-        .map(|(device, ..)| *device)
-        .collect();
-    let made = |device: &&rtnl::Device| !matches!(device.link.device, LinkKind::Other(_)) || !kept.contains(&device.index);
-    devices.iter().filter(made).map(|device| device.index).collect()
+/// The routes that a change of ours may take along. A host may have a million of others.
+struct AtRisk {
+    /// Devices of kinds that we make.
+    made: HashSet<u32>,
+    /// Devices whose IPv4 addresses are VIPs or a tunnel's own, if they have any.
+    bare: HashSet<u32>,
+}
+
+impl AtRisk {
+    fn new(devices: &[rtnl::Device], addresses: &rtnl::Addresses) -> AtRisk {
+        let stays = |key: &AddressKey| key.address.is_ipv4() && key.prefix < 30; // a tunnel's own may have 30 or 31
+        let kept: HashSet<u32> = addresses.iter().filter(|(_, key, _)| stays(key)).map(|(device, ..)| *device).collect();
+        let is_made = |device: &&rtnl::Device| !matches!(device.link.device, LinkKind::Other(_));
+        AtRisk {
+            made: devices.iter().filter(is_made).map(|device| device.index).collect(),
+            bare: devices.iter().map(|device| device.index).filter(|device| !kept.contains(device)).collect(),
+        }
+    }
+
+    fn has(&self, route: &rtnl::Numbered) -> bool {
+        let is_ipv4 = route.key.family() == Family::Ipv4;
+        let through = |device: &u32| self.made.contains(device) || is_ipv4 && self.bare.contains(device);
+        route.route.source.is_some() || route.route.is_from_advertisement(&route.key) || numbers(route).any(through)
+    }
 }
 
 fn numbers(route: &rtnl::Numbered) -> impl Iterator<Item = &u32> {
