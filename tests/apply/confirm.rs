@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::command::{lvsform, run, says};
+use crate::hand::until;
 use crate::killed::{Death, GOAL, goal, strike};
 use crate::owned::{Site, plug_in, service, shop};
 use crate::world::{World, test};
@@ -140,16 +141,6 @@ fn reverts_nothing(world: &mut World) {
     run(lvsform(&format!("revert --state-dir {records} --yes --netns former")), 0);
     assert_eq!(world.witness("ip", "netns exec former ipvsadm -Sn"), "");
     world.witness("ip", "netns del former");
-}
-
-/// Waits for a condition, with a time limit.
-#[track_caller]
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < Duration::from_secs(40), "{what}: not within 40 s");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// The guards that watch over the records of a site.

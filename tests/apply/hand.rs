@@ -1,7 +1,8 @@
-//! What somebody does by hand, in the namespace of this thread.
+//! What somebody does by hand, in the namespace of this thread, and waits for.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Runs a program, which must succeed.
 pub fn run(program: &str, arguments: &str) {
@@ -19,4 +20,14 @@ pub fn feed(program: &str, arguments: &str, input: &str) {
     let output = child.wait_with_output().expect(program);
     let words = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && words.is_empty(), "{program} {arguments}: {words}\n{input}");
+}
+
+/// Waits for a condition, with a time limit.
+#[track_caller]
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < Duration::from_secs(40), "{what}: not within 40 s");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

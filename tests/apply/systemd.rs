@@ -6,12 +6,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 use nix::unistd::gettid;
 
 use crate::command::says;
+use crate::hand::until;
 use crate::owned::{Site, plug_in, service, shop};
 use crate::world::{World, test};
 use crate::{hand, witness};
@@ -80,15 +80,6 @@ impl Drop for Systemd {
         let _ = self.unshare.kill(); // and all of its own with it
         let _ = self.unshare.wait();
         hand::run("umount", &self.namespace.display().to_string());
-    }
-}
-
-#[track_caller]
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_mins(1);
-    while !holds() {
-        assert!(Instant::now() < end, "not within a minute: {what}");
-        std::thread::yield_now();
     }
 }
 

@@ -7,6 +7,7 @@
 mod director;
 mod gue;
 #[path = "../apply/hand.rs"]
+#[allow(dead_code, reason = "another suite uses the rest")]
 mod hand;
 #[path = "../kernel/ipvs.rs"]
 #[allow(dead_code, reason = "another suite uses the rest")]
