@@ -3,7 +3,7 @@
 //! The walk goes over both states once, side by side, and makes nothing for objects that are equal. What is not wanted is
 //! left alone. This module decides nothing about when a change happens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Aim;
 use crate::state::effects::{comes_through, effects, taken_along};
@@ -98,6 +98,13 @@ pub fn guests(key: &Key, aim: &Aim<'_>, observed: &Observed) -> Vec<Key> {
         // The first address of a subnet takes the others along, and which is the first is not seen.
         let addresses = observed.state.objects.range(..Key::Timeouts).map(|(other, _)| other).filter(|other| *other != key);
         guests.extend(addresses.filter(|other| matches!(other, Key::Address(other) if address.shares_subnet(other))).cloned());
+    }
+    if let (Key::Link(name), false) = (key, aim.sparing) {
+        // What is lost with an address that goes does not keep its device: a rule forbids that, or somebody allowed it.
+        let addresses = observed.state.objects.range(..Key::Timeouts).map(|(other, _)| other);
+        let going = addresses.filter(|other| matches!(other, Key::Address(own) if own.interface == *name) && aim.goes(other));
+        let lost: BTreeSet<Key> = going.flat_map(|address| taken_along(address, observed)).map(|effect| effect.key).collect();
+        guests.retain(|other| !lost.contains(other));
     }
     if let Key::Fou(port) = key {
         // As it will be.

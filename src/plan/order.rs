@@ -47,6 +47,8 @@ struct Surroundings<'a> {
     made: BTreeSet<&'a str>,
     /// Devices that are made anew: what they carried is gone when they are back.
     replaced: BTreeSet<&'a str>,
+    /// Addresses that are made.
+    addresses: Vec<&'a AddressKey>,
     /// Whether a destination of another family than its service is made or edited: the kernel refuses that beside a sync
     /// daemon.
     mixed: bool,
@@ -61,6 +63,7 @@ impl<'a> Surroundings<'a> {
         let mut all = Surroundings {
             made: BTreeSet::new(),
             replaced: BTreeSet::new(),
+            addresses: Vec::new(),
             mixed: false,
             orders: BTreeMap::new(),
             destinations: BTreeMap::new(),
@@ -82,6 +85,7 @@ impl<'a> Surroundings<'a> {
                     }
                     Action::Change | Action::Restore | Action::Delete => {}
                 },
+                (Key::Address(key), Some(_)) if change.action() == Action::Add => all.addresses.push(key),
                 (Key::Destination(key), Some(after)) => {
                     all.mixed |= key.service.family() != Family::of(key.address);
                     if ordered.contains(&key.service) {
@@ -153,6 +157,10 @@ fn ranks(change: &Change, action: Action, plan: &Surroundings) -> Option<Ranks> 
             after.as_ref().and_then(|_| then(if is_vip(key) { Rank::Vips } else { Rank::LinkAddresses }))
         }
         (Key::Address(key), _, _) if is_vip(key) => by_action(Rank::Vips, Rank::Vips, Rank::VipsReplaced, Rank::VipsDeleted),
+        // The first address of a subnet would take along what came after it (`__inet_del_ifa`).
+        (Key::Address(key), _, None) if plan.addresses.iter().any(|made| made.shares_subnet(key)) => {
+            delete(Rank::LinkAddressesReplaced)
+        }
         (Key::Address(_), _, _) => {
             by_action(Rank::LinkAddresses, Rank::LinkAddresses, Rank::LinkAddressesReplaced, Rank::LinkAddressesDeleted)
         }
@@ -503,6 +511,24 @@ mod tests {
         ];
         assert_eq!(plan(&wanted, &[]).len(), 3);
         assert!(undo(&wanted, &[]).is_empty());
+    }
+
+    #[test]
+    fn an_address_makes_room_for_another_one_of_its_subnet() {
+        let address = |text: &str| format!(r#""address {text} dc2": {{"kind": "address"}}"#);
+        assert_eq!(
+            plan(&[&address("172.16.0.2/30")], &[&address("172.16.0.1/30")]),
+            ["LinkAddresses: + address 172.16.0.2/30 dc2"],
+            "what others made stays"
+        );
+        let changes: Vec<Change> = diff(&Aim::from(&state(&[&address("172.16.0.2/30")])), &observed(&[]), true)
+            .into_iter()
+            .chain(diff(&Aim::from(&state(&[&address("172.16.0.1/30")])), &observed(&[]), true).iter().map(Change::undo))
+            .collect();
+        assert_eq!(
+            lines(&changes, &[]),
+            ["LinkAddressesReplaced: - address 172.16.0.1/30 dc2", "LinkAddresses: + address 172.16.0.2/30 dc2"]
+        );
     }
 
     #[test]

@@ -105,11 +105,20 @@ fn device_leaves(world: &mut World) {
     let before = routes(world);
     site.write(&shop(&[web()]));
     let (_, err) = site.run("apply", "--yes", 5);
-    says(&err, &["foreign: route 10.77.0.0/16 dev far", "with the change of address 172.16.0.1/30 far"]);
+    says(&err, &["foreign: route 10.77.0.0/16 dev far", "with the change of link far"]);
     hand::run("ip", "addr add 192.0.2.2/32 dev far");
     let (out, _) = site.run("apply", "--yes", 0);
     says(&out, &["Left alone: link far is to go, and would take along what others put into it"]);
     assert_eq!(routes(world), before);
+    // Who allows it gets rid of all of it at once.
+    hand::run("ip", "addr del 192.0.2.2/32 dev far");
+    site.write(&with_tunnel("remote=\"192.0.2.9\""));
+    site.run("apply", "--yes", 0);
+    hand::run("ip", "route replace 10.77.0.0/16 dev far");
+    site.run("destroy", "shop --yes", 5);
+    site.run("destroy", "shop --yes --allow foreign", 0);
+    assert!(routes(world).is_empty());
+    assert!(!witness::devices(world).join("\n").contains("far"));
 }
 
 /// Routes and an address of others through a tunnel of ours.

@@ -15,6 +15,7 @@ pub fn tests() -> Vec<Trial> {
         test("owned::what_was_found_and_adopted_goes_with_the_topology", adopted),
         test("owned::a_service_that_leaves_stays_while_others_have_a_server_in_it", guests),
         test("owned::an_address_that_would_take_another_along_stays", one_subnet),
+        test("owned::a_tunnel_gets_another_address_of_its_subnet", another_of_its_subnet),
         test("owned::an_object_of_another_topology_is_refused_by_name", claimed),
         test("owned::a_value_that_two_topologies_share_goes_back_with_the_last", shared),
         test("owned::a_renamed_topology_keeps_what_it_owns", renamed),
@@ -174,6 +175,26 @@ fn one_subnet(world: &mut World) {
     says(&out, &["Left alone: address 172.16.0.1/24 far is to go", "172.16.0.7/24"]);
     let addresses = witness::addresses(world).join("\n");
     says(&addresses, &["172.16.0.7/24 far", "172.17.0.1/24 far"]);
+}
+
+fn another_of_its_subnet(world: &mut World) {
+    plug_in(world);
+    let with = |address: &str| {
+        let tunnel = format!("tunnel \"far\" kind=\"ipip\" remote=\"192.0.2.9\" {{ address \"{address}\"; }};");
+        shop(&[service("web", 80, "\"10.0.0.11\"")])
+            .replace("address=\"10.0.0.2/24\";", &format!("address=\"10.0.0.2/24\"; {tunnel}"))
+    };
+    let site = Site::new(&with("172.16.0.1/30"));
+    for address in ["172.16.0.1/30", "172.16.0.2/30", "172.16.0.1/30"] {
+        site.write(&with(address));
+        site.run("apply", "--yes", 0);
+        assert_eq!(
+            witness::addresses(world).iter().filter(|line| line.ends_with(" far")).collect::<Vec<_>>(),
+            [&format!("{address} far")]
+        );
+    }
+    site.run("revert", "shop --yes", 0);
+    says(&witness::addresses(world).join("\n"), &["172.16.0.2/30 far"]);
 }
 
 fn claimed(world: &mut World) {
