@@ -366,9 +366,17 @@ fn judge(
 ) -> Result<(), Failure> {
     let mut refused = Vec::new();
     let mut unknown = Vec::new();
+    // What this phase was to take away and may still be there: that it is in the way of what replaces it proves nothing.
+    let mut in_the_way: BTreeSet<&Key> = BTreeSet::new();
     for (step, outcome) in phase.steps.iter().zip(outcomes) {
+        if step.after.is_none() && outcome != Outcome::Done {
+            in_the_way.insert(&step.key);
+        }
         match outcome {
             Outcome::Done => {}
+            Outcome::Refused(refusal) if refusal.errno == Errno::EEXIST as i32 && in_the_way.contains(&step.key) => {
+                unknown.push(step);
+            }
             Outcome::Refused(refusal) if refusal.errno == Errno::EADDRNOTAVAIL as i32 && went_along(step, phase) => {}
             Outcome::Refused(refusal) => {
                 if refusal.proves_another_writer(step) {
@@ -386,8 +394,13 @@ fn judge(
         return Ok(());
     }
     let live = kernel.read(scope).map_err(Failure::Reading)?.state;
-    let not_done: Vec<Change> =
-        unknown.into_iter().filter(|step| !same(step.after.as_ref(), live.objects.get(&step.key))).cloned().collect();
+    // Of a pair that takes an object away and puts it back, the second one says what is to be there.
+    let last = |key: &Key| phase.steps.iter().rev().find(|step| step.key == *key);
+    let is_done = |step: &Change| {
+        let after = last(&step.key).and_then(|last| last.after.as_ref());
+        same(after, live.objects.get(&step.key))
+    };
+    let not_done: Vec<Change> = unknown.into_iter().filter(|step| !is_done(step)).cloned().collect();
     if not_done.is_empty() { Ok(()) } else { Err(Failure::NotDone(not_done)) }
 }
 

@@ -111,7 +111,7 @@ fn device_leaves(world: &mut World) {
     says(&out, &["Left alone: link far is to go, and would take along what others put into it"]);
     assert_eq!(routes(world), before);
     // Who allows it gets rid of all of it at once.
-    hand::run("ip", "addr del 192.0.2.2/32 dev far");
+    hand::run("ip", "link del far");
     site.write(&with_tunnel("remote=\"192.0.2.9\""));
     site.run("apply", "--yes", 0);
     hand::run("ip", "route replace 10.77.0.0/16 dev far");

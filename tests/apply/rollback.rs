@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use lvsform::plan::Phase;
+use lvsform::plan::{Phase, Rank};
 use lvsform::state::Key;
 use lvsform::txn::{Ended, Failure, Recovered};
 
@@ -38,6 +38,7 @@ pub fn tests() -> Vec<Trial> {
     tests.push(test(&name, |world| disorder(world, Fates::InTurn)));
     let soak = test_within(minutes(10), format!("{name}_every_way"), |world| disorder(world, Fates::All));
     tests.push(soak.with_ignored_flag(true));
+    tests.push(test("rollback::servers_that_are_edited_and_take_another_seat_whatever_step_fails", reseated));
     tests.push(test_within(minutes(3), format!("rollback::10_random_plans_{steps}"), |_| random(10, Fates::InTurn)));
     let soak = test_within(minutes(40), format!("rollback::50_random_plans_{steps}"), |_| random(50, Fates::All));
     tests.push(soak.with_ignored_flag(true));
@@ -212,6 +213,25 @@ fn disorder(world: &mut World, fates: Fates) {
     let records = Folder::new();
     let case = from_disorder(world, records.path());
     each_step(world, &case, &records, fates).show(&case.name);
+}
+
+/// A step that is refused is in the way of the one behind it: that is nobody else's doing.
+fn reseated(world: &mut World) {
+    let director = shop(
+        "service \"hashed\" { listen vip=\"shop\" port=81 family=\"ipv4\"; forward \"dr\"; scheduler \"sh\"; pool \"web\"; }",
+    );
+    director.plug_in(world);
+    let records = Folder::new();
+    let goal = Goal { wanted: director.compiled.state.clone(), exclusive: false };
+    assert!(matches!(goal.run(records.path(), &mut world.kernel), Ended::Applied));
+    let server = |verb: &str, host: u8| format!("-{verb} -t 10.0.0.100:81 -r 10.0.0.{host}:81 -i -w 7\n");
+    let lines: String =
+        [11, 12].iter().map(|host| format!("-d -t 10.0.0.100:81 -r 10.0.0.{host}:81\n{}", server("a", *host))).collect();
+    hand::feed("ipvsadm", "-R", &(lines + &server("e", 13)));
+    let case = Case::new("a shop in another order", goal.clone(), goal, director);
+    let (_, _, phases) = case.second.plan(records.path(), &mut world.kernel);
+    assert!(phases.iter().any(|phase| phase.rank == Rank::Reseat), "{phases:#?}");
+    each_step(world, &case, &records, Fates::All).show(&case.name);
 }
 
 fn random(count: usize, fates: Fates) {
