@@ -225,9 +225,8 @@ fn reseated(world: &mut World) {
     let goal = Goal { wanted: director.compiled.state.clone(), exclusive: false };
     assert!(matches!(goal.run(records.path(), &mut world.kernel), Ended::Applied));
     let server = |verb: &str, host: u8| format!("-{verb} -t 10.0.0.100:81 -r 10.0.0.{host}:81 -i -w 7\n");
-    let lines: String =
-        [11, 12].iter().map(|host| format!("-d -t 10.0.0.100:81 -r 10.0.0.{host}:81\n{}", server("a", *host))).collect();
-    hand::feed("ipvsadm", "-R", &(lines + &server("e", 13)));
+    let moved = |host| format!("-d -t 10.0.0.100:81 -r 10.0.0.{host}:81\n{}", server("a", host));
+    hand::feed("ipvsadm", "-R", &[moved(11), moved(12), server("e", 13)].concat());
     let case = Case::new("a shop in another order", goal.clone(), goal, director);
     let (_, _, phases) = case.second.plan(records.path(), &mut world.kernel);
     assert!(phases.iter().any(|phase| phase.rank == Rank::Reseat), "{phases:#?}");
