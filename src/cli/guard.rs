@@ -30,8 +30,8 @@ const PATIENCE: Duration = Duration::from_hours(168);
 pub struct Guard {
     /// The topology's name
     topology: String,
-    /// The apply's number
-    transaction: String,
+    /// Until when somebody may confirm it, in seconds since 1970, as the ledger has it
+    until: u64,
     /// How long somebody may confirm it, in milliseconds from now
     milliseconds: u64,
     #[command(flatten)]
@@ -96,9 +96,7 @@ impl Guard {
     /// Whether our apply is committed and not confirmed.
     fn waits(&self, store: &Store, place: &Place) -> Result<bool, Exit> {
         let ledger = Ledger::read(store, &self.topology).map_err(|_| Exit::Failed)?;
-        Ok(ledger.is_some_and(|ledger| {
-            ledger.pending.is_some() && ledger.transaction == self.transaction && ledger.instance == place.instance
-        }))
+        Ok(ledger.is_some_and(|ledger| ledger.pending == Some(self.until) && ledger.instance == place.instance))
     }
 }
 

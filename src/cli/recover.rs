@@ -86,12 +86,11 @@ impl Recover {
         let unfinished = Ledger::next(store).ok().flatten().filter(|next| next.instance == place.instance);
         let topologies = store.topologies().map_err(|error| records::unusable(&error, out))?;
         let mut owned = BTreeSet::new();
+        let mut failed = None;
         for topology in &topologies {
             if let Some(standing) = standing(store, topology, place, out)? {
-                let exit = make_again(&standing, kernel, store, place, out)?;
-                if exit != Exit::Done {
-                    return Ok(exit);
-                }
+                let exit = make_again(&standing, kernel, store, place, out).unwrap_or_else(|exit| exit);
+                failed = failed.or(Some(exit).filter(|exit| *exit != Exit::Done)); // the others come back all the same
                 owned.extend(standing.entries.into_keys());
                 continue;
             }
@@ -111,6 +110,9 @@ impl Recover {
             if exit != Exit::Done {
                 return Ok(exit);
             }
+        }
+        if let Some(exit) = failed {
+            return Ok(exit);
         }
         journal::forget(store).map_err(|error| records::unusable(&error, out))?;
         out.say("Recovered: everything that topologies own here is as their ledgers say.\n");

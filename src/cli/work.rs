@@ -194,6 +194,7 @@ impl<'a> Work<'a> {
         let begun = Instant::now();
         let transaction = history::transaction();
         let own = looked.claims.own.as_ref();
+        let renamed = looked.claims.renamed;
         let mut next = self.next.map(|next| Ledger { transaction: transaction.clone(), ..next });
         let former = next.as_ref().filter(|_| self.remember).map(|next| Former::new(own, next, &looked.plan));
         if let (Some(next), Some(former)) = (&mut next, &former) {
@@ -210,7 +211,7 @@ impl<'a> Work<'a> {
                 Some(_) => Ok(()),
             };
             written.map_err(|error| records::unusable(&error, out))?;
-            forget_former_name(store, prepared);
+            forget_former_name(store, prepared, renamed);
             return Ok(Exit::Done);
         }
         if let (Some(window), Some(next)) = (self.confirm_within, &mut next) {
@@ -245,7 +246,7 @@ impl<'a> Work<'a> {
         );
         let (outcome, _) = ended.apart();
         if matches!(outcome, Ended::Applied) {
-            forget_former_name(store, prepared);
+            forget_former_name(store, prepared, renamed);
         }
         let (topology, host) = (prepared.topology(), prepared.host());
         let entry = history::Entry {
@@ -281,7 +282,9 @@ impl<'a> Work<'a> {
 fn arm(next: &Ledger, window: Duration, place: &Place, out: &mut Output) -> Result<(), Exit> {
     let records = std::path::absolute(place.records()).unwrap_or_else(|_| place.records().to_owned());
     let mut arguments: Vec<OsString> =
-        [&next.topology, &next.transaction, &window.as_millis().to_string()].map(OsString::from).into();
+        [&next.topology, &next.pending.unwrap_or_default().to_string(), &window.as_millis().to_string()]
+            .map(OsString::from)
+            .into();
     arguments.extend(["--state-dir".into(), records.into()]);
     arguments.extend(place.netns.iter().flat_map(|netns| ["--netns".into(), netns.into()]));
     guard::arm(&next.transaction, &arguments).map_err(|error| {
@@ -292,8 +295,8 @@ fn arm(next: &Ledger, window: Duration, place: &Place, out: &mut Output) -> Resu
 }
 
 /// The ledger under a topology's former name is its own by now.
-fn forget_former_name(store: &mut Store, prepared: &Prepared) {
-    if let Some(was) = &prepared.was {
+fn forget_former_name(store: &mut Store, prepared: &Prepared, renamed: bool) {
+    if let Some(was) = prepared.was.as_ref().filter(|_| renamed) {
         let _ = store.remove(Record::Ledger(was)); // the next apply tries again
     }
 }

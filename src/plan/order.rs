@@ -33,6 +33,10 @@ pub fn order(changes: &[Change], observed: &Observed) -> Vec<Phase> {
             steps.entry(Rank::Reseat).or_default().extend(reseated);
         }
     }
+    if let Some(routes) = steps.get_mut(&Rank::Routes) {
+        // A router is reached by a route that leads to the link itself.
+        routes.sort_by_key(|step| matches!(&step.key, Key::Route(key) if key.via.is_some()));
+    }
     keep_connections(observed, &mut steps);
     let phase = |(rank, mut steps): (Rank, Vec<Change>)| {
         steps.shrink_to_fit();

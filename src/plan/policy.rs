@@ -9,8 +9,8 @@ use std::fmt;
 use serde::Serialize;
 
 use super::Plan;
-use crate::state::effects::{destinations, effects};
-use crate::state::{Action, DestinationKey, Key, Observed, Resource, ServiceKey, State, SysctlKey};
+use crate::state::effects::{destinations, effects_among};
+use crate::state::{Action, Change, DestinationKey, Key, Observed, Resource, ServiceKey, State, SysctlKey};
 
 /// A number, or a share of what was there before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -190,9 +190,11 @@ fn foreign(plan: &Plan, observed: &Observed) -> Vec<Broken> {
         let change = accept.and_then(|key| plan.changes.get(change_of(&Key::Sysctl(key))?));
         matches!(change.and_then(|planned| planned.change.after.as_ref()), Some(Resource::Sysctl(value)) if value.value == "2")
     };
+    let changes: Vec<&Change> = plan.changes.iter().map(|planned| &planned.change).collect();
+    let effects = effects_among(&changes, observed);
     let mut foreign = Vec::new();
     for planned in plan.changes.iter().filter(|planned| planned.action != Action::Restore) {
-        for effect in effects(&planned.change, observed) {
+        for effect in effects(&planned.change) {
             let (Key::Route(key), Some(Resource::Route(route))) = (&effect.key, &effect.before) else { continue };
             let kept = change_of(&effect.key).is_some() || route.is_from_advertisement(key) && keeps_routes(&key.interface);
             if !kept && !foreign.iter().any(|broken| matches!(broken, Broken::Foreign { route, .. } if *route == effect.key)) {

@@ -9,7 +9,7 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::{
     AddressKey, Change, DestinationKey, Family, FouKey, Key, LinkKind, MAIN_TABLE, Observed, Resource, Route, RouteKey,
-    ServiceKey, SysctlKey, SysctlValue,
+    ServiceKey, State, SysctlKey, SysctlValue,
 };
 
 const IPV6: &str = "net/ipv6/";
@@ -74,6 +74,21 @@ pub fn effects(change: &Change, observed: &Observed) -> Vec<Change> {
                 .collect()
         }
         _ => Vec::new(),
+    }
+}
+
+/// What follows from one of `changes`. Addresses that go together leave a device together: each is taken for the last.
+pub fn effects_among<'a>(changes: &[&Change], observed: &'a Observed) -> impl Fn(&Change) -> Vec<Change> + use<'a> {
+    let goes = |change: &&&Change| matches!(change.key, Key::Address(_)) && change.before.is_some() && change.after.is_none();
+    let going: Vec<&Key> = changes.iter().filter(goes).map(|change| &change.key).collect();
+    let without = (going.len() > 1 && routes(observed).next().is_some()).then(|| {
+        let mut objects = observed.state.objects.clone();
+        going.iter().for_each(|key| drop(objects.remove(*key)));
+        Observed { state: State { objects }, ..Observed::default() }
+    });
+    move |change| match (&without, &change.key) {
+        (Some(without), Key::Address(_)) => effects(change, without),
+        _ => effects(change, observed),
     }
 }
 

@@ -38,6 +38,7 @@ pub struct RouteKey {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     /// `RTN_*`: 1 is unicast
+    #[serde(rename = "type")]
     pub kind: u8,
     /// `RTPROT_*`: who made it
     pub protocol: u8,
@@ -99,5 +100,26 @@ impl Route {
         changes.compare("devices", &names(devices), &names(&after.devices));
         changes.compare("attributes", &format!("{attributes:?}"), &format!("{:?}", after.attributes));
         changes.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::state::{Resource, Route};
+
+    #[test]
+    fn a_route_is_read_back_from_its_own_record() {
+        let route = Route {
+            kind: 1,
+            protocol: 3,
+            scope: 253,
+            on_link: true,
+            source_prefix: 64,
+            source: Some([10, 0, 0, 100].into()),
+            devices: ["eth0".to_owned(), "eth1".to_owned()].into(),
+            attributes: vec![(8, vec![8, 0, 2, 0, 20, 5, 0, 0])],
+        };
+        let text = serde_json::to_string(&Resource::from(route.clone())).expect("JSON");
+        assert_eq!(serde_json::from_str::<Resource>(&text).ok(), Some(Resource::from(route)), "{text}");
     }
 }

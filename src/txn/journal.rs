@@ -13,7 +13,7 @@ use super::ledger::{Instance, Ledger, LedgerError};
 use super::record::{self, Damage};
 use super::store::{Record, Store, StoreError};
 use crate::plan::Phase;
-use crate::state::effects::effects;
+use crate::state::effects::effects_among;
 use crate::state::{Change, Key, Observed, Resource, Scope, State};
 
 const FORMAT: &str = "lvsform-journal/1";
@@ -35,11 +35,13 @@ impl Intent {
     /// What `phases` may do to what was `observed`.
     pub fn new(phases: Vec<Phase>, observed: &Observed) -> Intent {
         let mut intent = Intent::default();
+        let steps: Vec<&Change> = phases.iter().flat_map(|phase| &phase.steps).collect();
+        let effects = effects_among(&steps, observed);
         for phase in &phases {
             let mut along = Vec::new();
             for step in &phase.steps {
-                along.extend(effects(step, observed));
-                along.extend(effects(&step.undo(), observed));
+                along.extend(effects(step));
+                along.extend(effects(&step.undo()));
                 // Whoever touches a server of a hash scheduler may move its seat.
                 if let Key::Destination(key) = &step.key
                     && let Some((key, order)) = observed.state.objects.get_key_value(&Key::Order(key.service))

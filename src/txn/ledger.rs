@@ -117,6 +117,8 @@ pub struct Claims {
     pub own: Option<Ledger>,
     /// Those of other topologies that own something in this life of the namespace.
     pub others: Vec<Ledger>,
+    /// Whether the ledger under the topology's former name is its own.
+    pub renamed: bool,
 }
 
 /// Somebody else's object that a file asks for too.
@@ -178,6 +180,7 @@ impl Claims {
     /// Reads all ledgers of a namespace. `was`: the topology's former name, whose ledger is its own too.
     pub fn read(store: &Store, topology: &str, was: Option<&str>, instance: &Instance) -> Result<Claims, LedgerError> {
         let mut claims = Claims::default();
+        let mut older = None;
         for name in store.topologies()? {
             let Some(mut ledger) = Ledger::standing(store, &name, instance)? else { continue };
             let lives = ledger.instance == *instance;
@@ -188,18 +191,28 @@ impl Claims {
                     ledger.former = None;
                     ledger.instance = instance.clone();
                 }
-                match &mut claims.own {
-                    None => claims.own = Some(ledger),
-                    // A renaming that died between its two files: the newer name has the last word.
-                    Some(own) if name == topology => {
-                        let older = std::mem::replace(&mut own.entries, ledger.entries);
-                        merge(&mut own.entries, older);
-                    }
-                    Some(own) => merge(&mut own.entries, ledger.entries),
+                if name == topology {
+                    claims.own = Some(ledger);
+                } else {
+                    older = Some((ledger, lives));
                 }
             } else if lives && !ledger.entries.is_empty() {
                 claims.others.push(ledger);
             }
+        }
+        // A renaming that died between its two files: the newer name has the last word. What was applied under the older one
+        // since is another topology.
+        match (older, &mut claims.own) {
+            (Some((older, _)), None) => {
+                claims.own = Some(older);
+                claims.renamed = true;
+            }
+            (Some((older, _)), Some(own)) if older.at <= own.at => {
+                merge(&mut own.entries, older.entries);
+                claims.renamed = true;
+            }
+            (Some((other, true)), _) if !other.entries.is_empty() => claims.others.push(other),
+            _ => {}
         }
         Ok(claims)
     }

@@ -3,7 +3,7 @@
 
 use crate::kernel::capability::{Capabilities, Capability};
 use crate::kernel::fake::Fake;
-use crate::kernel::{ENOENT, Kernel, Outcome, Refusal};
+use crate::kernel::{EADDRNOTAVAIL, ENOENT, Kernel, Outcome, Refusal};
 use crate::plan::Phase;
 use crate::state::{Change, Key, Observed};
 
@@ -31,9 +31,14 @@ pub fn refused_by_model(phases: &[Phase], observed: &Observed) -> Vec<(Change, R
     Vec::new()
 }
 
-/// The model does not have every sysctl that a module or a device brings.
+/// The model does not have every sysctl that a module or a device brings; and an address that went with another one of its
+/// subnet is gone, as it was to be.
 fn is_beyond_the_model(step: &Change, refusal: &Refusal) -> bool {
-    matches!(step.key, Key::Sysctl(_)) && step.before.is_none() && refusal.errno == ENOENT
+    match step.key {
+        Key::Sysctl(_) => step.before.is_none() && refusal.errno == ENOENT,
+        Key::Address(_) => step.after.is_none() && refusal.errno == EADDRNOTAVAIL,
+        _ => false,
+    }
 }
 
 /// The first step for which this process lacks a capability, and which one.

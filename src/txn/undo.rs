@@ -181,7 +181,11 @@ fn towards_before(touched: &BTreeMap<Key, Touched>, whose: &Whose, observed: &Ob
             leave(Why::SomebodyElse);
             continue;
         }
-        if before.is_none() {
+        let is_taken_away = match (now, before) {
+            (Some(now), Some(before)) => !now.changes_in_place(before),
+            _ => before.is_none(),
+        };
+        if is_taken_away {
             let children = foreign_children(key, touched, whose, observed);
             if !children.is_empty() {
                 leave(Why::Children(children));
@@ -215,7 +219,7 @@ fn is_ours(key: &Key, values: &[Option<Resource>], now: Option<&Resource>, whose
 /// What would go with an object and is not of this run, or no longer.
 fn foreign_children(key: &Key, touched: &BTreeMap<Key, Touched>, whose: &Whose, observed: &Observed) -> Vec<Key> {
     let is_foreign = |Change { key, before, .. }: &Change| {
-        touched.get(key).is_none_or(|Touched { values, .. }| !is_ours(key, values, before.as_ref(), whose))
+        touched.get(key).is_none_or(|Touched { values, follows, .. }| !follows && !is_ours(key, values, before.as_ref(), whose))
     };
     taken_along(key, observed).filter(is_foreign).map(|effect| effect.key).collect()
 }

@@ -20,6 +20,7 @@ use lvsform::txn::{Ended, Why};
 pub fn tests() -> Vec<Trial> {
     vec![
         test("along::a_vip_whose_address_is_the_source_of_others_routes_is_not_taken_away", vip),
+        test("along::the_last_two_vips_of_a_device_are_not_taken_away_from_its_routes", two_vips),
         test("along::what_nobody_is_asked_about_is_kept", reverted),
         test("along::a_device_that_others_have_a_route_through_stays", device_leaves),
         test("along::what_others_have_on_a_device_comes_back_when_it_is_made_anew", device_replaced),
@@ -82,6 +83,22 @@ fn vip(world: &mut World) {
     assert!(!witness::addresses(world).contains(&"10.0.0.101/32 eth0".to_owned()));
 }
 
+fn two_vips(world: &mut World) {
+    plug_in(world);
+    hand::feed("ip", "-batch -", "link add eth1 type dummy\nlink set eth1 up\n");
+    let interfaces = "interface \"eth0\" address=\"10.0.0.2/24\"; interface \"eth1\";";
+    let vips = "vip \"a\" address=\"10.0.0.101\" interface=\"eth1\"\nvip \"b\" address=\"10.0.0.102\" interface=\"eth1\"\n";
+    let text = shop(&[web()]).replace("interface \"eth0\" address=\"10.0.0.2/24\";", interfaces);
+    let text = text.replace("vip \"shop\" address=\"10.0.0.100\"", "vip \"shop\" address=\"10.0.0.100\" interface=\"eth0\"");
+    let site = Site::new(&(text + vips));
+    site.run("apply", "--yes", 0);
+    hand::run("ip", "route add 10.77.0.0/16 dev eth1");
+    let before = routes(world);
+    let (_, err) = site.run("destroy", "shop --yes", 5);
+    says(&err, &["foreign: route 10.77.0.0/16 dev eth1"]);
+    assert_eq!(routes(world), before);
+}
+
 /// A revert asks no rule: it must not need one.
 fn reverted(world: &mut World) {
     plug_in(world);
@@ -131,6 +148,8 @@ route add 10.77.0.0/16 via 172.16.0.2 dev far mtu 1300 advmss 1200
 route add 10.78.0.0/16 dev far src 192.0.2.2 metric 7
 route append 10.78.0.0/16 via 172.16.0.2 dev far metric 7
 route add 10.79.0.0/16 dev far table 77 proto 99
+route add 192.168.5.0/24 dev far
+route add 10.70.0.0/16 via 192.168.5.1 dev far
 addr add 2001:db8:2::1/64 dev far nodad
 route add 2001:db8:7::/48 via 2001:db8:2::2 dev far src 2001:db8:2::1
 ",
@@ -143,7 +162,7 @@ fn device_replaced(world: &mut World) {
     site.run("apply", "--yes", 0);
     theirs();
     let before = (routes(world), witness::addresses(world));
-    assert_eq!(before.0.len(), 5, "{before:#?}");
+    assert_eq!(before.0.len(), 7, "{before:#?}");
     site.write(&with_tunnel("remote=\"192.0.2.10\""));
     let (out, _) = site.run("apply", "--yes", 0);
     says(&out, &["± link", "10.77.0.0/16 via 172.16.0.2 dev far", "(put back)", "192.0.2.2"]);

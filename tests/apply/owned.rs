@@ -19,6 +19,7 @@ pub fn tests() -> Vec<Trial> {
         test("owned::an_object_of_another_topology_is_refused_by_name", claimed),
         test("owned::a_value_that_two_topologies_share_goes_back_with_the_last", shared),
         test("owned::a_renamed_topology_keeps_what_it_owns", renamed),
+        test("owned::a_topology_that_takes_a_former_name_is_another_one", former_name),
         test("owned::a_ledger_that_others_could_write_is_refused", unsafe_ledger),
         test("owned::a_damaged_ledger_is_said_and_nothing_is_done", damaged_ledger),
         test("owned::rules_forbid_a_plan_before_anything_is_touched", rules),
@@ -247,6 +248,26 @@ fn renamed(world: &mut World) {
     assert!(site.ledger("store").exists() && !site.ledger("shop").exists());
     site.run("destroy", "store --yes", 0);
     assert!(witness::table(world).is_empty());
+}
+
+fn former_name(world: &mut World) {
+    plug_in(world);
+    let shop = shop(&[service("web", 80, "\"10.0.0.11\"")]);
+    let site = Site::new(&shop);
+    site.run("apply", "--yes", 0);
+    let new = shop.replace("topology \"shop\"", "topology \"new\" was=\"shop\"");
+    site.write(&new);
+    site.run("apply", "--yes", 0);
+    std::thread::sleep(std::time::Duration::from_millis(1100)); // ledgers count in seconds
+    site.write(&shop.replace("10.0.0.100", "10.0.0.200").replace("port=80", "port=81"));
+    site.run("apply", "--yes", 0);
+    let before = witness::table(world);
+    assert_eq!(before.len(), 4, "{before:#?}");
+    site.write(&new);
+    site.run("plan", "--exit-code", 0);
+    site.run("apply", "--yes", 0);
+    assert_eq!(witness::table(world), before);
+    assert!(site.ledger("shop").exists());
 }
 
 fn unsafe_ledger(world: &mut World) {
