@@ -83,7 +83,9 @@ pub fn effects_among<'a>(changes: &[&Change], observed: &'a Observed) -> impl Fn
     let going: Vec<&Key> = changes.iter().filter(goes).map(|change| &change.key).collect();
     let without = (going.len() > 1 && routes(observed).next().is_some()).then(|| {
         let mut objects = observed.state.objects.clone();
-        going.iter().for_each(|key| drop(objects.remove(*key)));
+        for key in &going {
+            objects.remove(*key);
+        }
         Observed { state: State { objects }, ..Observed::default() }
     });
     move |change| match (&without, &change.key) {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use libtest_mimic::Trial;
+use lvsform::txn::history;
 
 use crate::command::{File, lvsform, run, says};
 use crate::world::{World, test};
@@ -258,7 +259,8 @@ fn former_name(world: &mut World) {
     let new = shop.replace("topology \"shop\"", "topology \"new\" was=\"shop\"");
     site.write(&new);
     site.run("apply", "--yes", 0);
-    std::thread::sleep(std::time::Duration::from_millis(1100)); // ledgers count in seconds
+    let applied = history::now(); // ledgers count in seconds
+    hand::until("the next second", || history::now() > applied);
     site.write(&shop.replace("10.0.0.100", "10.0.0.200").replace("port=80", "port=81"));
     site.run("apply", "--yes", 0);
     let before = witness::table(world);
