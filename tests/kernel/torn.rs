@@ -200,12 +200,18 @@ fn in_step(world: &mut World) {
     let theirs: Vec<Change> = (0..300).map(|number| change(&one(WRITERS, number), None, Some(rr()))).collect();
     let mut socket = Socket::open(Protocol::Generic, Limits::default()).expect("a socket");
     let family = family::load(&mut socket, ipvs::wire::FAMILY).expect("IPVS");
-    let first = torn(world, &mut socket, family, &theirs);
-    let missing = still.iter().filter(|key| !first.iter().any(|seen| Key::Service(*seen) == **key)).count();
-    assert!(missing > 0, "it is not torn");
-    assert_eq!(torn(world, &mut socket, family, &theirs), first, "two in a row are alike, and neither is whole");
+    let is_torn = |seen: &[ServiceKey]| still.iter().any(|key| !seen.iter().any(|seen| Key::Service(*seen) == *key));
+    // With several CPUs it is not so each time.
+    let mut last = torn(world, &mut socket, family, &theirs);
+    let alike = (0..20).any(|_| {
+        let next = torn(world, &mut socket, family, &theirs);
+        let alike = next == last && is_torn(&next);
+        last = next;
+        alike
+    });
+    assert!(alike, "two in a row are alike, and neither is whole");
     let mut fresh = socket.fresh().expect("a socket");
-    assert_ne!(torn(world, &mut fresh, family, &theirs), first, "its parts end elsewhere");
+    assert_ne!(torn(world, &mut fresh, family, &theirs), last, "its parts end elsewhere");
 }
 
 fn never_pauses(world: &mut World) {
