@@ -26,9 +26,9 @@ use crate::txn::store::Store;
 /// made and the file no longer has is deleted, or given back as it was found. What others made is left alone, but for the
 /// IPVS table where the file says `ownership ipvs="exclusive"`.
 ///
-/// Exit code: 0 done, or nothing to do; 1 failed, nothing changed; 5 refused by a rule, by a model of the kernel, or because another topology
-/// owns it; 6 the kernel moved since the plan was shown or approved; 7 another run has the lock, or an apply waits to be
-/// confirmed; 8 failed and rolled back; 9 failed, and not everything is as it was; 10 the topology is not valid.
+/// Exit code: 0 done, or nothing to do; 1 failed, nothing changed; 5 refused by a rule, by a model of the kernel, or because
+/// another topology owns it; 6 the kernel moved since the plan was shown or approved; 7 another run has the lock, or an apply
+/// waits to be confirmed; 8 failed and rolled back; 9 failed, and not everything is as it was; 10 the topology is not valid.
 #[derive(Debug, Args)]
 pub struct Apply {
     #[command(flatten)]

@@ -1,4 +1,5 @@
-//! Looking at a kernel with all that is known of it, and carrying out what was planned: what all commands share that change a kernel.
+//! Looking at a kernel with all that is known of it, and carrying out what was planned: what all commands share that change
+//! a kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;

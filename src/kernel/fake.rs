@@ -14,6 +14,7 @@ use nix::errno::Errno;
 
 use super::{Kernel, Outcome, ReadError, Refusal};
 use crate::plan::Phase;
+use crate::state::effects::moves;
 use crate::state::{
     Absence, AddressKey, Change, Connections, DestinationId, Key, Observed, Order, Resource, Scope, ServiceKey, State,
     order_matters,
@@ -97,7 +98,7 @@ impl Kernel for Fake {
     fn read(&mut self, scope: &Scope) -> Result<Observed, ReadError> {
         let mut read = self.all();
         read.state.objects.retain(|key, _| match key {
-            Key::Sysctl(key) => scope.sysctls.contains(key),
+            Key::Sysctl(key) => scope.sysctls.contains(key) || scope.sysctls.iter().any(|cause| moves(cause, key)),
             Key::Module(name) => scope.modules.contains(name),
             Key::Fou(_) => scope.fou,
             Key::Route(_) => scope.routes,

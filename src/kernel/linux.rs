@@ -82,6 +82,11 @@ impl Kernel for Linux {
                 Err(absence) => drop(observed.absent.insert(Key::Sysctl(key.clone()), absence)),
             }
         }
+        for key in sysctl::moved_with(&scope.sysctls) {
+            if let Ok(value) = sysctl::read(&key, self.initial_namespace)? {
+                objects.push((Key::Sysctl(key), Resource::from(value)));
+            }
+        }
         if let Some(family) = number(fou::FAMILY).filter(|_| scope.fou) {
             self.read_fou(family, &mut objects)?;
         }

@@ -1,5 +1,6 @@
 //! Values below `/proc/sys/net`, in the network namespace of the calling thread.
 
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -9,6 +10,7 @@ use nix::errno::Errno;
 
 use super::netlink::refusal;
 use super::{Outcome, ReadError, Refusal};
+use crate::state::effects::{is_forwarding, moves};
 use crate::state::{Absence, SysctlKey, SysctlValue};
 
 fn path(key: &SysctlKey) -> PathBuf {
@@ -36,6 +38,20 @@ pub fn read(key: &SysctlKey, initial_namespace: bool) -> Result<Result<SysctlVal
         return Ok(Err(Absence::HostOnly));
     }
     value(key).map(Ok).map_err(|error| failed(&error))
+}
+
+/// The sysctls that writing one of these moves: there are as many as devices.
+pub fn moved_with(written: &BTreeSet<SysctlKey>) -> BTreeSet<SysctlKey> {
+    if !written.iter().any(is_forwarding) {
+        return BTreeSet::new();
+    }
+    let devices = ["ipv4", "ipv6"].into_iter().flat_map(|family| {
+        let entries = std::fs::read_dir(format!("/proc/sys/net/{family}/conf")).into_iter().flatten().flatten();
+        entries.filter_map(move |entry| Some(format!("net/{family}/conf/{}/forwarding", entry.file_name().to_str()?)))
+    });
+    let others = ["net/ipv4/ip_forward", "net/ipv4/conf/all/accept_redirects"].map(str::to_owned);
+    let keys = devices.chain(others).filter_map(|path| SysctlKey::parse(&path));
+    keys.filter(|key| written.iter().any(|cause| moves(cause, key)) && !written.contains(key)).collect()
 }
 
 fn value(key: &SysctlKey) -> io::Result<SysctlValue> {

@@ -12,6 +12,7 @@ use super::{
     ServiceKey, State, SysctlKey, SysctlValue,
 };
 
+const IPV4: &str = "net/ipv4/";
 const IPV6: &str = "net/ipv6/";
 
 /// What follows from `change`, each an object other than its own that ends up different or gone.
@@ -196,31 +197,29 @@ fn gone(key: &Key, resource: &Resource) -> Change {
     Change { key: key.clone(), before: Some(resource.clone()), after: None }
 }
 
+/// Whether writing one sysctl may move the other: forwarding of a family, and what `inet_forward_change` and
+/// `addrconf_forward_change` set with it.
+pub fn moves(cause: &SysctlKey, other: &SysctlKey) -> bool {
+    let family = if cause.path().starts_with(IPV6) { IPV6 } else { IPV4 };
+    let Some(path) = other.path().strip_prefix(family).filter(|_| is_forwarding(cause) && cause != other) else { return false };
+    let is_device = path.starts_with("conf/") && path.ends_with("/forwarding");
+    is_device || family == IPV4 && matches!(path, "ip_forward" | "conf/all/accept_redirects")
+}
+
 /// The sysctls that forwarding of a family moves when `cause` is set to `value`.
 fn moved_by_forwarding(cause: &SysctlKey, value: &SysctlValue, observed: &Observed) -> Vec<Change> {
-    let family = if cause.path().starts_with(IPV6) { IPV6 } else { "net/ipv4/" };
-    let moved = |key: &SysctlKey| {
-        let path = key.path().strip_prefix(family)?;
-        if path == "ip_forward" || (path.starts_with("conf/") && path.ends_with("/forwarding")) {
-            Some(value.clone())
-        } else if key.path() == "net/ipv4/conf/all/accept_redirects" {
-            Some(SysctlValue { value: if value.value == "0" { "1" } else { "0" }.to_owned(), unless: None })
-        } else {
-            None
-        }
-    };
-    let state = observed.state.objects.range(..Key::Timeouts);
-    state
-        .filter_map(|(key, before)| {
-            let Key::Sysctl(sysctl) = key else { return None };
-            let after = Resource::from(moved(sysctl)?);
-            (sysctl != cause && after != *before).then(|| Change {
-                key: key.clone(),
-                before: Some(before.clone()),
-                after: Some(after),
-            })
+    let opposite = || SysctlValue { value: if value.value == "0" { "1" } else { "0" }.to_owned(), unless: None };
+    let moved = before_ipvs(observed).filter_map(|(key, before)| {
+        let Key::Sysctl(sysctl) = key else { return None };
+        let after = if sysctl.path().ends_with("/accept_redirects") { opposite() } else { value.clone() };
+        let after = Resource::from(after);
+        (moves(cause, sysctl) && after != *before).then(|| Change {
+            key: key.clone(),
+            before: Some(before.clone()),
+            after: Some(after),
         })
-        .collect()
+    });
+    moved.collect()
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub enum Absence {
 /// What a reading must look at beside IPVS, links and addresses, which are always read whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
-    /// The sysctls of interest.
+    /// The sysctls of interest. What writing one of them moves is read too.
     pub sysctls: BTreeSet<SysctlKey>,
     /// The modules of interest.
     pub modules: BTreeSet<String>,

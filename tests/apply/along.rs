@@ -27,6 +27,7 @@ pub fn tests() -> Vec<Trial> {
         test("along::a_rollback_brings_back_what_others_had_on_a_device", device_rolled_back),
         test("along::a_route_that_cannot_come_back_forbids_the_change", several_hops),
         test("along::a_route_that_others_make_through_a_new_device_keeps_it_in_a_rollback", route_appears),
+        test("along::a_rollback_gives_every_device_its_forwarding_back", forwarding),
         test("along::a_default_route_from_an_advertisement_forbids_ipv6_forwarding", advertised),
         test("along::with_accept_ra_2_a_default_route_stays", advertised_and_kept),
     ]
@@ -233,6 +234,39 @@ fn route_appears(world: &mut World) {
     let why = Why::Children(vec![theirs]);
     assert!(left.iter().any(|left| left.key == key("link far") && left.why == why), "{words}");
     says(&routes(world).join("\n"), &["10.77.0.0/16 dev far"]);
+}
+
+fn forwarding(world: &mut World) {
+    let text = shop(&[web()]).replace(
+        "address=\"10.0.0.2/24\";",
+        "address=\"10.0.0.2/24\"; sysctl \"net.ipv4.ip_forward\" 1; sysctl \"net.ipv6.conf.all.forwarding\" 1;",
+    );
+    let director = Director::of_text(&text, "lb1");
+    director.plug_in(world);
+    hand::feed("ip", "-batch -", "link add d1 type dummy\nlink add d2 type dummy\n");
+    let paths = |family: &str, names: &[&str]| -> Vec<String> {
+        names.iter().map(|name| format!("net/{family}/conf/{name}/forwarding")).collect()
+    };
+    let names = ["all", "default", "lo", "eth0", "d1", "d2"];
+    let mut all = [paths("ipv4", &names), paths("ipv6", &names)].concat();
+    all.push("net/ipv4/conf/all/accept_redirects".to_owned());
+    let seen = || -> Vec<Option<String>> { all.iter().map(|path| witness::sysctl(path)).collect() };
+    for (path, value) in [
+        ("ipv4/conf/d1/forwarding", "1"),
+        ("ipv6/conf/d1/forwarding", "1"),
+        ("ipv4/conf/all/accept_redirects", "0"),
+        ("ipv4/conf/default/forwarding", "1"),
+    ] {
+        std::fs::write(format!("/proc/sys/net/{path}"), value).expect("a sysctl");
+    }
+    let before = seen();
+    let observed = director.read(&mut world.kernel);
+    let plan = director.plan_from(&observed);
+    let last = plan.phases.iter().map(|phase| phase.steps.len()).sum::<usize>() - 1;
+    let mut faulty = Faulty::new(&mut world.kernel, &[(last, Fate::Refused)]);
+    let ended = director.carry_out(&mut faulty, &observed, &plan);
+    assert!(matches!(ended, Ended::RolledBack(_)), "{}", director.words(&ended));
+    assert_eq!(seen(), before);
 }
 
 /// Two ends of a wire, and a router's advertisement at the far one.
