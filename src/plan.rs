@@ -7,6 +7,7 @@ mod aim;
 mod diff;
 pub mod digest;
 mod impact;
+pub mod loss;
 mod note;
 mod order;
 pub mod policy;
@@ -227,7 +228,7 @@ pub enum Rank {
     Modules,
     /// `accept_ra` 2, with which a device keeps its default route when IPv6 forwarding is turned on.
     RouterAdvertisements,
-    /// `ip_forward` and IPv6 `forwarding`: writing them moves other sysctls.
+    /// `ip_forward`, IPv6 `forwarding` and `disable_ipv6` of all devices: writing them moves other sysctls.
     Forwarding,
     /// All other sysctls that do not belong to a device of ours.
     Sysctls,

@@ -235,6 +235,15 @@ impl Resource {
         }
     }
 
+    /// What was read, as what is to be there again: what it lacks is to be lacking.
+    #[must_use]
+    pub fn as_found(self) -> Resource {
+        match self {
+            Resource::Link(link) => Resource::from(Link { alias: Some(link.alias.unwrap_or_default()), ..*link }),
+            other => other,
+        }
+    }
+
     /// How long the object lives without anybody's help.
     pub fn lifetime(&self) -> Lifetime {
         Lifetime::Boot

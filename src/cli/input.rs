@@ -104,6 +104,7 @@ impl Prepared {
         let names = ledger.entries.iter().map(|(key, entry)| (key.clone(), name(entry)));
         prepared.compiled.names = names.collect();
         prepared.exclusive = ledger.exclusive;
+        prepared.sparing = true;
         prepared
     }
 

@@ -203,9 +203,11 @@ impl Fake {
 
     /// What comes by itself with a change.
     fn follow(&mut self, effect: Change) {
-        match effect.after {
-            Some(after) => drop(self.state().objects.insert(effect.key, after)),
-            None => drop(self.state().objects.remove(&effect.key)),
+        if let Some(after) = effect.after {
+            self.state().objects.insert(effect.key, after);
+        } else {
+            self.state().objects.remove(&effect.key);
+            self.addresses.retain(|live| effect.key.address() != Some(live));
         }
     }
 

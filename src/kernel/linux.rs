@@ -14,6 +14,7 @@ use super::netlink::wire::{Malformed, Message};
 use super::netlink::{Dump, Failure, Limits, Protocol, Socket, family};
 use super::{Kernel, Outcome, ReadError, Refusal, fou, module, netns, rtnl, sysctl};
 use crate::plan::Phase;
+use crate::state::effects::disables_ipv6;
 use crate::state::{
     AddressKey, Connections, DestinationKey, Family, KernelFacts, Key, LinkKind, Observed, Order, Resource, Scope, ServiceKey,
     State, SysctlKey, order_matters,
@@ -90,7 +91,7 @@ impl Kernel for Linux {
         if let Some(family) = number(fou::FAMILY).filter(|_| scope.fou) {
             self.read_fou(family, &mut objects)?;
         }
-        self.read_devices(&mut objects, scope.routes)?;
+        self.read_devices(scope, &mut objects, &mut observed)?;
         if let Some(family) = number(ipvs::wire::FAMILY) {
             self.read_ipvs(family, &mut objects, &mut observed)?;
         }
@@ -119,24 +120,27 @@ impl Linux {
 
     /// Devices, their addresses, and the routes of others that may go with one of them; what of these does not fit together
     /// was read around somebody's change, and is read again.
-    fn read_devices(&mut self, objects: &mut Objects, with_routes: bool) -> Result<(), ReadError> {
+    fn read_devices(&mut self, scope: &Scope, objects: &mut Objects, observed: &mut Observed) -> Result<(), ReadError> {
         const WHAT: &str = "the network devices";
         for _ in 0..TRIES {
             let devices = steady(WHAT, &mut self.route, rtnl::devices, |device| (device.index, device.name.clone()))?;
-            let addresses = steady("the addresses", &mut self.route, rtnl::addresses, |(device, key, _)| (*device, key.clone()))?;
+            let addresses = steady("the addresses", &mut self.route, rtnl::addresses, |found| (found.device, found.key.clone()))?;
             let names: HashMap<u32, String> = devices.iter().map(|device| (device.index, device.name.clone())).collect();
-            let routes = if with_routes {
-                let at_risk = AtRisk::new(&devices, &addresses);
+            let routes = if scope.routes {
+                let at_risk = AtRisk::new(scope, &devices, &addresses);
                 let dump = |socket: &mut Socket| rtnl::routes(socket, |route| at_risk.has(route));
                 steady("the routes", &mut self.route, dump, |route| (route.key.clone(), route.device))?
             } else {
                 Vec::new()
             };
             let is_known = |device: &u32| names.contains_key(device);
-            if !addresses.iter().all(|(device, ..)| is_known(device)) || !routes.iter().flat_map(numbers).all(is_known) {
+            if !addresses.iter().all(|found| is_known(&found.device)) || !routes.iter().flat_map(numbers).all(is_known) {
                 continue;
             }
             for mut device in devices {
+                if device.partly {
+                    observed.partly.insert(Key::Link(device.name.clone()));
+                }
                 if let LinkKind::Tunnel(tunnel) = &mut device.link.device {
                     // A device that lives in another namespace has no name here.
                     tunnel.device =
@@ -144,8 +148,11 @@ impl Linux {
                 }
                 objects.push((Key::Link(device.name), Resource::Link(Box::new(device.link))));
             }
-            for (device, mut key, address) in addresses {
+            for rtnl::OnDevice { device, mut key, address, label, partly } in addresses {
                 key.interface = names.get(&device).cloned().unwrap_or_default();
+                if partly || label.is_some_and(|label| label != key.interface) {
+                    observed.partly.insert(Key::Address(key.clone()));
+                }
                 objects.push((Key::Address(key), Resource::Address(address)));
             }
             for rtnl::Numbered { mut key, mut route, device, devices } in routes {
@@ -214,22 +221,25 @@ struct AtRisk {
     made: HashSet<u32>,
     /// Devices whose IPv4 addresses are VIPs or a tunnel's own, if they have any.
     bare: HashSet<u32>,
+    /// IPv6 may be turned off.
+    ipv6: bool,
 }
 
 impl AtRisk {
-    fn new(devices: &[rtnl::Device], addresses: &rtnl::Addresses) -> AtRisk {
+    fn new(scope: &Scope, devices: &[rtnl::Device], addresses: &[rtnl::OnDevice]) -> AtRisk {
         let stays = |key: &AddressKey| key.address.is_ipv4() && key.prefix < 30; // a tunnel's own may have 30 or 31
-        let kept: HashSet<u32> = addresses.iter().filter(|(_, key, _)| stays(key)).map(|(device, ..)| *device).collect();
+        let kept: HashSet<u32> = addresses.iter().filter(|found| stays(&found.key)).map(|found| found.device).collect();
         let is_made = |device: &&rtnl::Device| !matches!(device.link.device, LinkKind::Other(_));
         AtRisk {
             made: devices.iter().filter(is_made).map(|device| device.index).collect(),
             bare: devices.iter().map(|device| device.index).filter(|device| !kept.contains(device)).collect(),
+            ipv6: scope.sysctls.iter().any(disables_ipv6),
         }
     }
 
     fn has(&self, route: &rtnl::Numbered) -> bool {
         let is_ipv4 = route.key.family() == Family::Ipv4;
-        let through = |device: &u32| self.made.contains(device) || is_ipv4 && self.bare.contains(device);
+        let through = |device: &u32| self.made.contains(device) || if is_ipv4 { self.bare.contains(device) } else { self.ipv6 };
         route.route.source.is_some() || route.route.is_from_advertisement(&route.key) || numbers(route).any(through)
     }
 }

@@ -7,7 +7,7 @@ mod read;
 mod route;
 mod write;
 
-pub use read::{Addresses, Device, addresses, devices};
+pub use read::{Device, OnDevice, addresses, devices};
 pub use route::{Numbered, change_routes, routes};
 pub use write::{change_addresses, change_links};
 

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 
 use super::netlink::refusal;
 use super::{Outcome, ReadError, Refusal};
-use crate::state::effects::{is_forwarding, moves};
+use crate::state::effects::{moves, switches};
 use crate::state::{Absence, SysctlKey, SysctlValue};
 
 fn path(key: &SysctlKey) -> PathBuf {
@@ -42,12 +42,13 @@ pub fn read(key: &SysctlKey, initial_namespace: bool) -> Result<Result<SysctlVal
 
 /// The sysctls that writing one of these moves: there are as many as devices.
 pub fn moved_with(written: &BTreeSet<SysctlKey>) -> BTreeSet<SysctlKey> {
-    if !written.iter().any(is_forwarding) {
+    if !written.iter().any(|key| switches(key).is_some()) {
         return BTreeSet::new();
     }
     let devices = ["ipv4", "ipv6"].into_iter().flat_map(|family| {
         let entries = std::fs::read_dir(format!("/proc/sys/net/{family}/conf")).into_iter().flatten().flatten();
-        entries.filter_map(move |entry| Some(format!("net/{family}/conf/{}/forwarding", entry.file_name().to_str()?)))
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        names.flat_map(move |device| ["forwarding", "disable_ipv6"].map(|name| format!("net/{family}/conf/{device}/{name}")))
     });
     let others = ["net/ipv4/ip_forward", "net/ipv4/conf/all/accept_redirects"].map(str::to_owned);
     let keys = devices.chain(others).filter_map(|path| SysctlKey::parse(&path));

@@ -18,7 +18,7 @@ pub struct Aim<'a> {
     pub leaving: BTreeMap<Key, Arc<str>>,
     /// Servers that leave and stay without weight until their connections have ended; they are wanted meanwhile.
     pub draining: BTreeSet<DestinationKey>,
-    /// Whether an address stays that is the source of a route of others. Otherwise it goes, and a rule forbids the plan.
+    /// Whether nothing is done with which others would lose something. Otherwise it is planned, and a rule forbids the plan.
     pub sparing: bool,
 }
 
@@ -52,7 +52,7 @@ impl<'a> Aim<'a> {
                 Key::Destination(server) => matches!(owned.get(&Key::Service(server.service)), Some((_, None))),
                 _ => false,
             };
-            back.extend(original.iter().filter(|_| !vain).map(|original| (key.clone(), original.clone())));
+            back.extend(original.iter().filter(|_| !vain).map(|original| (key.clone(), original.clone().as_found())));
         }
         if !back.is_empty() {
             aim.wanted.to_mut().objects.extend(back);

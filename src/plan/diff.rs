@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Aim;
-use crate::state::effects::{comes_through, effects, taken_along};
+use super::loss::{Loss, losses};
+use crate::state::effects::{comes_through, effects, taken_along, without_ipv6};
 use crate::state::{Absence, Change, Key, Observed, Order, Resource, State, order_matters};
 
 /// Every change that leads from `observed` to `wanted`, sorted by key.
@@ -21,7 +22,20 @@ use crate::state::{Absence, Change, Key, Observed, Order, Resource, State, order
 /// A wanted object that is there already, but that another change of the result, or its undoing, takes along or moves
 /// ([`effects`]), is in the result with `before` equal to `after` ([`Restore`](crate::state::Action::Restore)). So is what
 /// others made and what goes with an object that is made anew.
+///
+/// Where nobody is asked ([`Aim::sparing`]), a change with which others would lose something is not made.
 pub fn diff(aim: &Aim<'_>, observed: &Observed, exclusive: bool) -> Vec<Change> {
+    let mut changes = walk(aim, observed, exclusive);
+    for loss in spared(aim, observed, exclusive) {
+        changes.retain(|change| change.key != loss.cause);
+    }
+    put_back(aim, observed, &mut changes);
+    changes.shrink_to_fit();
+    changes
+}
+
+/// What differs.
+fn walk(aim: &Aim<'_>, observed: &Observed, exclusive: bool) -> Vec<Change> {
     let wanted: &State = &aim.wanted;
     let mut changes = Vec::new();
     let mut wanted_objects = wanted.objects.iter().peekable();
@@ -46,9 +60,17 @@ pub fn diff(aim: &Aim<'_>, observed: &Observed, exclusive: bool) -> Vec<Change> 
             }
         }
     }
-    put_back(aim, observed, &mut changes);
-    changes.shrink_to_fit();
     changes
+}
+
+/// What others would lose with changes that nobody is asked about: these are left out.
+pub fn spared(aim: &Aim<'_>, observed: &Observed, exclusive: bool) -> Vec<Loss> {
+    if !aim.sparing {
+        return Vec::new();
+    }
+    let mut changes = walk(aim, observed, exclusive);
+    put_back(aim, observed, &mut changes);
+    losses(&changes.iter().collect::<Vec<_>>(), observed)
 }
 
 fn changed(key: &Key, before: &Resource, after: &Resource, exclusive: bool) -> Option<Change> {
@@ -130,10 +152,14 @@ fn put_back(aim: &Aim<'_>, observed: &Observed, changes: &mut Vec<Change>) {
     let mut moved: BTreeMap<Key, Resource> = BTreeMap::new();
     // Nothing that goes with a service outlives it.
     for change in changes.iter().filter(|change| !matches!(change.key, Key::Service(_))) {
+        let makes_room = change.after.is_some() && without_ipv6(change).is_none();
         for effect in [effects(change, observed), effects(&change.undo(), observed)].concat() {
             let Some(before) = &effect.before else { continue };
-            let stays =
-                aim.wanted.objects.contains_key(&effect.key) || change.after.is_some() && comes_back(&effect.key, before, aim);
+            let comes_back = makes_room
+                && matches!(effect.key, Key::Address(_) | Key::Route(_))
+                && observed.can_make_again(&effect.key, before)
+                && !aim.leaving.contains_key(&effect.key);
+            let stays = comes_back || aim.wanted.objects.contains_key(&effect.key);
             if stays && changes.binary_search_by(|change| change.key.cmp(&effect.key)).is_err() {
                 moved.extend(effect.before.map(|before| (effect.key, before)));
             }
@@ -143,16 +169,6 @@ fn put_back(aim: &Aim<'_>, observed: &Observed, changes: &mut Vec<Change>) {
         changes.extend(moved.into_iter().map(|(key, value)| change(&key, Some(value.clone()), Some(value))));
         changes.sort_by(|a, b| a.key.cmp(&b.key));
     }
-}
-
-/// Whether an object of others can be made again as it was.
-fn comes_back(key: &Key, value: &Resource, aim: &Aim<'_>) -> bool {
-    let can = match (key, value) {
-        (Key::Address(address), _) => !address.comes_by_itself(),
-        (Key::Route(key), Resource::Route(route)) => route.survives_its_device() && !route.is_from_advertisement(key),
-        _ => false,
-    };
-    can && !aim.leaving.contains_key(key)
 }
 
 #[cfg(test)]

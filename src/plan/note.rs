@@ -5,7 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::diff::guests;
+use super::diff::{guests, spared};
+use super::loss::Loss;
 use super::{Aim, Phase, Rank};
 use crate::provenance::Elsewhere;
 use crate::state::{
@@ -35,6 +36,8 @@ pub enum Note {
     },
     /// An object has left the file and stays, because others have put something into it.
     KeptForOthers(Key, Key),
+    /// An object is not changed, because others would lose something, and nobody was asked.
+    Spared(Loss),
     /// Servers that leave get no new connections, and are deleted when theirs have ended.
     Draining {
         /// which
@@ -99,6 +102,7 @@ impl fmt::Display for Note {
             Note::KeptForOthers(key, guest) => {
                 write!(f, "Left alone: {key} is to go, and would take along what others put into it: {guest}.")
             }
+            Note::Spared(loss) => write!(f, "Left alone: {}: {loss}.", loss.cause),
             Note::Draining { servers, connections } => {
                 let names: Vec<String> = servers.iter().map(|key| format!("{} in {}", key.id(), key.service)).collect();
                 let when = match connections {
@@ -161,6 +165,7 @@ pub(super) fn notes(aim: &Aim<'_>, observed: &Observed, exclusive: bool, changes
         notes.extend(foreign(aim, observed));
         notes.extend(kept_for_others(aim, observed));
     }
+    notes.extend(spared(aim, observed, exclusive).into_iter().map(Note::Spared));
     notes.extend(draining(aim, observed));
     notes.extend(sync_beside_mixed(observed, changes));
     if phases.iter().any(|phase| phase.rank == Rank::ConnectionsKept) {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Phase, Rank};
-use crate::state::effects::{effects, is_forwarding};
+use crate::state::effects::{effects, switches};
 use crate::state::{
     Action, AddressKey, Change, DestinationId, DestinationKey, Family, Key, Observed, Order, Resource, ServiceKey, SysctlKey,
     SysctlValue,
@@ -15,8 +15,9 @@ use crate::state::{
 /// The phases that carry out `changes` on what was `observed`.
 ///
 /// What needs no step is left out: a module is never unloaded, a sysctl and the timeouts never go away, an [`Order`] that
-/// comes about by itself, an object to be put back that nothing here moves. `net/ipv4/vs/expire_nodest_conn` is 0 while servers are taken away, and afterwards what it was or
-/// is to be; that is decided by the value in `changes` or `observed`, so the latter should hold it ([`Scope::of`] asks).
+/// comes about by itself, an object to be put back that nothing here moves. `net/ipv4/vs/expire_nodest_conn` is 0 while
+/// servers are taken away, and afterwards what it was or is to be; that is decided by the value in `changes` or `observed`,
+/// so the latter should hold it ([`Scope::of`] asks).
 ///
 /// [`Scope::of`]: crate::state::Scope::of
 pub fn order(changes: &[Change], observed: &Observed) -> Vec<Phase> {
@@ -193,7 +194,7 @@ fn rank_of_sysctl(key: &SysctlKey, after: &Resource, plan: &Surroundings) -> Ran
     if key.device().is_some_and(|device| plan.made.contains(device)) {
         return Rank::LinkSysctls;
     }
-    if is_forwarding(key) {
+    if switches(key).is_some() {
         return Rank::Forwarding;
     }
     // With `accept_ra` 2 a device keeps its default route when forwarding is turned on; afterwards is too late.

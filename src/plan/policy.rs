@@ -9,8 +9,9 @@ use std::fmt;
 use serde::Serialize;
 
 use super::Plan;
-use crate::state::effects::{destinations, effects_among};
-use crate::state::{Action, Change, DestinationKey, Key, Observed, Resource, ServiceKey, State, SysctlKey};
+use super::loss::{Loss, losses};
+use crate::state::effects::destinations;
+use crate::state::{Action, Change, DestinationKey, Key, Observed, Resource, ServiceKey, State};
 
 /// A number, or a share of what was there before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -82,15 +83,8 @@ pub enum Broken {
     Protect(Key),
     /// It deletes every service that the topology owns.
     Empties(usize),
-    /// Others have a route that goes with what it takes away, and cannot be put back.
-    Foreign {
-        /// what is taken away, or written
-        cause: Key,
-        /// the route
-        route: Key,
-        /// Whether the route is lost; otherwise it loses its source address.
-        lost: bool,
-    },
+    /// Others lose something with what it takes away.
+    Foreign(Loss),
     /// What is here was applied as another host of the topology.
     Host {
         /// that host
@@ -109,7 +103,7 @@ impl Broken {
             Broken::MinServers { .. } => "min-servers",
             Broken::Protect(_) => "protect",
             Broken::Empties(_) => "empties",
-            Broken::Foreign { .. } => "foreign",
+            Broken::Foreign(_) => "foreign",
             Broken::Host { .. } => "host",
         }
     }
@@ -135,10 +129,7 @@ impl fmt::Display for Broken {
                 write!(f, "min-servers: service {service} would keep {left} servers of weight over 0, and must keep {least}")
             }
             Broken::Protect(key) => write!(f, "protect: the plan deletes {key}, which is protected"),
-            Broken::Foreign { cause, route, lost } => {
-                let fate = if *lost { "would be lost" } else { "would lose its source address" };
-                write!(f, "foreign: {route} was made by others, and {fate} with the change of {cause}")
-            }
+            Broken::Foreign(loss) => write!(f, "foreign: {loss}"),
             Broken::Host { here, asked } => {
                 write!(f, "host: this is `{here}` by what was applied here, and the plan is for `{asked}`")
             }
@@ -173,40 +164,14 @@ pub fn broken(plan: &Plan, measure: &Measure<'_>) -> Vec<Broken> {
     let replaced = counted().filter(|planned| matches!(planned.action, Action::Delete | Action::Replace));
     broken
         .extend(replaced.map(|planned| &planned.change.key).filter(|key| protected.contains(key)).cloned().map(Broken::Protect));
-    broken.extend(foreign(plan, observed));
+    let changes: Vec<&Change> = plan.changes.iter().map(|planned| &planned.change).collect();
+    broken.extend(losses(&changes, observed).into_iter().map(Broken::Foreign));
     let services = || owned.iter().filter(|key| matches!(key, Key::Service(_)));
     let gone: BTreeSet<&Key> = deleted().collect();
     if services().next().is_some() && services().all(|key| gone.contains(key)) {
         broken.push(Broken::Empties(services().count()));
     }
     broken
-}
-
-/// Routes of others that go along and are not put back.
-fn foreign(plan: &Plan, observed: &Observed) -> Vec<Broken> {
-    let change_of = |key: &Key| plan.changes.binary_search_by(|planned| planned.change.key.cmp(key)).ok();
-    let keeps_routes = |device: &str| {
-        let accept = SysctlKey::parse(&format!("net/ipv6/conf/{device}/accept_ra"));
-        let change = accept.and_then(|key| plan.changes.get(change_of(&Key::Sysctl(key))?));
-        matches!(change.and_then(|planned| planned.change.after.as_ref()), Some(Resource::Sysctl(value)) if value.value == "2")
-    };
-    let changes: Vec<&Change> = plan.changes.iter().map(|planned| &planned.change).collect();
-    let effects = effects_among(&changes, observed);
-    let mut foreign = Vec::new();
-    for planned in plan.changes.iter().filter(|planned| planned.action != Action::Restore) {
-        for effect in effects(&planned.change) {
-            let (Key::Route(key), Some(Resource::Route(route))) = (&effect.key, &effect.before) else { continue };
-            let kept = change_of(&effect.key).is_some() || route.is_from_advertisement(key) && keeps_routes(&key.interface);
-            if !kept && !foreign.iter().any(|broken| matches!(broken, Broken::Foreign { route, .. } if *route == effect.key)) {
-                foreign.push(Broken::Foreign {
-                    cause: planned.change.key.clone(),
-                    lost: effect.after.is_none(),
-                    route: effect.key,
-                });
-            }
-        }
-    }
-    foreign
 }
 
 /// Services of which servers go or lose their weight. What goes as a whole needs none.

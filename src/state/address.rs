@@ -28,9 +28,9 @@ impl AddressKey {
         self.interface == other.interface && network(self).is_some_and(|own| network(other) == Some(own))
     }
 
-    /// A link-local address comes with a device that is up.
+    /// A link-local address comes with a device that is up, and so does `::1`.
     pub fn comes_by_itself(&self) -> bool {
-        matches!(self.address, IpAddr::V6(address) if address.is_unicast_link_local())
+        matches!(self.address, IpAddr::V6(address) if address.is_unicast_link_local() || address.is_loopback())
     }
 }
 

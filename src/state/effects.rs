@@ -22,6 +22,9 @@ const IPV6: &str = "net/ipv6/";
 ///   `conf.all.forwarding` sets `forwarding` of every device, also when it is written as it is (`addrconf_forward_change`).
 /// - IPv6 `forwarding` that is written as not 0, for all devices or for one, purges the default routes that router
 ///   advertisements brought, but for those through devices whose `accept_ra` is 2 (`rt6_purge_dflt_routers`).
+/// - IPv6 `conf.all.disable_ipv6` sets `disable_ipv6` of every device and of `default` (`addrconf_disable_ipv6`). Where it is
+///   not 0, a device has no IPv6 addresses and routes.
+/// - A device whose MTU falls below 1280 loses IPv6: its addresses, routes and sysctls (`addrconf_notify`).
 /// - A device takes its addresses, its sysctls and the routes through it along. Made anew it has `default`'s values, so they
 ///   count as gone.
 /// - A device that goes down takes its IPv6 addresses along (`addrconf_ifdown`), unless `keep_addr_on_down` says otherwise,
@@ -35,11 +38,14 @@ pub fn effects(change: &Change, observed: &Observed) -> Vec<Change> {
     match (key, before, after) {
         (Key::Sysctl(key), before, Some(Resource::Sysctl(after))) => {
             let mut effects = Vec::new();
-            if is_forwarding(key) && (*before != change.after || key.path().starts_with(IPV6)) {
-                effects = moved_by_forwarding(key, after, observed);
+            if *before != change.after || key.path().starts_with(IPV6) {
+                effects = moved_along(key, after, observed);
             }
             if purges_routes(key) && after.value != "0" {
                 effects.extend(advertised(observed).map(|(key, route)| gone(key, route)));
+            }
+            if let Some(device) = without_ipv6(change) {
+                effects.extend(ipv6_of(device, observed));
             }
             effects
         }
@@ -54,11 +60,17 @@ pub fn effects(change: &Change, observed: &Observed) -> Vec<Change> {
                 .map(|(key, resource)| gone(key, resource))
                 .collect()
         }
-        (Key::Link(name), Some(Resource::Link(before)), Some(Resource::Link(after))) if before.up && !after.up => {
+        (Key::Link(name), Some(Resource::Link(before)), Some(Resource::Link(after))) => {
+            let goes_down = before.up && !after.up;
+            let loses_ipv6 = without_ipv6(change).is_some();
             before_ipvs(observed)
-                .filter(|(key, _)| match key {
-                    Key::Address(address) => address.interface == *name && address.address.is_ipv6(),
-                    Key::Route(key) => key.interface == *name,
+                .filter(|(key, resource)| match (key, resource) {
+                    (Key::Address(key), _) => key.interface == *name && key.address.is_ipv6() && (goes_down || loses_ipv6),
+                    (Key::Route(key), Resource::Route(route)) => {
+                        goes_down && key.interface == *name
+                            || loses_ipv6 && key.family() == Family::Ipv6 && route.goes_through(key, name)
+                    }
+                    (Key::Sysctl(key), _) => loses_ipv6 && key.device() == Some(name) && key.path().starts_with(IPV6),
                     _ => false,
                 })
                 .map(|(key, resource)| gone(key, resource))
@@ -78,19 +90,25 @@ pub fn effects(change: &Change, observed: &Observed) -> Vec<Change> {
     }
 }
 
-/// What follows from one of `changes`. Addresses that go together leave a device together: each is taken for the last.
+/// What follows from one of `changes`. Addresses that go together leave a device together: each is taken for the last. What
+/// is made keeps routes where it comes before anything goes, as an address does that no other of its subnet makes room for.
 pub fn effects_among<'a>(changes: &[&Change], observed: &'a Observed) -> impl Fn(&Change) -> Vec<Change> + use<'a> {
-    let goes = |change: &&&Change| matches!(change.key, Key::Address(_)) && change.before.is_some() && change.after.is_none();
-    let going: Vec<&Key> = changes.iter().filter(goes).map(|change| &change.key).collect();
-    let without = (going.len() > 1 && routes(observed).next().is_some()).then(|| {
+    let addresses = || changes.iter().filter_map(|change| Some((change, change.key.address()?)));
+    let going: Vec<&AddressKey> =
+        addresses().filter(|(change, _)| change.before.is_some() && change.after.is_none()).map(|(_, key)| key).collect();
+    let is_among = !going.is_empty() && changes.len() > 1 && routes(observed).next().is_some();
+    let afterwards = is_among.then(|| {
         let mut objects = observed.state.objects.clone();
+        let stays = |made: &AddressKey| !going.iter().any(|gone| gone.shares_subnet(made));
+        let made = addresses().filter(|(change, key)| change.before.is_none() && stays(key));
+        objects.extend(made.filter_map(|(change, _)| Some((change.key.clone(), change.after.clone()?))));
         for key in &going {
-            objects.remove(*key);
+            objects.remove(&Key::Address((*key).clone()));
         }
         Observed { state: State { objects }, ..Observed::default() }
     });
-    move |change| match (&without, &change.key) {
-        (Some(without), Key::Address(_)) => effects(change, without),
+    move |change| match (&afterwards, &change.key) {
+        (Some(afterwards), Key::Address(_)) => effects(change, afterwards),
         _ => effects(change, observed),
     }
 }
@@ -115,6 +133,38 @@ pub fn comes_through(link: &Resource, port: FouKey) -> bool {
     let LinkKind::Tunnel(tunnel) = &link.device else { return false };
     let family = if tunnel.kind.outer_is_ipv6() { Family::Ipv6 } else { Family::Ipv4 };
     family == port.family && tunnel.gue.as_ref().is_some_and(|gue| gue.port == port.port)
+}
+
+/// Which devices have no IPv6 afterwards: `None` inside, all.
+pub fn without_ipv6(change: &Change) -> Option<Option<&str>> {
+    const LEAST_MTU: u32 = 1280; // IPV6_MIN_MTU
+    match (&change.key, &change.before, &change.after) {
+        (Key::Sysctl(key), _, Some(Resource::Sysctl(after))) if disables_ipv6(key) && after.value != "0" => Some(key.device()),
+        (Key::Link(name), Some(Resource::Link(before)), Some(Resource::Link(after))) => {
+            let has = |mtu: Option<u32>| mtu.is_none_or(|mtu| mtu >= LEAST_MTU);
+            (has(before.mtu) && !has(after.mtu)).then_some(Some(name))
+        }
+        _ => None,
+    }
+}
+
+/// Whether this sysctl turns IPv6 off, for all devices or for one.
+pub fn disables_ipv6(key: &SysctlKey) -> bool {
+    let device = key.path().strip_prefix("net/ipv6/conf/").and_then(|path| path.strip_suffix("/disable_ipv6"));
+    device.is_some_and(|device| device != "default")
+}
+
+/// The IPv6 addresses and routes of a device, or of all.
+fn ipv6_of(device: Option<&str>, observed: &Observed) -> impl Iterator<Item = Change> {
+    before_ipvs(observed)
+        .filter(move |(key, resource)| match (key, resource) {
+            (Key::Address(key), _) => key.address.is_ipv6() && device.is_none_or(|device| key.interface == device),
+            (Key::Route(key), Resource::Route(route)) => {
+                key.family() == Family::Ipv6 && device.is_none_or(|device| route.goes_through(key, device))
+            }
+            _ => false,
+        })
+        .map(|(key, resource)| gone(key, resource))
 }
 
 /// Everything whose key is sorted before those of IPVS.
@@ -187,6 +237,17 @@ pub fn is_forwarding(key: &SysctlKey) -> bool {
     matches!(key.path(), "net/ipv4/ip_forward" | "net/ipv4/conf/all/forwarding" | "net/ipv6/conf/all/forwarding")
 }
 
+/// What of every device this sysctl switches for a whole family.
+pub fn switches(key: &SysctlKey) -> Option<&'static str> {
+    if is_forwarding(key) {
+        Some("forwarding")
+    } else if key.path() == "net/ipv6/conf/all/disable_ipv6" {
+        Some("disable_ipv6")
+    } else {
+        None
+    }
+}
+
 /// Whether writing this sysctl lets go of default routes: IPv6 forwarding, of all devices or of one.
 pub fn purges_routes(key: &SysctlKey) -> bool {
     let device = key.path().strip_prefix("net/ipv6/conf/").and_then(|path| path.strip_suffix("/forwarding"));
@@ -197,17 +258,21 @@ fn gone(key: &Key, resource: &Resource) -> Change {
     Change { key: key.clone(), before: Some(resource.clone()), after: None }
 }
 
-/// Whether writing one sysctl may move the other: forwarding of a family, and what `inet_forward_change` and
-/// `addrconf_forward_change` set with it.
+/// Whether writing one sysctl may move the other: the switches of a whole family, and what `inet_forward_change`,
+/// `addrconf_forward_change` and `addrconf_disable_change` set with them.
 pub fn moves(cause: &SysctlKey, other: &SysctlKey) -> bool {
+    let Some(switch) = switches(cause).filter(|_| cause != other) else { return false };
     let family = if cause.path().starts_with(IPV6) { IPV6 } else { IPV4 };
-    let Some(path) = other.path().strip_prefix(family).filter(|_| is_forwarding(cause) && cause != other) else { return false };
-    let is_device = path.starts_with("conf/") && path.ends_with("/forwarding");
+    let Some(path) = other.path().strip_prefix(family) else { return false };
+    let is_device = path.strip_prefix("conf/").and_then(|path| path.split_once('/')).is_some_and(|(_, name)| name == switch);
     is_device || family == IPV4 && matches!(path, "ip_forward" | "conf/all/accept_redirects")
 }
 
-/// The sysctls that forwarding of a family moves when `cause` is set to `value`.
-fn moved_by_forwarding(cause: &SysctlKey, value: &SysctlValue, observed: &Observed) -> Vec<Change> {
+/// What moves with `cause` when it is set to `value`.
+fn moved_along(cause: &SysctlKey, value: &SysctlValue, observed: &Observed) -> Vec<Change> {
+    if switches(cause).is_none() {
+        return Vec::new();
+    }
     let opposite = || SysctlValue { value: if value.value == "0" { "1" } else { "0" }.to_owned(), unless: None };
     let moved = before_ipvs(observed).filter_map(|(key, before)| {
         let Key::Sysctl(sysctl) = key else { return None };

@@ -122,6 +122,14 @@ impl Key {
         }
     }
 
+    /// The address, where it is one.
+    pub fn address(&self) -> Option<&AddressKey> {
+        match self {
+            Key::Address(address) => Some(address),
+            _ => None,
+        }
+    }
+
     /// The module that must be loaded before the object can be made, since nothing loads it by itself in time: `ip_vs` brings
     /// sysctls, `fou` a netlink family. Schedulers and tunnel kinds are loaded by the kernel when the object is made.
     pub fn module(&self) -> Option<&'static str> {

@@ -17,7 +17,7 @@ pub struct Link {
     /// bytes
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
-    /// `IFLA_IFALIAS`, our mark of ownership: `lvsform:TOPOLOGY`.
+    /// `IFLA_IFALIAS`, our mark of ownership: `lvsform:TOPOLOGY`. In a wanted link an empty one is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alias: Option<String>,
 }
@@ -161,7 +161,8 @@ impl Link {
     }
 
     pub(super) fn over(self, live: &Link) -> Link {
-        Link { mtu: self.mtu.or(live.mtu), alias: self.alias.or_else(|| live.alias.clone()), ..self }
+        let alias = self.alias.or_else(|| live.alias.clone()).filter(|alias| !alias.is_empty());
+        Link { mtu: self.mtu.or(live.mtu), alias, ..self }
     }
 
     pub(super) fn differences(&self, after: &Link) -> Vec<FieldChange> {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::effects::purges_routes;
-use super::{Key, State, SysctlKey};
+use super::effects::{disables_ipv6, purges_routes};
+use super::{Key, LinkKind, Resource, State, SysctlKey};
 
 /// One reading of one network namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,24 @@ pub struct Observed {
     /// Wanted sysctls that the namespace does not have, and why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub absent: BTreeMap<Key, Absence>,
+    /// Devices and addresses that have settings which are not read: a label, a peer, a lifetime; a tunnel's TOS, a bridge that
+    /// a device belongs to. Made anew they would lack them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub partly: BTreeSet<Key>,
+}
+
+impl Observed {
+    /// Whether an object could be made again just as it is.
+    pub fn can_make_again(&self, key: &Key, resource: &Resource) -> bool {
+        let is_known = match (key, resource) {
+            (_, Resource::Link(link)) => !matches!(link.device, LinkKind::Other(_)),
+            (_, Resource::Fou(port)) => port.gue,
+            (Key::Address(key), _) => !key.comes_by_itself(),
+            (Key::Route(key), Resource::Route(route)) => route.survives_its_device() && !route.is_from_advertisement(key),
+            _ => true,
+        };
+        is_known && !self.partly.contains(key)
+    }
 }
 
 /// Connections by the key of their destination; destinations without any are left out.
@@ -83,7 +101,7 @@ impl Scope {
         for key in keys {
             match key {
                 Key::Sysctl(key) => {
-                    scope.routes |= purges_routes(key);
+                    scope.routes |= purges_routes(key) || disables_ipv6(key);
                     scope.sysctls.insert(key.clone());
                 }
                 Key::Module(name) => {

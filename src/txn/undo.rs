@@ -112,7 +112,7 @@ fn touched(intent: &Intent, begun: usize, whose: &Whose) -> BTreeMap<Key, Touche
         let along = if at < begun { along.as_slice() } else { &[] };
         for (change, follows) in steps.map(|step| (step, false)).chain(along.iter().map(|change| (change, true))) {
             let entry = touched.entry(change.key.clone()).or_insert_with(|| Touched {
-                before: change.before.clone(),
+                before: change.before.clone().map(Resource::as_found),
                 came_along: intent.new_sysctls.contains(&change.key),
                 follows,
                 values: Vec::new(),

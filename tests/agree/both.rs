@@ -95,8 +95,9 @@ pub fn differences(one: &str, first: &State, other: &str, second: &State) -> Str
 ///   device is up and are nobody's wish.
 pub fn modelled(state: &State) -> State {
     let by_kernel = |key: &Key, _: &Resource| match key {
+        Key::Address(key) if key.comes_by_itself() => true,
         Key::Address(key) => match key.address {
-            IpAddr::V6(address) => address.is_unicast_link_local() || (key.prefix == 96 && address.segments()[..6] == [0; 6]),
+            IpAddr::V6(address) => key.prefix == 96 && address.segments()[..6] == [0; 6],
             IpAddr::V4(_) => false,
         },
         _ => false,

@@ -18,6 +18,8 @@ pub fn tests() -> Vec<Trial> {
         test("a_new_device_has_the_forwarding_of_default", LIMIT, new_device),
         test("a_device_takes_its_addresses_and_sysctls_along", LIMIT, link_deleted),
         test("a_device_that_goes_down_loses_its_ipv6_addresses", LIMIT, link_down),
+        test("a_device_whose_mtu_is_too_small_loses_ipv6", LIMIT, small_mtu),
+        test("a_device_without_ipv6_has_no_ipv6_addresses_and_routes", LIMIT, ipv6_disabled),
         test("the_first_address_of_a_subnet_takes_the_others_along", LIMIT, secondaries),
         test("a_service_takes_its_servers_along", LIMIT, service_deleted),
         test("a_device_takes_the_routes_through_it_along", LIMIT, routes_of_a_device),
@@ -27,7 +29,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-const SYSCTLS: [&str; 14] = [
+const SYSCTLS: [&str; 18] = [
     "net/ipv4/ip_forward",
     "net/ipv4/conf/all/forwarding",
     "net/ipv4/conf/all/accept_redirects",
@@ -42,6 +44,10 @@ const SYSCTLS: [&str; 14] = [
     "net/ipv6/conf/default/forwarding",
     "net/ipv6/conf/eth0/forwarding",
     "net/ipv6/conf/lvs-d0/forwarding",
+    "net/ipv6/conf/all/disable_ipv6",
+    "net/ipv6/conf/default/disable_ipv6",
+    "net/ipv6/conf/eth0/disable_ipv6",
+    "net/ipv6/conf/lvs-d0/disable_ipv6",
 ];
 
 fn both() -> Both {
@@ -186,6 +192,59 @@ fn link_down() {
     both_do(&mut both, address("vip 2001:db8::1 lvs-d0"));
     both_do(&mut both, change(false, true));
     both_do(&mut both, change(true, false));
+}
+
+/// Two devices with addresses and routes of both families.
+fn with_both_families(both: &mut Both) -> Vec<Change> {
+    let steps = vec![
+        add(key("link lvs-d0"), dummy(true)),
+        address("address 172.16.0.1/24 lvs-d0"),
+        address("vip 2001:db8::1 lvs-d0"),
+        address("address 2001:db8:2::1/64 lvs-d0"),
+        route("route 10.77.0.0/16 via 172.16.0.2 dev lvs-d0", None),
+        route("route 2001:db8:7::/48 via 2001:db8:2::2 dev lvs-d0 metric 1024", None),
+        address("address 2001:db8:3::1/64 eth0"),
+        route("route 2001:db8:8::/48 dev eth0 metric 1024", None),
+    ];
+    all_of(both, &steps);
+    steps
+}
+
+fn small_mtu() {
+    let mut both = both();
+    let steps = with_both_families(&mut both);
+    let with = |mtu| Resource::Link(Box::new(Link { device: LinkKind::Dummy, up: true, mtu: Some(mtu), alias: None }));
+    let change = |before, after| Change { key: key("link lvs-d0"), before: Some(with(before)), after: Some(with(after)) };
+    both_do(&mut both, change(1400, 1280));
+    both_do(&mut both, change(1280, 1279));
+    both_follow(&mut both, &steps[2]); // refused
+    both_do(&mut both, change(1279, 1000));
+    both_follow(&mut both, &change(1000, 1280)); // its sysctls appear
+    all_of(&mut both, &steps[2..4]);
+    both_do(&mut both, delete(&steps[0]));
+}
+
+fn ipv6_disabled() {
+    let mut both = both();
+    let steps = with_both_families(&mut both);
+    let mut set = |path: &str, text: &str| {
+        let step = write(&mut both, path, text);
+        both_do(&mut both, step);
+        // Made again, or refused because it is there, or because it cannot be.
+        let again = steps[1..].iter().filter(|step| matches!(step.key, Key::Address(_)) || text == "0" && !path.contains("eth0"));
+        again.for_each(|step| both_follow(&mut both, step));
+    };
+    for (path, text) in [
+        ("net/ipv6/conf/lvs-d0/disable_ipv6", "1"),
+        ("net/ipv6/conf/lvs-d0/disable_ipv6", "0"),
+        ("net/ipv6/conf/default/disable_ipv6", "1"),
+        ("net/ipv6/conf/all/disable_ipv6", "1"),
+        ("net/ipv6/conf/eth0/disable_ipv6", "0"),
+        ("net/ipv6/conf/all/disable_ipv6", "1"),
+        ("net/ipv6/conf/all/disable_ipv6", "0"),
+    ] {
+        set(path, text);
+    }
 }
 
 fn secondaries() {

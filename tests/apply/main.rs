@@ -22,6 +22,7 @@ mod random;
 mod rebooted;
 mod recorded;
 mod rollback;
+mod spared;
 mod storage;
 mod surroundings;
 mod systemd;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
             rollback::tests(),
             foreign::tests(),
             along::tests(),
+            spared::tests(),
             command::tests(),
             owned::tests(),
             drained::tests(),

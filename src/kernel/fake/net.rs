@@ -40,18 +40,17 @@ impl Fake {
                 }
                 check_mtu(link)?;
                 check_alias(link)?;
-                let goes_down = live.up && !link.up;
+                let had_ipv6 = has_ipv6(live);
                 let before = Resource::Link(live.clone());
                 let link = Link { mtu: link.mtu.or(live.mtu), ..link.clone() };
                 let change = Change { key: key.clone(), before: Some(before), after: Some(Resource::from(link.clone())) };
                 for effect in effects(&change, &self.observed) {
                     self.follow(effect);
                 }
-                let small = link.mtu.is_some_and(|mtu| mtu < LEAST_MTU_OF_IPV6);
-                self.state().objects.insert(key, Resource::from(link));
-                if goes_down || small {
-                    self.remove_addresses(|live| live.interface == name && live.address.is_ipv6());
+                if has_ipv6(&link) && !had_ipv6 {
+                    self.appear_on(name, "ipv6");
                 }
+                self.state().objects.insert(key, Resource::from(link));
                 return Ok(());
             }
             _ => {}
@@ -68,20 +67,28 @@ impl Fake {
         };
         check_alias(link)?;
         let link = Link { mtu: link.mtu.or(Some(mtu)), ..link.clone() };
+        let has_ipv6 = has_ipv6(&link);
         self.state().objects.insert(key, Resource::from(link));
-        for (family, value, default) in DEVICE {
-            // A new device takes what `default` says.
+        self.appear_on(name, "ipv4");
+        if has_ipv6 {
+            self.appear_on(name, "ipv6");
+        }
+        Ok(())
+    }
+
+    /// A new device takes what `default` says.
+    fn appear_on(&mut self, device: &str, family: &str) {
+        for (_, value, default) in DEVICE.iter().filter(|(of, ..)| *of == family) {
             let path = |device: &str| SysctlKey::parse(&format!("net/{family}/conf/{device}/{value}"));
             let inherited = path("default").and_then(|key| self.observed.state.objects.get(&Key::Sysctl(key)).cloned());
             let text = match inherited {
                 Some(Resource::Sysctl(inherited)) => inherited.value,
                 _ => (*default).to_owned(),
             };
-            if let Some(key) = path(name) {
+            if let Some(key) = path(device) {
                 self.appears(key, &text);
             }
         }
-        Ok(())
     }
 
     fn tunnels(&self) -> impl Iterator<Item = &Tunnel> {
@@ -127,6 +134,7 @@ impl Fake {
             IpAddr::V4(Ipv4Addr::UNSPECIFIED) => return Ok(()), // taken, and nothing becomes of it
             IpAddr::V4(_) => Address::default(),                // has neither
             IpAddr::V6(_) => {
+                self.speaks_ipv6(&key.interface)?;
                 assignable(key)?;
                 address
             }
@@ -194,6 +202,19 @@ impl Fake {
         self.state().objects.retain(|key, _| !matches!(key, Key::Address(key) if goes(key)));
     }
 
+    /// What an IPv6 address is refused with on a device that speaks no IPv6 (`addrconf_add_dev`).
+    fn speaks_ipv6(&self, device: &str) -> Answer {
+        match self.observed.state.objects.get(&Key::Link(device.to_owned())) {
+            Some(Resource::Link(link)) if !has_ipv6(link) => return Err(no(Errno::EINVAL)),
+            _ => {}
+        }
+        let disabled = SysctlKey::parse(&format!("net/ipv6/conf/{device}/disable_ipv6"));
+        match disabled.and_then(|key| self.observed.state.objects.get(&Key::Sysctl(key))) {
+            Some(Resource::Sysctl(value)) if value.value != "0" => Err(no(Errno::EACCES)),
+            _ => Ok(()),
+        }
+    }
+
     fn promotes_secondaries(&self, device: &str) -> bool {
         ["all", device].into_iter().any(|device| {
             let key = SysctlKey::parse(&format!("net/ipv4/conf/{device}/promote_secondaries"));
@@ -218,6 +239,11 @@ impl Fake {
             }
         }
     }
+}
+
+/// A smaller MTU is not enough for IPv6.
+fn has_ipv6(link: &Link) -> bool {
+    link.mtu.is_none_or(|mtu| mtu >= LEAST_MTU_OF_IPV6)
 }
 
 /// What is left of 1500 bytes behind the outer headers.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::OUR_PROTOCOL;
 use crate::kernel::netlink::wire::{Attributes, Malformed, Message, Writer, address, be16, string, u8, u16, u32};
 use crate::kernel::netlink::{Dump, Failure, Socket};
 use crate::state::{Address, AddressKey, Checksum, Family, GueEncap, Inner, Link, LinkKind, Tunnel, TunnelKind};
@@ -18,6 +19,7 @@ mod link {
     pub const NAME: usize = 3;
     pub const MTU: usize = 4;
     pub const INFO: usize = 18;
+    pub const MASTER: usize = 10;
     pub const ALIAS: usize = 20;
     pub const EXT_MASK: u16 = 29;
     pub const SKIP_STATS: u32 = 8;
@@ -53,6 +55,8 @@ pub struct Device {
     pub link: Link,
     /// The number of the device that a tunnel is bound to.
     pub bound_to: Option<u32>,
+    /// It has settings that `link` does not say.
+    pub partly: bool,
 }
 
 /// Dumps all devices.
@@ -80,6 +84,7 @@ fn decode_device(message: &Message<'_>) -> Option<Device> {
     };
     let kind = info[link::INFO_KIND].map(string).unwrap_or_default();
     let data = info[link::INFO_DATA].unwrap_or_default();
+    let partly = table[link::MASTER].is_some() || !is_plain(&kind, data)?;
     let (device, bound_to) = match kind.as_str() {
         "dummy" => (LinkKind::Dummy, None),
         "ipip" => tunnel(TunnelKind::Ipip, data)?,
@@ -98,7 +103,43 @@ fn decode_device(message: &Message<'_>) -> Option<Device> {
         },
         alias: table[link::ALIAS].map(string).filter(|alias| !alias.is_empty()),
     };
-    Some(Device { index, name: string(table[link::NAME]?), link, bound_to })
+    Some(Device { index, name: string(table[link::NAME]?), link, bound_to, partly })
+}
+
+/// Whether a tunnel has no settings but those of [`Tunnel`], and what the kernel gives to one that is made with them alone.
+fn is_plain(kind: &str, data: &[u8]) -> Option<bool> {
+    const NO_ENCAP_LIMIT: u32 = 1; // IP6_TNL_F_IGN_ENCAP_LIMIT
+    const SETTINGS: u32 = 0xffff; // the rest is what the kernel can do with it
+    let table = Attributes(data).table::<26>()?;
+    let number = |at: usize| table[at].unwrap_or_default().iter().fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte));
+    let flags = |at: usize| table[at].filter(|value| value.len() == 4).map_or(Some(0), u32);
+    let zero = |all: &[usize]| all.iter().all(|at| number(*at) == 0);
+    let absent = |all: &[usize]| all.iter().all(|at| table[*at].is_none());
+    let of_ipv6 = |at: usize| Some(flags(at)? & SETTINGS == NO_ENCAP_LIMIT);
+    // Numbers of IFLA_IPTUN_* and IFLA_GRE_*: TOS 5 and 9, FLOWINFO 7 and 12, PROTO 9, PMTUDISC 10, FWMARK 20, ENCAP_TYPE 15 and 14,
+    // ENCAP_SPORT 17 and 16, COLLECT_METADATA 19 and 18, IGNORE_DF 19.
+    Some(match kind {
+        "ipip" | "sit" => {
+            let inner = if kind == "sit" { 41 } else { 4 }; // else it carries more: `mode any`
+            zero(&[5, 20, 17]) && absent(&[19]) && number(10) == 1 && number(9) == inner && is_known_encap(table[15])?
+        }
+        "ip6tnl" => zero(&[7, 20, 17]) && absent(&[19]) && of_ipv6(8)? && is_known_encap(table[15])?,
+        "gre" => zero(&[9, 20, 16, 19]) && absent(&[18]) && number(10) == 1 && is_known_encap(table[14])? && is_even(&table),
+        "ip6gre" => zero(&[12, 20, 16]) && absent(&[18]) && of_ipv6(13)? && is_known_encap(table[14])? && is_even(&table),
+        _ => true,
+    })
+}
+
+/// None, or GUE.
+fn is_known_encap(value: Option<&[u8]>) -> Option<bool> {
+    Some(matches!(value.map_or(Some(0), u16)?, 0 | 2))
+}
+
+/// Whether a gre kind has the same flags and key in both directions, and none of the flags that are not read.
+fn is_even(table: &[Option<&[u8]>]) -> bool {
+    let at = |place: usize| table.get(place).copied().flatten();
+    let (flags, out) = (at(GRE_IFLAGS).and_then(be16).unwrap_or(0), at(GRE_IFLAGS + 1).and_then(be16).unwrap_or(0));
+    flags == out && flags & !(GRE_CSUM | GRE_KEY) == 0 && (flags & GRE_KEY == 0 || at(GRE_IKEY) == at(GRE_IKEY + 1))
 }
 
 fn tunnel(kind: TunnelKind, data: &[u8]) -> Option<(LinkKind, Option<u32>)> {
@@ -163,11 +204,23 @@ fn encap_checksum(family: Family, flags: u16) -> Checksum {
     }
 }
 
-/// Addresses, each with the number of its device and, for now, without the device's name.
-pub type Addresses = Vec<(u32, AddressKey, Address)>;
+/// One address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnDevice {
+    /// The number of its device.
+    pub device: u32,
+    /// Its identity; for now without the device's name.
+    pub key: AddressKey,
+    /// What it is.
+    pub address: Address,
+    /// Its label: the device's name, where it has none of its own. IPv6 has no labels.
+    pub label: Option<String>,
+    /// It has settings that `address` does not say.
+    pub partly: bool,
+}
 
 /// Dumps the addresses of all devices.
-pub fn addresses(socket: &mut Socket) -> Result<(Addresses, Dump), Failure> {
+pub fn addresses(socket: &mut Socket) -> Result<(Vec<OnDevice>, Dump), Failure> {
     let mut addresses = Vec::new();
     let write = |writer: &mut Writer| {
         writer.begin(GET_ADDRESS, 0);
@@ -183,35 +236,57 @@ pub fn addresses(socket: &mut Socket) -> Result<(Addresses, Dump), Failure> {
     Ok((addresses, dump))
 }
 
-fn decode_address(message: &Message<'_>) -> Option<(u32, AddressKey, Address)> {
+fn decode_address(message: &Message<'_>) -> Option<OnDevice> {
     const ADDRESS: usize = 1;
     const LOCAL: usize = 2;
+    const LABEL: usize = 3;
+    const BROADCAST: usize = 4;
     const CACHE_INFO: usize = 6;
     const FLAGS: usize = 8;
+    const PRIORITY: usize = 9;
+    const PROTOCOL: usize = 11;
     const NODAD: u32 = 2; // IFA_F_NODAD
+    const PERMANENT: u32 = 0x80; // IFA_F_PERMANENT
+    // IFA_F_HOMEADDRESS, _MANAGETEMPADDR, _NOPREFIXROUTE, _MCAUTOJOIN
+    const SETTINGS: u32 = 0x10 | 0x100 | 0x200 | 0x400;
     if message.kind != NEW_ADDRESS {
         return None;
     }
-    let [family, prefix, flags, _scope, i0, i1, i2, i3] = *message.payload.first_chunk()?;
+    let [family, prefix, flags, scope, i0, i1, i2, i3] = *message.payload.first_chunk()?;
     let family = match family {
         2 => Family::Ipv4,
         10 => Family::Ipv6,
         _ => return None,
     };
-    let table = Attributes(message.payload.get(8..)?).table::<{ FLAGS + 1 }>()?;
+    let table = Attributes(message.payload.get(8..)?).table::<{ PROTOCOL + 1 }>()?;
     // LOCAL is ours and ADDRESS the other end where the two differ; IPv6 has LOCAL only then.
     let own = address(family, table[LOCAL].or(table[ADDRESS])?)?;
+    let flags = table[FLAGS].map_or(Some(u32::from(flags)), u32)?;
+    // struct ifa_cacheinfo begins with the preferred lifetime
+    let preferred = table[CACHE_INFO].map_or(Some(u32::MAX), |info| u32(info.get(..4)?))?;
     let value = match family {
         Family::Ipv4 => Address { deprecated: false, nodad: false },
-        Family::Ipv6 => {
-            let flags = table[FLAGS].map_or(Some(u32::from(flags)), u32)?;
-            // struct ifa_cacheinfo begins with the preferred lifetime
-            let preferred = table[CACHE_INFO].map_or(Some(u32::MAX), |info| u32(info.get(..4)?))?;
-            Address { deprecated: preferred == 0, nodad: flags & NODAD != 0 }
-        }
+        Family::Ipv6 => Address { deprecated: preferred == 0, nodad: flags & NODAD != 0 },
     };
-    let key = AddressKey { address: own, prefix, interface: String::new() };
-    Some((u32::from_ne_bytes([i0, i1, i2, i3]), key, value))
+    let has_peer = table[LOCAL].is_some() && table[LOCAL] != table[ADDRESS];
+    let ends = flags & PERMANENT == 0 || !matches!(preferred, 0 | u32::MAX) || preferred == 0 && family == Family::Ipv4;
+    // Of IPv6 the scope is the address's own.
+    let has_scope = family == Family::Ipv4 && scope != 0;
+    // We give an IPv4 address its subnet's broadcast address.
+    let broadcast = match own {
+        IpAddr::V4(own) if prefix < 31 => Some((u32::from(own) | (u32::MAX >> prefix)).to_be_bytes()),
+        _ => None,
+    };
+    let has_broadcast = table[BROADCAST] != broadcast.as_ref().map(<[u8; 4]>::as_slice);
+    let has_metric = table[PRIORITY].is_some_and(|metric| u32(metric) != Some(0));
+    let is_marked = table[PROTOCOL].is_some_and(|protocol| !matches!(protocol, [0 | OUR_PROTOCOL, ..]));
+    Some(OnDevice {
+        device: u32::from_ne_bytes([i0, i1, i2, i3]),
+        key: AddressKey { address: own, prefix, interface: String::new() },
+        address: value,
+        label: table[LABEL].map(string),
+        partly: has_peer || ends || has_scope || has_broadcast || has_metric || is_marked || flags & SETTINGS != 0,
+    })
 }
 
 #[cfg(test)]
