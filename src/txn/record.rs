@@ -35,11 +35,14 @@ impl fmt::Display for Damage {
 
 /// A record of this format: `lvsform-ledger/1`.
 pub fn encode(format: &str, record: &impl Serialize) -> Vec<u8> {
-    let mut text = Vec::with_capacity(1 << 16);
+    // The first line is as long whatever the rest is: a place is kept for it, so that a large record is not copied.
+    let line = |sum: &str| format!("{format} {sum}\n").into_bytes();
+    let mut bytes = line(&sum(format, &[]));
+    let start = bytes.len();
     // Keys are text and values are plain, so this cannot fail.
-    let _ = serde_json::to_writer(&mut text, record);
-    let mut bytes = format!("{format} {}\n", sum(format, &text)).into_bytes();
-    bytes.append(&mut text);
+    let _ = serde_json::to_writer(&mut bytes, record);
+    let sum = sum(format, bytes.get(start..).unwrap_or_default());
+    bytes.splice(..start, line(&sum));
     bytes.push(b'\n');
     bytes
 }
