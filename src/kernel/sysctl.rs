@@ -37,7 +37,12 @@ pub fn read(key: &SysctlKey, initial_namespace: bool) -> Result<Result<SysctlVal
     if !initial_namespace && metadata.permissions().mode() & 0o222 == 0 {
         return Ok(Err(Absence::HostOnly));
     }
-    value(key).map(Ok).map_err(|error| failed(&error))
+    value(key).map(Ok).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            ReadError::Sysctl { key: key.clone(), write_only: metadata.permissions().mode() & 0o444 == 0 }
+        }
+        _ => failed(&error),
+    })
 }
 
 /// The sysctls that writing one of these moves: there are as many as devices.
