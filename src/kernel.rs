@@ -25,6 +25,8 @@ const EEXIST: i32 = Errno::EEXIST as i32;
 pub(crate) const ENOENT: i32 = Errno::ENOENT as i32;
 const ESRCH: i32 = Errno::ESRCH as i32;
 const ENODEV: i32 = Errno::ENODEV as i32;
+pub(crate) const EACCES: i32 = Errno::EACCES as i32;
+pub(crate) const EROFS: i32 = Errno::EROFS as i32;
 pub(crate) const EADDRNOTAVAIL: i32 = Errno::EADDRNOTAVAIL as i32;
 
 /// A network namespace that can be read and changed.

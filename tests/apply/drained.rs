@@ -6,12 +6,13 @@
 use std::net::{TcpListener, TcpStream};
 
 use libtest_mimic::Trial;
-use lvsform::txn::history;
+use lvsform::txn::ledger::Ledger;
+use lvsform::txn::store::Record;
 
 use crate::command::says;
 use crate::owned::{Site, plug_in};
 use crate::world::{World, test};
-use crate::{hand, witness};
+use crate::{hand, recorded, witness};
 
 pub fn tests() -> Vec<Trial> {
     vec![
@@ -169,12 +170,15 @@ fn used_again(world: &mut World) {
 
 /// What was promised of its time before counts no more.
 fn let_go_again(world: &mut World) {
-    let (site, connection, listener) = held(world, "1s");
+    let (site, connection, listener) = held(world, "10m");
     site.run("apply", "--yes --no-wait", 0);
-    let promised = history::now() + 1;
+    let mut store = recorded::store(&site.records);
+    let mut ledger = Ledger::read(&store, "shop").expect("a ledger").expect("a ledger");
+    for debt in ledger.debts.values_mut() {
+        debt.until = 1; // its time is over
+    }
+    store.put(Record::Ledger("shop"), &ledger.encode()).expect("a record");
     gives_weight(3);
-    hand::until("its time is over", || history::now() > promised);
-    site.write(&topology("10m", "rr", &["10.0.0.12"]));
     let (out, _) = site.run("apply", "--yes --no-wait", 0);
     says(&out, &["3 → 0", "Draining: 1 connections on 1 server"]);
     assert_eq!(active(world), "1", "it is held");
