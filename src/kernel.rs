@@ -19,12 +19,14 @@ use std::fmt;
 use nix::errno::Errno;
 
 use crate::plan::Phase;
-use crate::state::{Change, Key, Observed, Scope};
+use crate::state::{Change, Key, Observed, Scope, SysctlKey};
 
 const EEXIST: i32 = Errno::EEXIST as i32;
 pub(crate) const ENOENT: i32 = Errno::ENOENT as i32;
 const ESRCH: i32 = Errno::ESRCH as i32;
 const ENODEV: i32 = Errno::ENODEV as i32;
+pub(crate) const EACCES: i32 = Errno::EACCES as i32;
+pub(crate) const EROFS: i32 = Errno::EROFS as i32;
 pub(crate) const EADDRNOTAVAIL: i32 = Errno::EADDRNOTAVAIL as i32;
 
 /// A network namespace that can be read and changed.
@@ -85,6 +87,13 @@ pub enum ReadError {
         /// How often.
         tries: u32,
     },
+    /// A sysctl that is there and that this process may not read.
+    Sysctl {
+        /// Which.
+        key: SysctlKey,
+        /// Nobody may: it is only written.
+        write_only: bool,
+    },
     /// A request failed.
     Failed {
         /// What was asked for: `the services`.
@@ -109,6 +118,10 @@ impl fmt::Display for ReadError {
             ReadError::Unsteady { what, tries } => {
                 write!(f, "someone else is writing: {what} differed in each of {tries} readings")
             }
+            ReadError::Sysctl { key, write_only: true } => {
+                write!(f, "the sysctl {key} can be written and not read, so nobody can say what it holds")
+            }
+            ReadError::Sysctl { key, write_only: false } => write!(f, "this user may not read the sysctl {key}"),
             ReadError::Failed { what, errno, text } => {
                 write!(f, "reading {what} failed: {}", std::io::Error::from_raw_os_error(*errno))?;
                 text.as_ref().map_or(Ok(()), |text| write!(f, " ({text})"))

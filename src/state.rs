@@ -30,7 +30,7 @@ pub use duration::{UNITS, duration};
 pub use fou::{FouKey, FouPort};
 pub use key::{Family, Key, ParseKeyError};
 pub use link::{GueEncap, Inner, Link, LinkKind, Tunnel, TunnelKind};
-pub use observed::{Absence, Connections, KernelFacts, Observed, Scope, Traffic};
+pub use observed::{Absence, Connections, KernelFacts, Observed, ReadOnly, Scope, Traffic};
 pub use route::{MAIN_TABLE, Route, RouteKey};
 pub use service::{ClientMask, Persistence, Protocol, Service, ServiceFlags, ServiceKey, order_matters};
 pub use sync::{SyncDaemon, SyncRole};

@@ -133,7 +133,7 @@ impl Apply {
     fn ask<'a>(prepared: &'a Prepared, kernel: &mut Linux, place: &Place, out: &mut Output) -> Result<Looked<'a>, Exit> {
         let store = place.look_beside(kernel, out)?;
         if let Some(store) = &store {
-            records::refuse_unfinished(store, out)?;
+            records::refuse_unfinished(store, place, out)?;
             pending::refuse(store, place, out)?;
         }
         let looked = look(prepared, kernel, store.as_ref(), place, out)?;
@@ -151,7 +151,7 @@ impl Apply {
     /// Takes back a run that did not end; whoever approved a plan did not approve that.
     fn recover(&self, kernel: &mut Linux, store: &mut Store, place: &Place, out: &mut Output) -> Result<(), Exit> {
         let Some(unfinished) = records::unfinished(store, out)? else { return Ok(()) };
-        if self.expect.is_some() && !unfinished.committed {
+        if self.expect.is_some() && records::is_to_be_taken_back(&unfinished, place) {
             let message = "an earlier run did not end, and taking it back was not approved; nothing was changed";
             out.error(&report::error(message, &[], Some("run `lvsform recover`, then plan again"), out.error_style));
             return Err(Exit::Incomplete);

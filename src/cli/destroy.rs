@@ -11,6 +11,7 @@ use super::work::{Looked, Work, as_shown, look, obey, refuse_forbidden};
 use crate::plan::policy::MODEL;
 use crate::report;
 use crate::source::Sources;
+use crate::txn::ledger::Ledger;
 use crate::txn::store::Store;
 
 /// Give back everything that a topology owns here, as it was found
@@ -18,7 +19,7 @@ use crate::txn::store::Store;
 /// What the topology made is deleted; what was there before it came gets its old value back. Needs no file: the ledger knows.
 /// Shows the plan, and asks.
 ///
-/// Exit code: as `apply`.
+/// Exit code: as `apply`; 64 also where the topology owns nothing here.
 #[derive(Debug, Args)]
 pub struct Destroy {
     /// The topology's name
@@ -47,7 +48,7 @@ impl Destroy {
         if !self.yes {
             let store = place.look_beside(&mut kernel, out)?;
             if let Some(store) = &store {
-                records::refuse_unfinished(store, out)?;
+                records::refuse_unfinished(store, &place, out)?;
             }
             let prepared = self.prepare(store.as_ref(), &place, out)?;
             let looked = look(&prepared, &mut kernel, store.as_ref(), &place, out)?;
@@ -74,8 +75,12 @@ impl Destroy {
 
     /// A topology of which nothing is wanted.
     fn prepare(&self, store: Option<&Store>, place: &Place, out: &mut Output) -> Result<Prepared, Exit> {
-        let claims = store.map(|store| place.claims(store, &self.topology, None, out)).transpose()?;
-        let Some(own) = claims.and_then(|claims| claims.own) else {
+        // Not what it owns: of an apply that nobody confirmed before its boot ended nothing is left but the ledger.
+        let ledger = store.map(|store| Ledger::read(store, &self.topology)).transpose().map_err(|error| {
+            records::unreadable(&error, records::HELP_LEDGER, out);
+            Exit::Failed
+        })?;
+        let Some(ledger) = ledger.flatten() else {
             let known = store.and_then(|store| store.topologies().ok()).unwrap_or_default();
             let message = format!("topology `{}` owns nothing here", self.topology);
             let help = if known.is_empty() {
@@ -86,7 +91,7 @@ impl Destroy {
             out.error(&report::error(&message, &[], Some(&help), out.error_style));
             return Err(Exit::Usage);
         };
-        Ok(Prepared::nothing(&self.topology, &own.host))
+        Ok(Prepared::nothing(&self.topology, &ledger.host))
     }
 
     fn text(&self, looked: &Looked<'_>, out: &Output) -> String {

@@ -21,7 +21,8 @@ use crate::txn::{drift, history, lock};
 /// pending changes. Opens nothing for writing. Needs `CAP_NET_ADMIN` alone, and the group of the state directory, which
 /// `chgrp -R GROUP /var/lib/lvsform` gives. For cron: --textfile.
 ///
-/// Exit code: 0 nothing moved; 2 changes are pending; 3 drift; 4 both; 7 a run is under way; 9 a run did not end: recover.
+/// Exit code: 0 nothing moved; 1 the kernel or the records cannot be read; 2 changes are pending; 3 drift; 4 both; 6 someone else
+/// is writing; 7 a run is under way; 9 a run did not end: recover; 10 the topology is not valid.
 #[derive(Debug, Args)]
 pub struct Drift {
     /// A topology, to see what is pending too

@@ -296,6 +296,10 @@ pub fn unreadable(error: &ReadError, out: &mut Output) -> Exit {
         ReadError::Unsteady { .. } => {
             Some("find out who it is (keepalived? a script in a loop?), and run this again when it is quiet")
         }
+        ReadError::Sysctl { write_only: true, .. } => {
+            Some("take it out of the file; whoever needs it writes it by hand, with `sysctl -w`")
+        }
+        ReadError::Sysctl { write_only: false, .. } => Some("run it as root, or take it out of the file"),
         ReadError::Failed { .. } | ReadError::Malformed { .. } => None,
     };
     out.error(&report::error(&error.to_string(), &[], help, out.error_style));

@@ -21,7 +21,8 @@ use crate::txn::preflight;
 /// Reads the kernel and changes nothing. Each change is shown with its place in the file and with what it does to live
 /// connections.
 ///
-/// Exit code: 0; with --exit-code 2 where there are changes; 10 the topology is not valid; 6 someone else is writing.
+/// Exit code: 0; with --exit-code 2 where there are changes; 1 the kernel or the records cannot be read; 5 another topology owns
+/// it; 6 someone else is writing; 9 a run did not end, and its record is damaged; 10 the topology is not valid.
 #[derive(Debug, Args)]
 pub struct Plan {
     #[command(flatten)]
@@ -72,7 +73,7 @@ impl Plan {
             (claims, observed)
         };
         let mut aim = prepared.aim(&claims);
-        aim.drain(&prepared.compiled.drains, &claims.debts().keys().collect(), &observed);
+        aim.drain(&prepared.compiled.drains, &claims.debts(&observed).keys().collect(), &observed);
         let plan = prepared.plan(&aim, &observed);
         let digest = prepared.digest(&aim, &plan);
         let broken = prepared.broken(&claims, &aim, &observed, &plan);

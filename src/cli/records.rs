@@ -169,22 +169,27 @@ impl Place {
 /// The run that did not end, if there is one.
 pub fn unfinished(store: &Store, out: &mut Output) -> Result<Option<Unfinished>, Exit> {
     journal::unfinished(store).map_err(|error| {
-        let help = "a run did not end, and what it did cannot be read: `lvsform recover --to-ledger` restores what the ledgers say, \
-                    `lvsform recover --discard` leaves the kernel as it is";
+        let help = "a run did not end, and what it did cannot be read: `lvsform recover --to-ledger` restores what the ledgers \
+                    say, `lvsform recover --discard` leaves the kernel as it is";
         unreadable(&error, help, out);
         Exit::Incomplete
     })
 }
 
 /// Refuses to go on beside a run that did not end.
-pub fn refuse_unfinished(store: &Store, out: &mut Output) -> Result<(), Exit> {
-    // One that is done but for its records is tidied by the run itself.
-    if unfinished(store, out)?.is_none_or(|unfinished| unfinished.committed) {
+pub fn refuse_unfinished(store: &Store, place: &Place, out: &mut Output) -> Result<(), Exit> {
+    if !unfinished(store, out)?.is_some_and(|unfinished| is_to_be_taken_back(&unfinished, place)) {
         return Ok(());
     }
     let message = "an earlier run did not end; nothing was changed";
     out.error(&report::error(message, &[], Some("take it back first: lvsform recover"), out.error_style));
     Err(Exit::Incomplete)
+}
+
+/// Whether a run that did not end has left anything in the kernel that is to go. One that is done but for its records, or of
+/// another life of the namespace, is only to be tidied.
+pub fn is_to_be_taken_back(unfinished: &Unfinished, place: &Place) -> bool {
+    !unfinished.committed && unfinished.journal.instance == place.instance
 }
 
 /// The topology that was named, or the only one that owns something here.

@@ -13,10 +13,14 @@ use super::work::{Looked, Work, look, next_ledger};
 use crate::kernel::linux::Linux;
 use crate::plan::Aim;
 use crate::report;
-use crate::state::{Key, ParseKeyError, Scope};
-use crate::txn::journal::{self, Unfinished};
+use crate::source::problem::nearest;
+use crate::state::{Key, Scope};
+use crate::txn::journal::{self, Journal, Unfinished};
 use crate::txn::ledger::Ledger;
 use crate::txn::store::Store;
+
+/// How many objects of a run are named.
+const SHOWN: usize = 20;
 
 /// Take back a run that did not end
 ///
@@ -28,7 +32,9 @@ use crate::txn::store::Store;
 /// names what it cannot know of. After a boot, or in a namespace that was made anew, that is everything that was applied and
 /// confirmed last, which it makes again from the ledgers alone.
 ///
-/// Exit code: 0 everything is as it was before that run, or there was none; 7 another run has the lock; 9 not everything is.
+/// Exit code: 0 everything is as it was before that run, or there was none; 1 failed, nothing changed; 6 someone else is writing;
+/// 7 another run has the lock; 8 what the ledgers say could not be made, and the kernel is as it was; 9 not everything is as it
+/// was before that run; 64 a KEY is not one of its objects.
 #[derive(Debug, Args)]
 pub struct Recover {
     #[command(flatten)]
@@ -59,25 +65,54 @@ impl Recover {
         let _guard = place.lock(&self.wait, out)?;
         let mut store = place.open(out)?;
         if self.discard {
-            journal::forget(&mut store).map_err(|error| records::unusable(&error, out))?;
-            out.say("Discarded: the run that had not ended is forgotten. `lvsform plan` shows where the kernel stands.\n");
-            return Ok(Exit::Done);
+            return Self::discard(&mut kernel, &mut store, &place, out);
         }
         if self.to_ledger {
             return Self::to_ledger(&mut kernel, &mut store, &place, out);
         }
         if let Some(mut unfinished) = records::unfinished(&store, out)? {
-            for (keys, ours) in [(&self.ours, true), (&self.theirs, false)] {
-                for text in keys {
-                    decide(&mut store, &mut unfinished, text, ours, out)?;
-                }
+            for (key, ours) in self.decisions(Some(&unfinished), &place, out)? {
+                let written = unfinished.journal.mark_decided(&mut store, key.clone(), ours);
+                written.map_err(|error| records::unusable(&error, out))?; // so that it holds if this run dies too
+                unfinished.decided.insert(key, ours);
             }
             records::take_back(&mut kernel, &mut store, &place, &unfinished, out)?;
         } else {
+            self.decisions(None, &place, out)?;
             out.say("Nothing to recover: every run has ended.\n");
         }
         pending::settle_over(&mut kernel, &mut store, &place, out)?;
         Ok(Exit::Done)
+    }
+
+    /// Forgets the run, damaged or not. Of one that was done only the records are left, and these are tidied.
+    fn discard(kernel: &mut Linux, store: &mut Store, place: &Place, out: &mut Output) -> Result<Exit, Exit> {
+        match journal::unfinished(store) {
+            Ok(None) => out.say("Nothing to discard: every run has ended.\n"),
+            Ok(Some(unfinished)) if unfinished.committed => records::take_back(kernel, store, place, &unfinished, out)?,
+            _ => {
+                journal::forget(store).map_err(|error| records::unusable(&error, out))?;
+                out.say("Discarded: the run that had not ended is forgotten. `lvsform plan` shows where the kernel stands.\n");
+            }
+        }
+        Ok(Exit::Done)
+    }
+
+    /// What the operator has decided: each about an object of the run, or nothing is taken for decided.
+    fn decisions(&self, unfinished: Option<&Unfinished>, place: &Place, out: &mut Output) -> Result<Vec<(Key, bool)>, Exit> {
+        let ours = self.ours.iter().map(|text| ("--ours", text, true));
+        let all: Vec<_> = ours.chain(self.theirs.iter().map(|text| ("--theirs", text, false))).collect();
+        let Some((option, text, _)) = all.first() else { return Ok(Vec::new()) };
+        let plain = "say `lvsform recover` without it";
+        let (why, help) = match unfinished {
+            Some(unfinished) if records::is_to_be_taken_back(unfinished, place) => {
+                return decisions_of(&all, unfinished, out);
+            }
+            None => ("every run has ended", "`lvsform plan FILE` shows where the kernel stands"),
+            Some(Unfinished { committed: true, .. }) => ("the run was done, and only its records are left to tidy", plain),
+            Some(_) => ("what the run did went with its boot or namespace", plain),
+        };
+        Err(refuse(&format!("`{option} {text}` decides nothing: {why}"), &[], help, out))
     }
 
     /// Makes what the ledgers have as they say. Nothing is deleted: what the run that did not end made anew is in no ledger.
@@ -155,13 +190,44 @@ fn make_again(standing: &Ledger, kernel: &mut Linux, store: &mut Store, place: &
     Work::new("recover", &prepared, Some(next)).carry_out(kernel, store, place, looked, out)
 }
 
-/// Writes down what the operator says of an object, so that it holds if this run dies too.
-fn decide(store: &mut Store, unfinished: &mut Unfinished, text: &str, ours: bool, out: &mut Output) -> Result<(), Exit> {
-    let key: Key = text.parse().map_err(|error: ParseKeyError| {
-        out.error(&report::error(&error.to_string(), &[], None, out.error_style));
-        Exit::Usage
-    })?;
-    unfinished.journal.mark_decided(store, key.clone(), ours).map_err(|error| records::unusable(&error, out))?;
-    unfinished.decided.insert(key, ours);
-    Ok(())
+/// The same of a run that is to be taken back.
+fn decisions_of(all: &[(&str, &String, bool)], unfinished: &Unfinished, out: &mut Output) -> Result<Vec<(Key, bool)>, Exit> {
+    let Journal { intent, topology, .. } = &unfinished.journal;
+    let (keys, along) = (intent.keys(), intent.keys_along());
+    let mut decisions: Vec<(Key, bool)> = Vec::new();
+    for (_, text, ours) in all {
+        let message = match text.parse::<Key>() {
+            Ok(key) if decisions.contains(&(key.clone(), !ours)) => {
+                return Err(refuse(&format!("{key} cannot be both ours and theirs"), &[], "say one of the two", out));
+            }
+            Ok(key) if keys.contains(&key) || along.contains(&key) => {
+                decisions.push((key, *ours));
+                continue;
+            }
+            Ok(key) => format!("the run of topology `{topology}` did nothing to {key}"),
+            Err(error) => error.to_string(),
+        };
+        let texts: Vec<String> = keys.iter().map(ToString::to_string).collect();
+        let help = match nearest(text, texts.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "KEY is one of these, in quotes".to_owned(),
+        };
+        return Err(refuse(&message, &objects(topology, &texts), &help, out));
+    }
+    Ok(decisions)
+}
+
+/// What may be decided, for people.
+fn objects(topology: &str, keys: &[String]) -> Vec<String> {
+    let mut lines = vec![format!("the run of topology `{topology}` is about these:")];
+    lines.extend(keys.iter().take(SHOWN).map(|key| format!("  {key}")));
+    if keys.len() > SHOWN {
+        lines.push(format!("  … and {} more; `lvsform recover` names those that it cannot take back", keys.len() - SHOWN));
+    }
+    lines
+}
+
+fn refuse(message: &str, details: &[String], help: &str, out: &mut Output) -> Exit {
+    out.error(&report::error(&format!("{message}; nothing was changed"), details, Some(help), out.error_style));
+    Exit::Usage
 }

@@ -23,10 +23,11 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Delete the servers that earlier runs let go and that are drained
 ///
 /// A server that leaves a service with `drain` gets weight 0, and is deleted when its connections have ended, or when the time
-/// is over. `apply` waits for that; with --no-wait, or when it was interrupted, this does it. Needs no file.
+/// is over. `apply` waits for that; with --no-wait, or when it was interrupted, this does it. A server to which somebody gave
+/// weight again stays. Needs no file.
 ///
-/// Exit code: 0 done, or nothing to do; 7 another run has the lock; 8 failed and rolled back; 9 failed, and not everything is as
-/// it was.
+/// Exit code: 0 done, or nothing to do; 1 failed, nothing changed; 6 someone else is writing; 7 another run has the lock, or an
+/// apply waits to be confirmed; 8 failed and rolled back; 9 failed, and not everything is as it was.
 #[derive(Debug, Args)]
 pub struct Resume {
     #[command(flatten)]
@@ -112,12 +113,14 @@ impl Pay<'_> {
         let observed = input::observe(kernel, &debt::scope(), out)?;
         let now = history::now();
         let payable = debt::payable(&own, &observed, now);
-        let left = own.debts.iter().filter(|(key, _)| !payable.contains_key(*key)).map(|(key, debt)| {
+        let standing = debt::standing(&own, &observed);
+        let void: Vec<Key> = own.debts.keys().filter(|key| !standing.contains_key(*key)).cloned().collect();
+        let left = standing.iter().filter(|(key, _)| !payable.contains_key(*key)).map(|(key, debt)| {
             let connections = observed.traffic.get(key).copied().unwrap_or_default();
             Owed { connections, seconds: debt.until.saturating_sub(now) }
         });
         let left = left.collect();
-        if payable.is_empty() {
+        if payable.is_empty() && void.is_empty() {
             return Ok((Exit::Done, left));
         }
         let mut next = own.clone();
@@ -130,13 +133,22 @@ impl Pay<'_> {
         aim.leaving = names.map(|(key, entry)| (key.clone(), entry.name.as_str().into())).collect();
         let prepared = Prepared::nothing(topology, &own.host);
         let plan = prepared.plan(&aim, &observed);
-        let words: String = payable.iter().map(|(key, connections)| paid(key, *connections)).collect();
+        let used = void.iter().filter_map(|key| Some(used_again(key, debt::weight_again(key, &observed)?)));
+        let words: String = used.chain(payable.iter().map(|(key, connections)| paid(key, *connections))).collect();
+        debt::forgive(&mut next, void);
         out.progress("");
         out.say(&words);
         let work = Work::new("resume", &prepared, Some(next));
         let exit = work.carry_out(kernel, &mut store, self.place, Looked { claims, aim, observed, plan }, out)?;
         Ok((exit, left))
     }
+}
+
+fn used_again(key: &Key, weight: u32) -> String {
+    format!(
+        "Left alone: {key} has weight {weight} again, so somebody uses it, and it is let go no more. An apply of a file without \
+         it lets it go again.\n"
+    )
 }
 
 fn paid(key: &Key, Connections { active, inactive, .. }: Connections) -> String {

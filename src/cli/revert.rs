@@ -20,7 +20,8 @@ use crate::txn::store::Store;
 /// is kept beside the ledger, until the next apply that changes something, and in this boot. Only one step goes back: what was
 /// reverted is not kept. Shows the plan, and asks. The rules of `policy` are not asked.
 ///
-/// Exit code: as `apply`; 1 also where there is nothing to go back to.
+/// Exit code: as `apply`; 1 also where there is nothing to go back to; 64 also where no topology owns anything here, or several
+/// do and none is named.
 #[derive(Debug, Args)]
 pub struct Revert {
     /// The topology's name; may be left out where there is only one
@@ -45,7 +46,7 @@ impl Revert {
         let mut shown = None;
         if !self.yes {
             let Some(store) = place.look(out)? else { return Err(no_way_back(&topology, "it owns nothing here", out)) };
-            records::refuse_unfinished(&store, out)?;
+            records::refuse_unfinished(&store, &place, out)?;
             let back = Back::of(&store, &place, &topology, out)?;
             let looked = look(&back.prepared, &mut kernel, Some(&store), &place, out)?;
             out.print(&report::text::plan(&looked.plan, &Sources::default(), out.style));

@@ -48,7 +48,7 @@ pub fn look<'a>(
     input::refuse_claimed(prepared, &claims, out)?;
     let mut aim = prepared.aim(&claims);
     let observed = input::observe(kernel, &aim.scope(), out)?;
-    let debts = claims.debts();
+    let debts = claims.debts(&observed);
     aim.drain(&prepared.compiled.drains, &debts.keys().collect(), &observed);
     let plan = prepared.plan(&aim, &observed);
     Ok(Looked { claims, aim, observed, plan })
@@ -87,7 +87,7 @@ pub fn next_ledger(prepared: &Prepared, place: &Place, looked: &Looked<'_>, tran
 
 /// What is let go: as an earlier run promised, or from now on.
 fn debts(draining: &BTreeSet<Key>, prepared: &Prepared, looked: &Looked<'_>) -> BTreeMap<Key, Debt> {
-    let mut debts = looked.claims.debts();
+    let mut debts = looked.claims.debts(&looked.observed);
     debts.retain(|key, _| draining.contains(key));
     for key in draining {
         let seconds = key.server().and_then(|server| prepared.compiled.drains.get(&server.service)).copied().unwrap_or_default();
@@ -296,7 +296,7 @@ fn arm(next: &Ledger, window: Duration, place: &Place, out: &mut Output) -> Resu
 }
 
 /// The ledger under a topology's former name is its own by now.
-fn forget_former_name(store: &mut Store, prepared: &Prepared, renamed: bool) {
+pub fn forget_former_name(store: &mut Store, prepared: &Prepared, renamed: bool) {
     if let Some(was) = prepared.was.as_ref().filter(|_| renamed) {
         let _ = store.remove(Record::Ledger(was)); // the next apply tries again
     }

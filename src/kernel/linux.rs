@@ -79,7 +79,11 @@ impl Kernel for Linux {
         }
         for key in &scope.sysctls {
             match sysctl::read(key, self.initial_namespace)? {
-                Ok(value) => objects.push((Key::Sysctl(key.clone()), Resource::from(value))),
+                Ok(value) => {
+                    let read_only = sysctl::read_only(key).map(|why| (Key::Sysctl(key.clone()), why));
+                    observed.read_only.extend(read_only);
+                    objects.push((Key::Sysctl(key.clone()), Resource::from(value)));
+                }
                 Err(absence) => drop(observed.absent.insert(Key::Sysctl(key.clone()), absence)),
             }
         }

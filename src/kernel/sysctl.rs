@@ -7,11 +7,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use nix::errno::Errno;
+use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::netlink::refusal;
 use super::{Outcome, ReadError, Refusal};
 use crate::state::effects::{moves, switches};
-use crate::state::{Absence, SysctlKey, SysctlValue};
+use crate::state::{Absence, ReadOnly, SysctlKey, SysctlValue};
 
 fn path(key: &SysctlKey) -> PathBuf {
     // The type guarantees that no segment is `..`.
@@ -37,7 +38,20 @@ pub fn read(key: &SysctlKey, initial_namespace: bool) -> Result<Result<SysctlVal
     if !initial_namespace && metadata.permissions().mode() & 0o222 == 0 {
         return Ok(Err(Absence::HostOnly));
     }
-    value(key).map(Ok).map_err(|error| failed(&error))
+    value(key).map(Ok).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            ReadError::Sysctl { key: key.clone(), write_only: metadata.permissions().mode() & 0o444 == 0 }
+        }
+        _ => failed(&error),
+    })
+}
+
+/// Why a sysctl that is there cannot be written, as far as that is known without trying.
+pub fn read_only(key: &SysctlKey) -> Option<ReadOnly> {
+    let path = path(key);
+    let mode = path.metadata().ok()?.permissions().mode();
+    let mounted = || statvfs(&path).is_ok_and(|mount| mount.flags().contains(FsFlags::ST_RDONLY));
+    if mode & 0o222 == 0 { Some(ReadOnly::Mode) } else { mounted().then_some(ReadOnly::Mount) }
 }
 
 /// The sysctls that writing one of these moves: there are as many as devices.

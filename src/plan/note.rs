@@ -114,14 +114,16 @@ impl fmt::Display for Note {
             }
             Note::DrainingByHash(service) => write!(
                 f,
-                "The scheduler of {service} goes on choosing a server without weight for the clients that are its own: they are refused until it is deleted. `fallback` gives them to others."
+                "The scheduler of {service} goes on choosing a server without weight for the clients that are its own: they \
+                 are refused until it is deleted. `fallback` gives them to others."
             ),
             Note::UnwantedLink(name) => {
                 write!(f, "Left alone: the device {name} is this topology's by its alias, and the file has no use for it any more.")
             }
             Note::SyncBesideMixed(server) => write!(
                 f,
-                "The kernel refuses a sync daemon beside server {} in {}, which is of another family than its service: apply will be refused.",
+                "The kernel refuses a sync daemon beside server {} in {}, which is of another family than its service: apply will be \
+                 refused.",
                 server.id(),
                 server.service
             ),

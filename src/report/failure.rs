@@ -245,6 +245,16 @@ fn explain(change: &Change, refusal: &Refusal) -> (String, String) {
         return said(reason, "find out who it is, and run it again");
     }
     match errno {
+        // Root passes every other check of a sysctl's mode.
+        Errno::EACCES if let Key::Sysctl(key) = &change.key => {
+            return (
+                "it is read-only here: its mode lets nobody write it".to_owned(),
+                format!(
+                    "take it out of the file, or give it the value that is there; `ls -l /proc/sys/{}` shows the mode",
+                    key.path()
+                ),
+            );
+        }
         Errno::EPERM | Errno::EACCES => return said("this user may not write it", "run it as root (CAP_NET_ADMIN)"),
         Errno::EROFS => {
             return said("/proc/sys is mounted read-only here", "run it outside the container, or let the container write it");

@@ -24,6 +24,9 @@ pub struct Observed {
     /// a device belongs to. Made anew they would lack them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub partly: BTreeSet<Key>,
+    /// Wanted sysctls that are there and cannot be written, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub read_only: BTreeMap<Key, ReadOnly>,
 }
 
 impl Observed {
@@ -73,6 +76,16 @@ pub enum Absence {
     HostOnly,
     /// The kernel does not have it, or not yet: its module or device is missing.
     Missing,
+}
+
+/// Why a sysctl cannot be written, whoever tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReadOnly {
+    /// The kernel lets nobody (mode 0444).
+    Mode,
+    /// `/proc/sys` is mounted so, as in most containers.
+    Mount,
 }
 
 /// What a reading must look at beside IPVS, links and addresses, which are always read whole.

@@ -36,6 +36,12 @@ impl SysctlKey {
         valid.then(|| SysctlKey(path.into()))
     }
 
+    /// Whether writing it does something, and nothing can be read: no state holds it (mode 0200 in `net/ipv4/route.c` and
+    /// `net/ipv6/route.c` of the kernel).
+    pub fn is_command(&self) -> bool {
+        matches!(self.path(), "net/ipv4/route/flush" | "net/ipv6/route/flush")
+    }
+
     /// The path below `/proc/sys`: `net/ipv4/ip_forward`.
     pub fn path(&self) -> &str {
         &self.0

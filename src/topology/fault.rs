@@ -91,6 +91,7 @@ pub enum Fault {
     Range { what: &'static str, text: Box<str>, why: BadRange },
     Variable,
     SysctlKey { text: Box<str> },
+    SysctlCommand { text: Box<str> },
     // One block.
     Unknown { kind: &'static str, word: Box<str>, nearest: Option<String>, homes: Vec<&'static str>, known: Vec<&'static str> },
     KeptForLater { word: Box<str> },
@@ -162,6 +163,10 @@ impl Fault {
             Fault::SysctlKey { text } => said("bad-sysctl", format!("{} is no key below `net`", shown(text))).help(
                 "a key begins with `net` and is dotted (`net.ipv4.ip_forward`), or slashed where a part of it contains dots (`net/ipv4/conf/eth0.100/rp_filter`)",
             ),
+            Fault::SysctlCommand { text } => {
+                said("sysctl-command", format!("{} is a command to the kernel: it has no value that a host could hold", shown(text)))
+                    .help("take it out of the file; whoever needs it writes it by hand, with `sysctl -w`")
+            }
             Fault::Unknown { kind, word, nearest, homes, known } => unknown(kind, word, nearest.as_deref(), homes, known),
             Fault::KeptForLater { word } => {
                 said("reserved-word", format!("`{word}` is kept for later: it means nothing yet")).help("leave it out")

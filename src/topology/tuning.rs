@@ -17,6 +17,10 @@ pub fn sysctls(cx: &mut Context, block: &Block) -> Vec<Sysctl> {
             cx.report(&Fault::SysctlKey { text: text.clone() }, block.span);
             continue;
         };
+        if key.is_command() {
+            cx.report(&Fault::SysctlCommand { text: text.clone() }, block.span);
+            continue;
+        }
         if let Some(first) = known.insert(key.clone(), block.span) {
             cx.report(&Fault::Twice { what: format!("sysctl {key}").into(), first }, block.span);
             continue;

@@ -1,12 +1,13 @@
 //! Servers that are let go: when one may be deleted.
 //!
 //! A run ends with such a server at weight 0 and a debt in the ledger; deleting it is a run of its own, whoever does it: the
-//! same command, `resume`, or the next apply. A debt of another boot is void, since the server is gone.
+//! same command, `resume`, or the next apply. A debt of another boot is void, since the server is gone; so is one of a server to
+//! which somebody gave weight again: they use it.
 
 use std::collections::BTreeMap;
 
-use super::ledger::{Debt, Ledger};
-use crate::state::{Connections, Key, Observed, Protocol, Resource, Scope, ServiceKey, SysctlKey};
+use super::ledger::{Debt, Entry, Ledger};
+use crate::state::{Connections, Key, Observed, Protocol, Resource, Scope, ServiceKey, SysctlKey, Weight};
 
 /// With this sysctl on, templates of a server without weight expire by themselves.
 const TEMPLATES_EXPIRE: &str = "net/ipv4/vs/expire_quiescent_template";
@@ -17,13 +18,39 @@ pub fn scope() -> Scope {
     Scope { sysctls: sysctls.collect(), ..Scope::default() }
 }
 
+/// The weight that somebody gave to a server which was let go; `None`: nobody did.
+pub fn weight_again(key: &Key, observed: &Observed) -> Option<u32> {
+    match observed.state.objects.get(key) {
+        Some(Resource::Destination(server)) => Some(server.weight.value()).filter(|weight| *weight > 0),
+        _ => None,
+    }
+}
+
+/// The debts that still hold.
+pub fn standing(ledger: &Ledger, observed: &Observed) -> BTreeMap<Key, Debt> {
+    let debts = ledger.debts.iter().filter(|(key, _)| weight_again(key, observed).is_none());
+    debts.map(|(key, debt)| (key.clone(), debt.clone())).collect()
+}
+
+/// Takes debts back which do not hold: as the ledger has them then, the servers were never let go, so that a weight of 0 is
+/// nobody's wish.
+pub fn forgive(ledger: &mut Ledger, void: impl IntoIterator<Item = Key>) {
+    for key in void {
+        let Some(Debt { weight, until: _ }) = ledger.debts.remove(&key) else { continue };
+        if let Some(Entry { applied: Resource::Destination(server), .. }) = ledger.entries.get_mut(&key) {
+            server.weight = Weight::Owned(weight);
+        }
+    }
+}
+
 /// The debts that can be paid now, each with the connections that end with its server.
 pub fn payable(ledger: &Ledger, observed: &Observed, now: u64) -> BTreeMap<Key, Connections> {
     let connections = |key: &Key| observed.traffic.get(key).copied().unwrap_or_default();
-    let payable = ledger.debts.iter().filter(|(key, Debt { until, .. })| {
+    let mut payable = standing(ledger, observed);
+    payable.retain(|key, Debt { until, .. }| {
         now >= *until || !observed.state.objects.contains_key(key) || is_drained(key, connections(key), observed)
     });
-    payable.map(|(key, _)| (key.clone(), connections(key))).collect()
+    payable.into_keys().map(|key| (key.clone(), connections(&key))).collect()
 }
 
 /// Whether nobody is served any more. UDP counts as inactive, and a mark may be of any protocol.
@@ -41,8 +68,8 @@ fn is_drained(key: &Key, connections: Connections, observed: &Observed) -> bool 
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{TEMPLATES_EXPIRE, payable};
-    use crate::state::{Connections, Key, Observed, State};
+    use super::{TEMPLATES_EXPIRE, forgive, payable, standing, weight_again};
+    use crate::state::{Connections, Key, Observed, Resource, State, Weight};
     use crate::txn::ledger::Ledger;
 
     const TCP: &str = "server tcp 10.0.0.100:80 10.0.0.1:80";
@@ -114,6 +141,26 @@ mod tests {
                 assert_eq!(!payable(&ledger(&[server]), &observed, 99).is_empty(), drained, "{server}, {value}");
             }
         }
+    }
+
+    #[test]
+    fn a_server_to_which_somebody_gave_weight_again_is_owed_no_more() {
+        let (mut ledger, mut observed) = (ledger(&[TCP, UDP]), kernel(&[(TCP, [0, 0, 0]), (UDP, [0, 0, 0])]));
+        if let Some(Resource::Destination(server)) = observed.state.objects.get_mut(&key(TCP)) {
+            server.weight = Weight::Owned(7);
+        }
+        let entry = serde_json::json!({"name": "web", "applied": {"kind": "destination", "forward": "dr", "weight": 0}});
+        ledger.entries.insert(key(TCP), serde_json::from_value(entry).expect("an entry"));
+        assert_eq!((weight_again(&key(TCP), &observed), weight_again(&key(UDP), &observed)), (Some(7), None));
+        assert_eq!(weight_again(&key(TCP), &kernel(&[])), None, "it is gone");
+        for now in [99, 100] {
+            assert!(payable(&ledger, &observed, now).into_keys().eq([key(UDP)]), "at {now}");
+        }
+        assert!(standing(&ledger, &observed).into_keys().eq([key(UDP)]));
+        forgive(&mut ledger, [key(TCP)]);
+        assert!(ledger.debts.keys().eq([&key(UDP)]));
+        let applied = &ledger.entries[&key(TCP)].applied;
+        assert!(matches!(applied, Resource::Destination(server) if server.weight == Weight::Owned(3)), "{applied:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::debt;
 use super::ledger::{Debt, Ledger};
 use crate::plan::{Aim, diff};
 use crate::state::{Absence, Change, Key, Observed, Scope, ServiceKey, State};
@@ -40,7 +41,7 @@ impl Drift {
             of_another_life: !lives,
             drifted: drifted(ledger, observed),
             pending: Vec::new(),
-            debts: if lives { ledger.debts.clone() } else { BTreeMap::new() },
+            debts: if lives { debt::standing(ledger, observed) } else { BTreeMap::new() },
             confirm_until: ledger.pending.filter(|_| lives),
         }
     }

@@ -59,6 +59,17 @@ impl Intent {
         intent.phases = phases;
         intent
     }
+
+    /// Every object that it changes; modules stay whatever becomes of it.
+    pub fn keys(&self) -> BTreeSet<&Key> {
+        let steps = self.phases.iter().flat_map(|phase| &phase.steps);
+        steps.map(|step| &step.key).filter(|key| !matches!(key, Key::Module(_))).collect()
+    }
+
+    /// Every object that the kernel may change by itself with those.
+    pub fn keys_along(&self) -> BTreeSet<&Key> {
+        self.along.iter().flatten().map(|change| &change.key).collect()
+    }
 }
 
 /// A run that has begun and not ended.

@@ -9,6 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::debt;
 use super::former::Former;
 use super::record::{self, Damage};
 use super::store::{Record, Store, StoreError};
@@ -247,9 +248,9 @@ impl Claims {
         self.others.iter().find(|other| other.exclusive).map(|other| other.topology.as_str())
     }
 
-    /// What earlier runs let go.
-    pub fn debts(&self) -> BTreeMap<Key, Debt> {
-        self.own.as_ref().map(|own| own.debts.clone()).unwrap_or_default()
+    /// What earlier runs let go, and nobody uses again.
+    pub fn debts(&self, observed: &Observed) -> BTreeMap<Key, Debt> {
+        self.own.as_ref().map(|own| debt::standing(own, observed)).unwrap_or_default()
     }
 
     /// The entries after a run that makes `wanted` of what was `observed`.

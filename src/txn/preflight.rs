@@ -3,9 +3,9 @@
 
 use crate::kernel::capability::{Capabilities, Capability};
 use crate::kernel::fake::Fake;
-use crate::kernel::{EADDRNOTAVAIL, ENOENT, Kernel, Outcome, Refusal};
+use crate::kernel::{EACCES, EADDRNOTAVAIL, ENOENT, EROFS, Kernel, Outcome, Refusal};
 use crate::plan::Phase;
-use crate::state::{Change, Key, Observed};
+use crate::state::{Change, Key, Observed, ReadOnly};
 
 /// The steps that a model of the kernel refuses, of the first phase in which there are any.
 pub fn refused_by_model(phases: &[Phase], observed: &Observed) -> Vec<(Change, Refusal)> {
@@ -14,7 +14,13 @@ pub fn refused_by_model(phases: &[Phase], observed: &Observed) -> Vec<(Change, R
     }
     let mut model = Fake::from(observed.clone());
     for phase in phases {
-        let outcomes = model.run(phase);
+        let mut outcomes = model.run(phase);
+        for (step, outcome) in phase.steps.iter().zip(&mut outcomes) {
+            if let Some(why) = observed.read_only.get(&step.key) {
+                let errno = if *why == ReadOnly::Mode { EACCES } else { EROFS };
+                *outcome = Outcome::Refused(Refusal { errno, text: None });
+            }
+        }
         let refused: Vec<(Change, Refusal)> = phase
             .steps
             .iter()
@@ -60,8 +66,9 @@ pub fn forbidden<'a>(phases: &'a [Phase], has: &Capabilities) -> Option<(&'a Cha
 mod tests {
     use super::{forbidden, refused_by_model};
     use crate::kernel::capability::{Capabilities, Capability};
+    use crate::kernel::{EACCES, EROFS};
     use crate::plan::{Aim, Phase, diff, order};
-    use crate::state::{Observed, State};
+    use crate::state::{Observed, ReadOnly, State};
 
     fn plan(wanted: &str, observed: &Observed) -> Vec<Phase> {
         let wanted: State = serde_json::from_str(wanted).expect("a state");
@@ -86,6 +93,20 @@ mod tests {
     fn a_sysctl_that_the_model_does_not_know_is_left_to_the_kernel() {
         let sysctl = r#"{"sysctl net.ipv4.conf.eth0.log_martians": {"kind": "sysctl", "value": "1"}}"#;
         assert!(refused_by_model(&plan(sysctl, &live()), &live()).is_empty());
+    }
+
+    #[test]
+    fn a_sysctl_that_cannot_be_written_is_refused_before_the_kernel_is_asked() {
+        let wanted = r#"{"sysctl net.ipv4.ip_forward": {"kind": "sysctl", "value": "1"}}"#;
+        let mut live = live();
+        let found: State = serde_json::from_str(&wanted.replace(r#""1""#, r#""0""#)).expect("a state");
+        live.state.objects.extend(found.objects);
+        assert!(refused_by_model(&plan(wanted, &live), &live).is_empty());
+        for (why, errno) in [(ReadOnly::Mode, EACCES), (ReadOnly::Mount, EROFS)] {
+            live.read_only.insert("sysctl net.ipv4.ip_forward".parse().expect("a key"), why);
+            let refused = refused_by_model(&plan(wanted, &live), &live);
+            assert_eq!(refused.iter().map(|(_, refusal)| refusal.errno).collect::<Vec<_>>(), [errno]);
+        }
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub fn tests() -> Vec<Trial> {
         test("confirm::after_a_boot_the_ledgers_alone_bring_back_what_was_confirmed", booted),
         test("confirm::resume_takes_a_run_that_died_back_before_what_nobody_confirmed", resumes),
         test("confirm::in_another_life_what_was_there_before_counts", another_life),
+        test("confirm::in_another_life_there_is_nothing_to_confirm_or_to_destroy", too_late),
         test("confirm::the_guard_keeps_nothing_open", keeps_nothing),
         test("confirm::a_saved_plan_is_applied_without_its_files", saved),
         test("confirm::a_saved_plan_of_another_state_is_refused", saved_stale),
@@ -318,6 +319,8 @@ fn waits(world: &mut World) {
         let (_, err) = site.run(verb, "", code);
         says(&err, &["the last apply of topology `shop` is taken back at ", "lvsform confirm shop"]);
     }
+    let (_, err) = site.run("confirm", "shp", 6);
+    says(&err, &["topology `shp` has nothing to confirm", "`shop` waits: lvsform confirm shop"]);
     assert_eq!(witness::table(world), after);
     let metrics = site.records.with_file_name("lvsform.prom");
     site.run("drift", &format!("--textfile {}", metrics.display()), 0);
@@ -362,33 +365,80 @@ fn make_life(world: &World) {
     world.witness("ip", "-n life addr add 10.0.0.2/24 dev eth0");
 }
 
-/// Nobody confirmed the last apply before the boot: what was confirmed comes back, without any file.
-fn booted(world: &mut World) {
+/// One apply is confirmed, another one waits, and the life of the namespace ends. What was there at first, and what was
+/// confirmed.
+fn dies_unconfirmed(world: &World) -> (Site, [String; 2]) {
     make_life(world);
-    let life = || (world.witness("ip", "netns exec life ipvsadm -Sn"), world.witness("ip", "-n life -br -4 addr show eth0"));
-    let empty = life();
+    let empty = life(world);
     let (first, second) = two();
     let site = Site::new(&first);
     site.run("apply", "--yes --netns life", 0);
-    let confirmed = life();
+    let confirmed = life(world);
     site.write(&second);
     site.run("apply", "--yes --netns life --confirm-within 1h", 0);
-    let guard = guards(&site);
-    assert_eq!(guard.len(), 1);
-    kill(guard[0], Signal::SIGKILL).expect("our own guard"); // it goes with the boot
-    world.witness("ip", "netns del life");
+    ends_life(world, &site);
     make_life(world);
-    assert_ne!(life(), confirmed);
+    assert_ne!(life(world), confirmed);
+    (site, [empty, confirmed])
+}
+
+/// What other programs see there.
+fn life(world: &World) -> String {
+    world.witness("ip", "netns exec life ipvsadm -Sn") + &world.witness("ip", "-n life -br -4 addr show eth0")
+}
+
+/// The guard of an apply that waits goes with its boot.
+fn ends_life(world: &World, site: &Site) {
+    let guard = guards(site);
+    assert_eq!(guard.len(), 1);
+    kill(guard[0], Signal::SIGKILL).expect("our own guard");
+    world.witness("ip", "netns del life");
+}
+
+/// Nobody confirmed the last apply before the boot: what was confirmed comes back, without any file.
+fn booted(world: &mut World) {
+    let (site, [empty, confirmed]) = dies_unconfirmed(world);
     let (out, _) = site.run("recover", "--to-ledger --netns life", 0);
     says(&out, &["+ service tls", "Recovered"]);
-    assert_eq!(life(), confirmed);
+    assert_eq!(life(world), confirmed);
     site.run("drift", "--netns life", 0);
-    site.write(&first);
+    site.write(&two().0);
     site.run("plan", "--exit-code --netns life", 0);
     let (out, _) = site.run("recover", "--to-ledger --netns life", 0);
     assert!(!out.contains('+'), "a second one finds nothing to do: {out}");
     site.run("destroy", "shop --yes --netns life", 0);
-    assert_eq!(life(), empty, "what was there when it came back is what it was found as");
+    assert_eq!(life(world), empty, "what was there when it came back is what it was found as");
+    world.witness("ip", "netns del life");
+}
+
+fn too_late(world: &mut World) {
+    let (site, [empty, _]) = dies_unconfirmed(world);
+    for named in ["", "shop "] {
+        let (_, err) = site.run("confirm", &format!("{named}--netns life"), 6);
+        says(
+            &err,
+            &[
+                "the apply of topology `shop` that waited to be confirmed went with its boot or namespace",
+                "what was confirmed before it counts",
+                "lvsform recover --to-ledger",
+            ],
+        );
+    }
+    let (out, err) = site.run("destroy", "shop --yes --netns life", 0);
+    says(&out, &["Nothing to give back: what topology `shop` owns here is gone already"]);
+    assert_eq!(err, "");
+    let (_, err) = site.run("destroy", "shop --yes --netns life", 64);
+    says(&err, &["topology `shop` owns nothing here"]);
+    // And the very first one.
+    site.run("apply", "--yes --netns life --confirm-within 1h", 0);
+    ends_life(world, &site);
+    make_life(world);
+    let (_, err) = site.run("confirm", "--netns life", 6);
+    says(&err, &["went with its boot or namespace", "there was nothing before it", "lvsform apply"]);
+    let (out, _) = site.run("destroy", "shop --yes --netns life", 0);
+    says(&out, &["Nothing to give back"]);
+    assert!(!site.ledger("shop").exists());
+    assert_eq!(life(world), empty);
     world.witness("ip", "netns del life");
 }
 
@@ -413,25 +463,14 @@ fn resumes(world: &mut World) {
 }
 
 fn another_life(world: &mut World) {
-    let make = || make_life(world);
-    make();
-    let (first, second) = two();
-    let site = Site::new(&first);
-    site.run("apply", "--yes --netns life", 0);
-    site.write(&second);
-    site.run("apply", "--yes --netns life --confirm-within 1h", 0);
-    let guard = guards(&site);
-    assert_eq!(guard.len(), 1);
-    kill(guard[0], Signal::SIGKILL).expect("our own guard"); // it goes with the boot
-    world.witness("ip", "netns del life");
-    make();
+    let (site, _) = dies_unconfirmed(world);
     let (out, err) = site.run("drift", "--netns life", 3);
     says(&out, &["service tls", "before the last boot"]);
     assert!(!out.contains("dns") && err.is_empty(), "only what was confirmed was to be there:\n{out}\n{err}");
     site.run("revert", "shop --yes --netns life", 1);
-    site.write(&first);
+    site.write(&two().0);
     site.run("apply", "--yes --netns life", 0);
-    says(&world.witness("ip", "netns exec life ipvsadm -Sn"), &["-A -t 10.0.0.100:443"]);
+    says(&life(world), &["-A -t 10.0.0.100:443"]);
     world.witness("ip", "netns del life");
 }
 

@@ -5,15 +5,16 @@ use libtest_mimic::Trial;
 use lvsform::kernel::Outcome;
 use lvsform::plan::Rank;
 use lvsform::state::{Change, Key, Resource, Weight};
-use lvsform::txn::{Ended, Recovered, Why, journal};
+use lvsform::txn::journal::{self, Journal};
+use lvsform::txn::{Ended, Recovered, Why};
 
-use crate::command::{lvsform, run, says};
+use crate::command::{File, lvsform, run, says};
 use crate::director::Director;
 use crate::killed::{Death, FIRST, goal, half_done, shop, strike};
 use crate::recorded::{self, Case, Folder};
 use crate::world::{World, test};
 use crate::wrap::Meddled;
-use crate::{hand, witness};
+use crate::{hand, owned, witness};
 
 pub fn tests() -> Vec<Trial> {
     vec![
@@ -22,6 +23,9 @@ pub fn tests() -> Vec<Trial> {
         test("crashed::a_foreign_write_on_any_object_of_the_run_stays", any_object),
         test("crashed::what_appears_between_two_phases_is_theirs_after_a_crash_too", appears),
         test("crashed::what_has_appeared_as_the_run_was_to_make_it_is_not_called_clean", alike),
+        test("crashed::a_decision_that_is_about_no_object_of_the_run_is_refused", undecidable),
+        test("crashed::a_run_of_another_boot_is_in_nobodys_way", of_another_boot),
+        test("crashed::what_did_not_end_is_discarded_once", discards),
         test("crashed::a_damaged_journal_gives_way_to_the_ledger", to_ledger),
     ]
 }
@@ -211,6 +215,95 @@ fn alike(world: &mut World) {
     recover(&records, &["--theirs", "vip 10.0.0.102 eth0"], 0);
     assert!(witness::addresses(world).contains(&"10.0.0.102/32 eth0".to_owned()));
     assert_eq!(first.finds(&mut world.kernel), Vec::<String>::new());
+}
+
+fn undecidable(world: &mut World) {
+    let (case, records) = shop(world);
+    let there = "server tcp 10.0.0.100:80 10.0.0.12:80";
+    for option in ["--ours", "--theirs"] {
+        let (_, err) = recover(&records, &[option, there], 64);
+        says(&err, &["every run has ended", &format!("`{option} {there}`"), "nothing was changed", "lvsform plan"]);
+    }
+    let before = case.seen(world);
+    nearly_done(world, &case, &records);
+    let half = case.seen(world);
+    for option in ["--ours", "--theirs"] {
+        let (_, err) = recover(&records, &[option, "nonsense"], 64);
+        says(&err, &["`nonsense` names no object", "nothing was changed", "the run of topology `shop` is about these:", there]);
+        let (_, err) = recover(&records, &[option, "server tcp 10.0.0.100:80 10.0.0.12"], 64);
+        says(&err, &["names no object", &format!("did you mean `{there}`?")]);
+        let (_, err) = recover(&records, &[option, there, option, "server tcp 10.0.0.100:80 10.0.0.99:80"], 64);
+        says(
+            &err,
+            &["the run of topology `shop` did nothing to server tcp 10.0.0.100:80 10.0.0.99:80", "nothing was changed", there],
+        );
+    }
+    let (_, err) = recover(&records, &["--ours", there, "--theirs", there], 64);
+    says(&err, &[there, "both", "nothing was changed"]);
+    assert_eq!(case.seen(world), half);
+    hand::run("ipvsadm", "-e -t 10.0.0.100:80 -r 10.0.0.12:80 -g -w 777");
+    let (_, err) = recover(&records, &[], 9);
+    says(&err, &["but for one object", there]); // what was refused was not decided
+    recover(&records, &["--ours", there], 0);
+    assert_eq!(case.seen(world), before);
+}
+
+/// The same records, as if the boot of the run were over.
+fn ends_its_boot(records: &Folder) -> Journal {
+    let mut store = records.store();
+    let mut journal = journal::unfinished(&store).expect("a journal").expect("a run").journal;
+    "another".clone_into(&mut journal.instance.boot);
+    journal.begin(&mut store, None, None).expect("a record");
+    journal
+}
+
+fn of_another_boot(world: &mut World) {
+    let (case, records) = shop(world);
+    nearly_done(world, &case, &records);
+    let other = owned::shop(&[owned::service("mail", 25, "\"10.0.0.11\"")]);
+    let other = other.replace("topology \"shop\"", "topology \"other\"").replace("10.0.0.100", "10.0.0.200");
+    let file = File::new("other.kdl", other.as_bytes());
+    let line = |verb: &str, more: &str| {
+        lvsform(&format!("{verb} {} --host lb1 --state-dir {}{more}", file.path(), records.path().display()))
+    };
+    let (_, err) = run(line("apply", " --expect 00000000000000000000000000000000"), 9);
+    says(&err, &["an earlier run did not end", "lvsform recover"]);
+    let journal = ends_its_boot(&records);
+    // There is nobody to ask; but that is all.
+    for command in [line("apply", ""), lvsform(&format!("destroy shop --state-dir {}", records.path().display()))] {
+        let (_, err) = run(command, 1);
+        says(&err, &["there is no terminal to ask on"]);
+    }
+    let key = "server tcp 10.0.0.100:80 10.0.0.12:80";
+    let (_, err) = recover(&records, &["--ours", key], 64);
+    says(&err, &["went with its boot or namespace", "lvsform recover"]);
+    let (out, err) = run(line("apply", " --expect 00000000000000000000000000000000"), 6);
+    says(&out, &["was in another boot or namespace"]);
+    says(&err, &["this is not the plan that was approved"]);
+    assert!(records.is_tidy());
+    journal.begin(&mut records.store(), None, None).expect("a record");
+    let (out, _) = run(line("adopt", ""), 0);
+    says(&out, &["was in another boot or namespace", "Adopted: "]);
+    assert!(records.is_tidy());
+}
+
+fn discards(world: &mut World) {
+    let (case, records) = shop(world);
+    let (out, _) = recover(&records, &["--discard"], 0);
+    assert_eq!(out, "Nothing to discard: every run has ended.\n");
+    nearly_done(world, &case, &records);
+    let half = case.seen(world);
+    let path = journal::journal_path(&records.store());
+    let whole = std::fs::read(&path).expect("a journal");
+    for bytes in [&whole[..], &whole[..whole.len() - 7]] {
+        std::fs::write(&path, bytes).expect("our own file");
+        let (out, _) = recover(&records, &["--discard"], 0);
+        says(&out, &["Discarded: the run that had not ended is forgotten", "lvsform plan"]);
+        assert_eq!(case.seen(world), half);
+        assert!(records.is_tidy());
+    }
+    let (out, _) = recover(&records, &["--discard"], 0);
+    says(&out, &["Nothing to discard"]);
 }
 
 fn to_ledger(world: &mut World) {

@@ -6,11 +6,13 @@
 use std::net::{TcpListener, TcpStream};
 
 use libtest_mimic::Trial;
+use lvsform::txn::ledger::Ledger;
+use lvsform::txn::store::Record;
 
 use crate::command::says;
 use crate::owned::{Site, plug_in};
 use crate::world::{World, test};
-use crate::{hand, witness};
+use crate::{hand, recorded, witness};
 
 pub fn tests() -> Vec<Trial> {
     vec![
@@ -18,6 +20,9 @@ pub fn tests() -> Vec<Trial> {
         test("drained::a_server_that_leaves_goes_when_the_time_is_over", times_out),
         test("drained::a_server_without_connections_goes_at_once", at_once),
         test("drained::a_server_that_comes_back_is_no_longer_let_go", comes_back),
+        test("drained::a_server_to_which_somebody_gave_weight_again_stays", used_again),
+        test("drained::a_server_with_weight_again_is_let_go_from_the_beginning_by_the_next_apply", let_go_again),
+        test("drained::adopt_lets_nothing_go", adopt),
         test("drained::a_hash_scheduler_without_fallback_is_warned_about", hash),
     ]
 }
@@ -129,6 +134,65 @@ fn comes_back(world: &mut World) {
     let (out, _) = site.run("resume", "", 0);
     assert_eq!(out, "", "nothing is owed");
     assert_eq!(active(world), "1");
+}
+
+/// Somebody gives the server that is let go weight again.
+fn gives_weight(weight: u32) {
+    hand::run("ipvsadm", &format!("-e -t 10.0.0.100:80 -r 10.0.0.2:8080 -m -w {weight}"));
+}
+
+fn used_again(world: &mut World) {
+    let (site, connection, listener) = held(world, "10m");
+    site.run("apply", "--yes --no-wait", 0);
+    gives_weight(5);
+    drop((connection, listener.accept().expect("a connection")));
+    let before = witness::table(world);
+    let (out, _) = site.run("drift", "", 3);
+    assert!(!out.contains("Draining"), "{out}");
+    let (out, err) = site.run("resume", "", 0);
+    assert_eq!(
+        (out.as_str(), err.as_str()),
+        (
+            "Left alone: server tcp 10.0.0.100:80 10.0.0.2:8080 has weight 5 again, so somebody uses it, and it is let go no more. \
+             An apply of a file without it lets it go again.\n",
+            ""
+        )
+    );
+    assert_eq!(witness::table(world), before, "theirs is left alone");
+    let (out, _) = site.run("drift", "", 3);
+    says(&out, &["~ server web 10.0.0.2", "weight  3 → 5"]);
+    let (out, _) = site.run("resume", "", 0);
+    assert_eq!(out, "", "nothing is owed any more");
+    let (out, _) = site.run("apply", "--yes", 0);
+    says(&out, &["5 → 0", "Drained: server tcp 10.0.0.100:80 10.0.0.2:8080 is deleted"]);
+    assert!(!witness::table(world).join("\n").contains("10.0.0.2:8080"));
+}
+
+/// What was promised of its time before counts no more.
+fn let_go_again(world: &mut World) {
+    let (site, connection, listener) = held(world, "10m");
+    site.run("apply", "--yes --no-wait", 0);
+    let mut store = recorded::store(&site.records);
+    let mut ledger = Ledger::read(&store, "shop").expect("a ledger").expect("a ledger");
+    for debt in ledger.debts.values_mut() {
+        debt.until = 1; // its time is over
+    }
+    store.put(Record::Ledger("shop"), &ledger.encode()).expect("a record");
+    gives_weight(3);
+    let (out, _) = site.run("apply", "--yes --no-wait", 0);
+    says(&out, &["3 → 0", "Draining: 1 connections on 1 server"]);
+    assert_eq!(active(world), "1", "it is held");
+    drop((connection, listener));
+}
+
+fn adopt(world: &mut World) {
+    let (site, _connection, _listener) = held(world, "10m");
+    let before = witness::table(world);
+    site.run("adopt", "", 0);
+    let (out, _) = site.run("resume", "", 0);
+    assert_eq!(out, "", "nothing is owed");
+    site.run("drift", "", 0);
+    assert_eq!(witness::table(world), before);
 }
 
 fn hash(world: &mut World) {

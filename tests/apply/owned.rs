@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use libtest_mimic::Trial;
 use lvsform::txn::history;
+use lvsform::txn::journal::{Intent, Journal};
+use lvsform::txn::ledger::Ledger;
 
 use crate::command::{File, lvsform, run, says};
 use crate::world::{World, test};
-use crate::{hand, witness};
+use crate::{hand, recorded, witness};
 
 pub fn tests() -> Vec<Trial> {
     vec![
@@ -20,6 +22,8 @@ pub fn tests() -> Vec<Trial> {
         test("owned::an_object_of_another_topology_is_refused_by_name", claimed),
         test("owned::a_value_that_two_topologies_share_goes_back_with_the_last", shared),
         test("owned::a_renamed_topology_keeps_what_it_owns", renamed),
+        test("owned::adopt_renames_as_apply_does", renamed_by_adopt),
+        test("owned::adopt_tidies_a_run_that_was_done", adopt_tidies),
         test("owned::a_topology_that_takes_a_former_name_is_another_one", former_name),
         test("owned::a_ledger_that_others_could_write_is_refused", unsafe_ledger),
         test("owned::a_damaged_ledger_is_said_and_nothing_is_done", damaged_ledger),
@@ -249,6 +253,43 @@ fn renamed(world: &mut World) {
     assert!(site.ledger("store").exists() && !site.ledger("shop").exists());
     site.run("destroy", "store --yes", 0);
     assert!(witness::table(world).is_empty());
+}
+
+fn renamed_by_adopt(world: &mut World) {
+    plug_in(world);
+    let site = Site::new(&shop(&[service("web", 80, "\"10.0.0.[11-12]\"")]));
+    site.run("apply", "--yes", 0);
+    hand::feed("ipvsadm", "-R", "-A -t 10.0.0.100:443 -s wlc\n-a -t 10.0.0.100:443 -r 10.0.0.11:443 -g -w 10\n");
+    let before = witness::table(world);
+    let newer = shop(&[service("web", 80, "\"10.0.0.11\""), service("tls", 443, "\"10.0.0.11\"")]);
+    site.write(&newer.replace("topology \"shop\"", "topology \"store\" was=\"shop\""));
+    let (out, _) = site.run("adopt", "", 0);
+    says(&out, &["Adopted: 2. Topology `store`, which was `shop`, owns 6 objects here."]);
+    assert_eq!(witness::table(world), before, "adopting changes nothing");
+    assert!(site.ledger("store").exists() && !site.ledger("shop").exists());
+    site.run("drift", "", 0);
+    let (out, _) = site.run("apply", "--yes", 0);
+    says(&out, &["- server web 10.0.0.12"]);
+    site.run("destroy", "store --yes", 0);
+    assert!(witness::table(world).is_empty());
+}
+
+/// A run that was done, and died before it tidied: what adopt writes must not make it look as if it had not ended.
+fn adopt_tidies(world: &mut World) {
+    plug_in(world);
+    let site = Site::new(&shop(&[service("web", 80, "\"10.0.0.11\"")]));
+    site.run("apply", "--yes", 0);
+    let before = witness::table(world);
+    let mut store = recorded::store(&site.records);
+    let Ledger { transaction, host, instance, .. } = Ledger::read(&store, "shop").expect("a ledger").expect("a ledger");
+    let (topology, intent) = ("shop".to_owned(), Intent::default());
+    let journal = Journal { transaction, topology, host, instance, ends: false, sysctls: Vec::new(), intent };
+    journal.begin(&mut store, None, None).expect("a record");
+    let (out, _) = site.run("adopt", "", 0);
+    says(&out, &["was done but for its records", "Adopted: 0."]);
+    let (out, _) = site.run("recover", "", 0);
+    says(&out, &["Nothing to recover"]);
+    assert_eq!(witness::table(world), before);
 }
 
 fn former_name(world: &mut World) {

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use libtest_mimic::Trial;
 use lvsform::kernel::linux::Linux;
@@ -17,6 +17,7 @@ use nix::unistd::Pid;
 
 use crate::command::{File, lvsform, run, says};
 use crate::killed::{VICTIM, goal, shop};
+use crate::owned::Site;
 use crate::recorded::{self, Folder};
 use crate::world::{World, test};
 use crate::{hand, killed, witness};
@@ -29,8 +30,51 @@ pub fn tests() -> Vec<Trial> {
         test("surroundings::twenty_runs_at_once_that_wait_are_all_done", |world| at_once(world, true)),
         test("surroundings::twenty_runs_at_once_that_do_not_wait_are_done_or_were_not_begun", |world| at_once(world, false)),
         test("surroundings::a_namespace_deleted_meanwhile_is_not_called_applied", deleted_meanwhile),
+        test("surroundings::a_sysctl_that_nobody_may_write_is_said_with_what_to_do", read_only_sysctls),
         test("surroundings::in_another_namespace_of_the_same_name_nothing_is_taken_back", made_anew),
     ]
+}
+
+fn read_only_sysctls(world: &mut World) {
+    let try_it = |program: &str, sysctl: &str, said: &[&str]| {
+        let text =
+            format!("topology \"shop\"\ndirector \"lb1\" {{ interface \"eth0\" address=\"10.0.0.2/24\"; sysctl {sysctl}; }}\n");
+        let site = Site::new(&text);
+        let lvsform = |verb: &str, more: &str, code| {
+            let (file, records) = (site.file.path(), site.records.display());
+            let line =
+                format!("{program} {} {verb} {file} --host lb1 --state-dir {records} {more}", env!("CARGO_BIN_EXE_lvsform"));
+            let mut command = Command::new("sh");
+            command.args(["-c", &line]).stdin(Stdio::null());
+            run(command, code)
+        };
+        let (out, _) = lvsform("plan", "", 0);
+        says(&out, &["Apply would refuse: model: the kernel would not change sysctl"]);
+        says(&out, said);
+        let (_, err) = lvsform("apply", "--yes", 5);
+        says(&err, &["a model of the kernel refuses to change sysctl", "nothing was changed"]);
+        says(&err, said);
+        let (_, err) = lvsform("apply", "--yes --allow model", 8);
+        says(&err, &["the kernel refused to change sysctl", "Rolled back"]);
+        says(&err, said);
+    };
+    // A namespace inside the host's shows it too, and there it is taken for the host's.
+    try_it(
+        "nsenter --net=/proc/1/ns/net",
+        "\"net.ipv4.tcp_available_congestion_control\" \"nonsense\"",
+        &[
+            "it is read-only here: its mode lets nobody write it",
+            "take it out of the file",
+            "`ls -l /proc/sys/net/ipv4/tcp_available_congestion_control`",
+        ],
+    );
+    world.witness("sysctl", "-qw net.ipv4.vs.sloppy_tcp=0");
+    let read_only = "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec";
+    try_it(
+        &format!("exec unshare -m sh -c '{read_only} \"$@\"' sh"),
+        "\"net.ipv4.vs.sloppy_tcp\" 1",
+        &["/proc/sys is mounted read-only here", "outside the container"],
+    );
 }
 
 fn interrupted(world: &mut World) {

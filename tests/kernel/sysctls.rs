@@ -14,6 +14,7 @@ pub fn tests() -> Vec<Trial> {
         test("sysctls::a_value_is_written_and_read_back", write),
         test("sysctls::a_refused_value_carries_its_errno", refusals),
         test("sysctls::what_is_the_hosts_is_absent_from_a_namespace", host_only),
+        test("sysctls::one_that_can_only_be_written_is_an_error_that_says_so", write_only),
         test("modules::one_that_is_there_is_read_and_one_that_is_not_is_not", modules),
         test("namespaces::one_is_entered_by_its_name", by_name),
         test("namespaces::a_name_without_a_namespace_is_an_error_that_says_so", no_name),
@@ -82,6 +83,14 @@ fn host_only(world: &mut World) {
     for text in there {
         assert_eq!(absent(text), None, "{text}");
         assert!(observed.state.objects.contains_key(&Key::Sysctl(sysctl(text))));
+    }
+}
+
+fn write_only(world: &mut World) {
+    for text in ["net.ipv4.route.flush", "net.ipv6.route.flush"] {
+        assert!(sysctl(text).is_command(), "{text}");
+        let read = world.kernel.read(&scope(&[text]));
+        assert!(matches!(&read, Err(ReadError::Sysctl { key, write_only: true }) if *key == sysctl(text)), "{text}: {read:?}");
     }
 }
 

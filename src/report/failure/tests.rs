@@ -71,6 +71,12 @@ fn each_refusal_has_a_reason_and_says_what_to_do() {
         (change(SERVICE, None, Some(WLC)), Errno::EPERM, "this user may not write it", "run it as root (CAP_NET_ADMIN)"),
         (
             change(IPVS, None, Some(VALUE)),
+            Errno::EACCES,
+            "it is read-only here: its mode lets nobody write it",
+            "take it out of the file, or give it the value that is there; `ls -l /proc/sys/net/ipv4/vs/drop_entry` shows the mode",
+        ),
+        (
+            change(IPVS, None, Some(VALUE)),
             Errno::EROFS,
             "/proc/sys is mounted read-only here",
             "run it outside the container, or let the container write it",
