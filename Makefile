@@ -8,8 +8,8 @@ PROGRAMS := ipvsadm:ipvsadm ip:iproute2 modprobe:kmod busybox:busybox-static nft
 	qemu-system-x86_64:qemu-system-x86 keepalived:keepalived xz:xz-utils zstd:zstd cc:gcc \
 	dmsetup:dmsetup mkfs.ext4:e2fsprogs losetup:mount \
 	/usr/include/stdlib.h:libc6-dev
-# Not in every release of Ubuntu: without it every guest runs under QEMU.
-OPTIONAL := linux.uml:user-mode-linux
+# Not in every release of Ubuntu: without the first every guest runs under QEMU, without the second no browser opens a page.
+OPTIONAL := linux.uml:user-mode-linux chromium:chromium
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends
@@ -53,5 +53,5 @@ deps:
 	[ -z "$$missing" ] || { echo "installing:$$missing"; $(SUDO) apt-get -qq update && $(APT) install $$missing; } || exit 1; \
 	for package in $$optional; do \
 	  apt-cache show "$$package" >/dev/null 2>&1 || continue; \
-	  echo "installing: $$package"; $(APT) install "$$package" || echo "without it guests run under QEMU, and take longer to boot"; \
+	  echo "installing: $$package"; $(APT) install "$$package" || echo "$$package is not here: see OPTIONAL in the Makefile"; \
 	done

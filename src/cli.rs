@@ -10,6 +10,7 @@ mod confirm;
 mod destroy;
 mod drift;
 pub mod files;
+mod format;
 mod guard;
 mod history;
 mod input;

@@ -5,7 +5,13 @@
 pub mod captured;
 pub mod drift;
 pub mod failure;
+pub mod github;
+pub mod html;
 pub mod json;
+pub mod junit;
+pub mod markdown;
+pub mod review;
+pub mod sarif;
 pub mod text;
 
 use std::fmt::Write as _;
@@ -15,7 +21,7 @@ use anstyle::{AnsiColor, Style as Ansi};
 use crate::provenance::Provenance;
 use crate::source::printable;
 use crate::source::{Origin, Sources, Span};
-use crate::state::Key;
+use crate::state::{Action, Key};
 
 /// Where an object of a plan comes from, in words: `flash-sale.kdl:31`.
 fn place(provenance: Option<&Provenance>, sources: &Sources) -> String {
@@ -72,4 +78,14 @@ pub fn error(message: &str, details: &[String], help: Option<&str>, style: text:
         let _ = writeln!(text, "  {}: {}", painted(CYAN, "help"), printable(help));
     }
     text
+}
+
+/// The sign of a change.
+fn symbol(action: Action) -> char {
+    match action {
+        Action::Add => '+',
+        Action::Change => '~',
+        Action::Replace | Action::Restore => '±',
+        Action::Delete => '-',
+    }
 }

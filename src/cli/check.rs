@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
+use super::format::{self, Format, FormatArguments};
 use super::output::Output;
-use super::{Exit, input, plan::Format};
+use super::{Exit, input};
 use crate::compile;
+use crate::report::review::Review;
 use crate::source::{printable, problem};
 use crate::topology::{Role, Topology};
 
@@ -22,15 +24,15 @@ pub struct Check {
     /// Topologies, in KDL (.kdl) or TOML (.toml)
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// How to say it
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[command(flatten)]
+    format: FormatArguments,
 }
 
 impl Check {
     pub(super) fn run(self, out: &mut Output) -> Exit {
         let mut exit = Exit::Done;
         let mut reports = Vec::new();
+        let mut review = Review { command: "check", ..Review::default() };
         for file in &self.files {
             let (sources, topology, mut problems) = input::examine(file);
             // What is wrong in the text would only come back in other words.
@@ -41,7 +43,8 @@ impl Check {
             if !valid {
                 exit = Exit::Invalid;
             }
-            match self.format {
+            let outcome = topology.as_ref().filter(|_| valid).map(describe);
+            match self.format.format {
                 Format::Json => reports.push(json!({
                     "file": file.to_string_lossy(),
                     "valid": valid,
@@ -49,15 +52,20 @@ impl Check {
                 })),
                 Format::Text => {
                     input::say(&problems, &sources, out);
-                    if let (true, Some(topology)) = (valid, &topology) {
-                        out.say(&format!("{}: {}\n", printable(&file.to_string_lossy()), describe(topology)));
+                    if let Some(outcome) = outcome {
+                        out.say(&format!("{}: {outcome}\n", printable(&file.to_string_lossy())));
                     }
+                }
+                _ => {
+                    let outcome = outcome.unwrap_or_else(|| input::count(&problems));
+                    review.add_file(&file.to_string_lossy(), &outcome, &problems, &sources);
                 }
             }
         }
-        if self.format == Format::Json {
+        if self.format.format == Format::Json {
             out.json(&json!({ "format": "lvsform-check/1", "files": reports }));
         }
+        format::say(&review, &self.format, false, out);
         exit
     }
 }

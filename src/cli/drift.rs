@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::format::{self, Format, FormatArguments};
 use super::output::Output;
-use super::plan::Format;
 use super::records::{self, Place, PlaceArguments};
 use super::written::write_whole;
 use super::{Exit, input, pending};
@@ -32,9 +32,8 @@ pub struct Drift {
     host: Option<String>,
     #[command(flatten)]
     place: PlaceArguments,
-    /// How to say it
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[command(flatten)]
+    format: FormatArguments,
     /// Also write metrics for Prometheus to this file
     #[arg(long, value_name = "PATH")]
     textfile: Option<PathBuf>,
@@ -88,9 +87,10 @@ impl Drift {
 
     /// `gone`: what the run that did not end has done went with its boot or namespace.
     fn say(&self, report: &Report, gone: bool, out: &mut Output) -> Result<(), Exit> {
-        match self.format {
+        match self.format.format {
             Format::Json => out.json(&report::drift::json(report)),
             Format::Text => out.say(&report::drift::text(report, out.style)),
+            _ => format::say(&report::drift::review(report), &self.format, true, out),
         }
         let mut warn = |message: &str, help: &str| out.error(&report::error(message, &[], Some(help), out.error_style));
         if report.running {

@@ -6,9 +6,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use clap::Args;
 
 use super::Exit;
+use super::format::Plain;
 use super::input;
 use super::output::Output;
-use super::plan::Format;
 use super::records::{self, PlaceArguments};
 use crate::source::printable;
 use crate::txn::history;
@@ -21,8 +21,8 @@ pub struct History {
     #[command(flatten)]
     place: PlaceArguments,
     /// How to say it
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = Plain::Text)]
+    format: Plain,
 }
 
 impl History {
@@ -41,9 +41,9 @@ impl History {
         };
         entries.reverse();
         match self.format {
-            Format::Json => out.json(&entries),
-            Format::Text if entries.is_empty() => out.say("Nothing was done yet.\n"),
-            Format::Text => {
+            Plain::Json => out.json(&entries),
+            Plain::Text if entries.is_empty() => out.say("Nothing was done yet.\n"),
+            Plain::Text => {
                 let mut text = String::new();
                 for entry in &entries {
                     let at = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(entry.at));

@@ -253,6 +253,16 @@ pub fn has_errors(problems: &[Problem]) -> bool {
     problems.iter().any(|problem| problem.severity == Severity::Error)
 }
 
+/// How many there are of each: `2 errors, 1 warning`.
+pub fn count(problems: &[Problem]) -> String {
+    let count = |severity, word: &str| {
+        let number = problems.iter().filter(|problem| problem.severity == severity).count();
+        (number > 0).then(|| format!("{number} {word}{}", if number == 1 { "" } else { "s" }))
+    };
+    let counts = [count(Severity::Error, "error"), count(Severity::Warning, "warning")];
+    counts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
 /// The host that was asked for, or the one that this machine is.
 fn pick<'t>(topology: &'t Topology, name: Option<&str>, out: &mut Output) -> Result<&'t Host, Exit> {
     let hosts = &topology.hosts;

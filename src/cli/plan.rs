@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::Exit;
+use super::format::{self, Format, FormatArguments};
 use super::input::{self, HostArguments, Prepared};
 use super::output::Output;
 use super::pending;
@@ -12,7 +13,7 @@ use super::records::{self, Place, PlaceArguments};
 use super::saved::{self, Keeping, Saved};
 use super::written::write_whole;
 use crate::kernel::linux::Linux;
-use crate::report;
+use crate::report::{self, review::Review};
 use crate::txn::ledger::Claims;
 use crate::txn::preflight;
 
@@ -32,24 +33,14 @@ pub struct Plan {
     live: Option<PathBuf>,
     #[command(flatten)]
     place: PlaceArguments,
-    /// How to say it
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[command(flatten)]
+    format: FormatArguments,
     /// Also save what `lvsform apply PATH` needs to do exactly this plan: the files, the host and the digest
     #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
     /// End with 2 where there are changes
     #[arg(long)]
     exit_code: bool,
-}
-
-/// How a command says what it found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// for people
-    Text,
-    /// for programs; versioned
-    Json,
 }
 
 impl Plan {
@@ -87,13 +78,13 @@ impl Plan {
             };
             write_whole(path, &saved.encode(), saved::MARK, out)?;
         }
-        match self.format {
+        let refused = preflight::refused_by_model(&plan.phases, &observed);
+        match self.format.format {
             Format::Text => {
                 out.say(&report::text::plan(&plan, &prepared.sources, out.style));
                 for rule in &broken {
                     out.say(&format!("Apply would refuse: {rule}.\n"));
                 }
-                let refused = preflight::refused_by_model(&plan.phases, &observed);
                 out.say(&report::failure::apply_would_refuse(&refused, &prepared.compiled.names, &prepared.sources));
                 if !plan.is_empty() {
                     let netns = self.place.netns.as_deref();
@@ -104,6 +95,11 @@ impl Plan {
                 }
             }
             Format::Json => out.json(&report::json::plan(&plan, &prepared.sources, &digest)),
+            _ => {
+                let refused = report::failure::would_refuse(&refused, &prepared.compiled.names, &prepared.sources).collect();
+                let review = Review::of_plan(&plan, &broken, refused, &prepared.sources);
+                format::say(&review, &self.format, false, out);
+            }
         }
         Ok(if self.exit_code && !plan.is_empty() { Exit::Changes } else { Exit::Done })
     }

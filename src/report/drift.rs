@@ -5,8 +5,11 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::review::{Finding, Part, Review, bare_line};
 use super::text::Style;
-use super::{kind_and_identity, printable};
+use super::{kind_and_identity, printable, symbol};
+use crate::plan::Summary;
+use crate::source::problem::Severity;
 use crate::state::{Action, Change, FieldChange, Key};
 use crate::txn::drift::Drift;
 
@@ -101,6 +104,61 @@ pub fn json(report: &Report) -> Document<'_> {
     }
 }
 
+/// For what people's tools read: each object that moved is a change, and what is foreign or not ended a warning.
+pub fn review(report: &Report) -> Review {
+    let part = |drift: &Drift| {
+        let drifted = drift.drifted.iter().map(|(name, change)| bare_line(name, change, "drift"));
+        let pending = drift.pending.iter().map(|change| bare_line("", change, "pending"));
+        Part {
+            name: format!("{} · {}", drift.topology, drift.host),
+            outcome: format!("{} drifted, {} pending.", drift.drifted.len(), drift.pending.len()),
+            summary: counted(drift.drifted.iter().map(|(_, change)| change).chain(&drift.pending)),
+            changes: drifted.chain(pending).collect(),
+            notes: drift.debts.keys().map(|key| format!("Draining: {key}.")).collect(),
+            ..Part::default()
+        }
+    };
+    let mut parts: Vec<Part> = report.topologies.iter().map(part).collect();
+    let warning = |code: &str, message: String, help: &str| Finding {
+        severity: Severity::Warning,
+        code: code.to_owned(),
+        message,
+        help: Some(help.to_owned()),
+        place: None,
+    };
+    let mut findings: Vec<Finding> = Vec::new();
+    if report.running {
+        findings.push(warning("running", "a run is under way".to_owned(), "look again when it has ended"));
+    }
+    if report.unfinished {
+        findings.push(warning("unfinished", "an earlier run did not end".to_owned(), "take it back: lvsform recover"));
+    }
+    let foreign = report.foreign.iter().map(|key| {
+        let help = "adopt it, delete it by hand, or leave it to whoever made it";
+        warning("foreign", format!("{key} is neither declared nor owned"), help)
+    });
+    findings.extend(foreign);
+    if !findings.is_empty() {
+        let outcome = "what no topology owns".to_owned();
+        parts.push(Part { name: report.namespace.clone(), outcome, findings, ..Part::default() });
+    }
+    Review { command: "drift", parts, files: Vec::new() }
+}
+
+fn counted<'a>(changes: impl Iterator<Item = &'a Change>) -> Summary {
+    let mut summary = Summary::default();
+    for change in changes {
+        *match change.action() {
+            Action::Add => &mut summary.add,
+            Action::Change => &mut summary.change,
+            Action::Replace => &mut summary.replace,
+            Action::Restore => &mut summary.restore,
+            Action::Delete => &mut summary.delete,
+        } += 1;
+    }
+    summary
+}
+
 /// For people.
 pub fn text(report: &Report, style: Style) -> String {
     let mut text = String::new();
@@ -149,12 +207,7 @@ fn changes<'a>(text: &mut String, changes: impl ExactSizeIterator<Item = (&'a st
     let shown = if style.verbose { count } else { SHOWN };
     let none = || "none".to_owned();
     for (name, change) in changes.take(shown) {
-        let symbol = match change.action() {
-            Action::Add => '+',
-            Action::Delete => '-',
-            Action::Replace => '±',
-            Action::Change | Action::Restore => '~',
-        };
+        let symbol = symbol(change.action());
         let (kind, identity) = kind_and_identity(&change.key);
         let words = if name.is_empty() { kind } else { format!("{kind} {name}") };
         _ = writeln!(text, "    {symbol} {}  {}", printable(&words), printable(&identity));

@@ -107,15 +107,21 @@ pub fn refused_by_model(refused: &[(Change, Refusal)], names: &Names, sources: &
 /// The same, for whom only plans.
 pub fn apply_would_refuse(refused: &[(Change, Refusal)], names: &Names, sources: &Sources) -> String {
     let mut text = String::new();
-    for (change, refusal) in refused.iter().take(SHOWN) {
-        let (reason, help) = explain(change, refusal);
-        let (verb, object) = (verb(change), object(&change.key, names, sources));
-        let _ = writeln!(text, "Apply would refuse: model: the kernel would not {verb} {object}: {reason}; {help}.");
+    for sentence in would_refuse(refused, names, sources).take(SHOWN) {
+        let _ = writeln!(text, "Apply would refuse: model: {sentence}.");
     }
     if refused.len() > SHOWN {
         let _ = writeln!(text, "… and {} more of the same step", refused.len() - SHOWN);
     }
     text
+}
+
+/// What the model refuses, a sentence each.
+pub fn would_refuse(refused: &[(Change, Refusal)], names: &Names, sources: &Sources) -> impl Iterator<Item = String> {
+    refused.iter().map(|(change, refusal)| {
+        let (reason, help) = explain(change, refusal);
+        format!("the kernel would not {} {}: {reason}; {help}", verb(change), object(&change.key, names, sources))
+    })
 }
 
 /// That this process may not do a step.

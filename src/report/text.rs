@@ -38,25 +38,41 @@ const WIDEST: [usize; 2] = [34, 58];
 pub fn plan(plan: &Plan, sources: &Sources, style: Style) -> String {
     let mut out = Out { text: String::new(), style };
     let target = &plan.target;
-    let (host, file) = (printable(&target.host), printable(&target.file));
+    let host = printable(&target.host);
     let release = if plan.kernel.release.is_empty() { "of unknown release".into() } else { printable(&plan.kernel.release) };
     out.line(0, &out.painted(BOLD, &format!("{host} · {} · kernel {release}", printable(&target.role))));
     out.text.push('\n');
-    if plan.is_empty() {
-        out.line(0, &format!("Nothing to do: {host} holds {}.", held(&file)));
-    } else {
+    if !plan.is_empty() {
         changes(&mut out, plan, sources);
         out.text.push('\n');
-        let cut = &plan.summary;
-        out.line(0, &summary(cut, &out));
     }
+    out.line(0, &ending(plan, style));
     for note in &plan.notes {
         out.wrapped(0, &note.to_string());
     }
-    if !plan.left_out.is_empty() {
-        out.wrapped(0, &left_out(&plan.left_out, sources, style));
+    if let Some(sentence) = not_carried_out(plan, sources, style.verbose) {
+        out.wrapped(0, &sentence);
     }
     out.text
+}
+
+/// How much a plan is, in a line.
+pub(super) fn ending(plan: &Plan, style: Style) -> String {
+    if plan.is_empty() {
+        let (host, file) = (printable(&plan.target.host), printable(&plan.target.file));
+        return format!("Nothing to do: {host} holds {}.", held(&file));
+    }
+    summary(&plan.summary, &Out { text: String::new(), style })
+}
+
+/// What the topology says and this version does not do.
+pub(super) fn not_carried_out(plan: &Plan, sources: &Sources, verbose: bool) -> Option<String> {
+    (!plan.left_out.is_empty()).then(|| left_out(&plan.left_out, sources, verbose))
+}
+
+/// The changes that people read, in their order: each service followed by its servers.
+pub(super) fn in_order(plan: &Plan) -> impl Iterator<Item = &Planned> {
+    blocks(plan).into_iter().flatten()
 }
 
 /// How to carry out a plan that was only shown, in the namespace for which it was made.
@@ -79,8 +95,8 @@ pub fn how_to_apply_saved(path: &str, netns: Option<&str>) -> String {
 }
 
 /// One sentence, however much it is.
-fn left_out(left_out: &[LeftOut], sources: &Sources, style: Style) -> String {
-    let shown = if style.verbose { left_out.len() } else { SHOWN };
+fn left_out(left_out: &[LeftOut], sources: &Sources, verbose: bool) -> String {
+    let shown = if verbose { left_out.len() } else { SHOWN };
     let mut said: Vec<String> = left_out
         .iter()
         .take(shown)
@@ -388,6 +404,15 @@ fn symbol(action: Action) -> (&'static str, Ansi) {
 }
 
 fn row(planned: &Planned, sources: &Sources) -> Row {
+    Row {
+        what: what(&planned.change.key, planned.provenance.as_ref()),
+        identity: identity(planned),
+        place: printable(&place(planned.provenance.as_ref(), sources)).into_owned(),
+    }
+}
+
+/// The object in the kernel's words, with what is to be made of it.
+pub(super) fn identity(planned: &Planned) -> String {
     let key = &planned.change.key;
     let mut identity = match key {
         Key::Destination(server) => server.id().to_string(), // the service stands above
@@ -404,19 +429,20 @@ fn row(planned: &Planned, sources: &Sources) -> Row {
     if !value.is_empty() {
         identity = format!("{identity} {}", value.trim_start());
     }
-    Row {
-        what: what(key, planned.provenance.as_ref()),
-        identity: printable(identity.trim_start()).into_owned(),
-        place: printable(&place(planned.provenance.as_ref(), sources)).into_owned(),
+    printable(identity.trim_start()).into_owned()
+}
+
+/// The fields to be shown below the line of a change.
+pub(super) fn fields(planned: &Planned) -> &[FieldChange] {
+    match planned.change.key {
+        Key::Sysctl(_) | Key::Order(_) => &[], // said in the line itself, or better by the impact
+        _ => &planned.fields,
     }
 }
 
 /// The fields that differ, what each does to live connections beside it, and what the change as a whole does below.
 fn details(out: &mut Out, planned: &Planned, what_width: usize) {
-    let fields: &[FieldChange] = match planned.change.key {
-        Key::Sysctl(_) | Key::Order(_) => &[], // said in the line itself, or better by the impact
-        _ => &planned.fields,
-    };
+    let fields = fields(planned);
     let name_width = fields.iter().map(|field| field.field.chars().count()).max().unwrap_or_default().max(11);
     let told = |field: &FieldChange| planned.impacts.iter().find(|impact| impact.field() == Some(field.field));
     for field in fields {

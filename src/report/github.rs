@@ -1,0 +1,91 @@
+//! A review as workflow commands of GitHub Actions: each shows as an annotation at its line.
+//!
+//! A code host shows few annotations, so all that belongs to one line is one.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::review::{Finding, Line, Place, Review};
+use super::symbol;
+use crate::source::problem::Severity;
+
+/// The annotations, a line each.
+pub fn annotations(review: &Review) -> String {
+    let mut text = String::new();
+    for part in &review.parts {
+        for finding in &part.findings {
+            let level = match finding.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            };
+            write(&mut text, level, finding.place.as_ref(), &finding.code, &sentence(finding));
+        }
+        let mut by_place: BTreeMap<(&str, usize), Vec<&Line>> = BTreeMap::new();
+        for line in &part.changes {
+            let place = line.place.as_ref().map_or(("", 0), |place| (place.file.as_str(), place.line));
+            by_place.entry(place).or_default().push(line);
+        }
+        for lines in by_place.values() {
+            let level = if lines.iter().any(|line| line.cut > 0) { "warning" } else { "notice" };
+            let said: Vec<String> = lines.iter().map(|line| words(line)).collect();
+            let title = format!("lvsform {} {}", review.command, part.name);
+            write(&mut text, level, lines.first().and_then(|line| line.place.as_ref()), &title, &said.join("\n"));
+        }
+        let title = format!("lvsform {} {}", review.command, part.name);
+        write(&mut text, "notice", None, &title, &part.outcome);
+    }
+    text
+}
+
+fn sentence(finding: &Finding) -> String {
+    match &finding.help {
+        Some(help) => format!("{}\n{help}", finding.message),
+        None => finding.message.clone(),
+    }
+}
+
+/// `+ server shop web3 10.0.0.13:443 dr weight 100`, with what it does below.
+fn words(line: &Line) -> String {
+    let mut words = format!("{} {} {}", symbol(line.action), line.what, line.identity);
+    for field in &line.fields {
+        let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
+        let _ = write!(words, "\n  {}: {} → {}", field.field, value(&field.before), value(&field.after));
+    }
+    for (_, impact) in &line.impacts {
+        let _ = write!(words, "\n  {impact}");
+    }
+    words
+}
+
+fn write(text: &mut String, level: &str, place: Option<&Place>, title: &str, message: &str) {
+    let _ = write!(text, "::{level} ");
+    if let Some(Place { file, line, column, end_line, end_column }) = place {
+        let _ = write!(text, "file={},line={line},endLine={end_line},", property(file));
+        if line == end_line {
+            // Columns mean something on one line only.
+            let _ = write!(text, "col={column},endColumn={end_column},");
+        }
+    }
+    let _ = writeln!(text, "title={}::{}", property(title), data(message));
+}
+
+/// What stands behind `::`.
+fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// What stands before it.
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{data, property};
+
+    #[test]
+    fn nothing_in_a_text_begins_a_command_or_ends_a_property() {
+        assert_eq!(data("100 %\n::error::x"), "100 %25%0A::error::x");
+        assert_eq!(property("a:b,c"), "a%3Ab%2Cc");
+    }
+}

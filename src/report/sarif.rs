@@ -1,0 +1,103 @@
+//! A review as SARIF 2.1.0 (OASIS), which code hosts show on the lines concerned.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::review::{Finding, Line, Place, Review};
+use super::symbol;
+use crate::source::problem::Severity;
+use crate::state::Action;
+
+/// The log of one run.
+pub fn log(review: &Review) -> Value {
+    let mut results = Vec::new();
+    let mut rules: BTreeMap<String, Value> = BTreeMap::new();
+    // A result without any place is shown nowhere.
+    let fallback =
+        review.files.first().map(|file| Place { file: file.path.clone(), line: 1, column: 1, end_line: 1, end_column: 1 });
+    for part in &review.parts {
+        for finding in &part.findings {
+            let result = of_finding(finding, fallback.as_ref());
+            rules.entry(finding.code.clone()).or_insert_with(|| json!({ "id": finding.code }));
+            results.push(result);
+        }
+        for line in &part.changes {
+            let id = rule(line.action);
+            let entry = || json!({ "id": id, "shortDescription": { "text": "What applying the file would do to one object." } });
+            rules.entry(id.to_owned()).or_insert_with(entry);
+            results.push(of_change(line, &part.name, fallback.as_ref()));
+        }
+    }
+    let summaries: BTreeMap<&str, Value> = review.parts.iter().map(|part| (part.name.as_str(), json!(part.summary))).collect();
+    json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": { "driver": {
+                "name": "lvsform",
+                "semanticVersion": env!("CARGO_PKG_VERSION"),
+                "rules": rules.into_values().collect::<Vec<_>>(),
+            }},
+            "columnKind": "unicodeCodePoints",
+            "automationDetails": { "id": format!("lvsform/{}/", review.command) },
+            "results": results,
+            "properties": { "summary": summaries },
+        }],
+    })
+}
+
+fn rule(action: Action) -> &'static str {
+    match action {
+        Action::Add => "change-add",
+        Action::Change => "change-change",
+        Action::Replace => "change-replace",
+        Action::Restore => "change-restore",
+        Action::Delete => "change-delete",
+    }
+}
+
+fn of_finding(finding: &Finding, fallback: Option<&Place>) -> Value {
+    let level = match finding.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    let text = match &finding.help {
+        Some(help) => format!("{}. {help}.", finding.message),
+        None => format!("{}.", finding.message),
+    };
+    json!({
+        "ruleId": finding.code,
+        "level": level,
+        "message": { "text": text },
+        "locations": locations(finding.place.as_ref().or(fallback)),
+    })
+}
+
+fn of_change(line: &Line, part: &str, fallback: Option<&Place>) -> Value {
+    let impacts: Vec<&str> = line.impacts.iter().map(|(_, impact)| impact.as_str()).collect();
+    let effect = if impacts.is_empty() { String::new() } else { format!(": {}", impacts.join("; ")) };
+    let text = format!("{part}: {} {} {}{effect}", symbol(line.action), line.what, line.identity);
+    json!({
+        "ruleId": rule(line.action),
+        "level": if line.cut > 0 { "warning" } else { "note" },
+        "message": { "text": text },
+        "locations": locations(line.place.as_ref().or(fallback)),
+    })
+}
+
+fn locations(place: Option<&Place>) -> Vec<Value> {
+    let location = |Place { file, line, column, end_line, end_column }: &Place| {
+        json!({ "physicalLocation": {
+            "artifactLocation": { "uri": uri(file) },
+            "region": { "startLine": line, "startColumn": column, "endLine": end_line, "endColumn": end_column },
+        }})
+    };
+    place.map(location).into_iter().collect()
+}
+
+/// A path as a relative reference (RFC 3986): everything but what needs no escape is escaped.
+fn uri(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    path.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
