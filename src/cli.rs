@@ -8,6 +8,7 @@ mod apply;
 mod check;
 mod confirm;
 mod destroy;
+mod diff;
 mod drift;
 pub mod files;
 mod format;
@@ -22,6 +23,7 @@ mod records;
 mod recover;
 mod resume;
 mod revert;
+mod revision;
 mod saved;
 mod schema;
 mod signals;
@@ -62,6 +64,7 @@ enum Command {
     Confirm(confirm::Confirm),
     Guard(guard::Guard),
     Drift(drift::Drift),
+    Diff(diff::Diff),
     History(history::History),
     Snapshot(snapshot::Snapshot),
     Lab(lab::Lab),
@@ -150,6 +153,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Guard(command) => command.run(&mut out),
         Command::Recover(command) => command.run(&mut out),
         Command::Drift(command) => command.run(&mut out),
+        Command::Diff(command) => command.run(&mut out),
         Command::History(command) => command.run(&mut out),
         Command::Snapshot(command) => command.run(&mut out),
         Command::Lab(command) => Exit::Command(command.run()),

@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod compile;
+pub mod difference;
 pub mod kernel;
 pub mod lab;
 pub mod plan;

@@ -6,19 +6,36 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module of the library with those that it may name.
-const MAY_NAME: [(&str, &[&str]); 13] = [
+const MAY_NAME: [(&str, &[&str]); 14] = [
     ("source", &[]),
     ("state", &[]),
     ("topology", &["source", "state"]),
     ("rules", &["source", "state", "topology"]),
     ("provenance", &["source", "state"]),
     ("compile", &["provenance", "source", "state", "topology"]),
+    ("difference", &["compile", "plan", "provenance", "source", "state", "topology"]),
     ("plan", &["provenance", "source", "state"]),
     ("kernel", &["plan", "state"]),
     ("txn", &["kernel", "plan", "state"]),
-    ("report", &["kernel", "plan", "provenance", "source", "state", "txn"]),
+    ("report", &["difference", "kernel", "plan", "provenance", "source", "state", "txn"]),
     ("lab", &["source"]),
-    ("cli", &["compile", "kernel", "lab", "plan", "provenance", "report", "rules", "source", "state", "topology", "txn"]),
+    (
+        "cli",
+        &[
+            "compile",
+            "difference",
+            "kernel",
+            "lab",
+            "plan",
+            "provenance",
+            "report",
+            "rules",
+            "source",
+            "state",
+            "topology",
+            "txn",
+        ],
+    ),
     ("lib", &[]),
 ];
 

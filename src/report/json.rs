@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::kind_and_identity;
+use crate::difference::{HostDifference, Presence};
 use crate::plan::{Impact, Plan, Planned, Rank, Summary};
 use crate::source::{Origin, Sources, Span};
 use crate::state::{Action, FieldChange, Resource};
@@ -187,6 +188,36 @@ pub fn plan(plan: &Plan, sources: &Sources, digest: &str) -> Document {
 /// The JSON Schema (draft 2020-12) of [`Document`].
 pub fn schema() -> serde_json::Value {
     schemars::schema_for!(Document).to_value()
+}
+
+/// What becomes of a host between two files.
+#[derive(Debug, Serialize)]
+pub struct Difference {
+    name: String,
+    role: String,
+    /// `both`, `new` or `old`: which of the files have the host.
+    presence: &'static str,
+    changes: Vec<Change>,
+    /// In sentences: what is renamed, moved, or no longer set.
+    remarks: Vec<String>,
+    summary: Summary,
+}
+
+/// The document's part of one host.
+pub fn difference(difference: &HostDifference, sources: &Sources) -> Difference {
+    let plan = &difference.plan;
+    Difference {
+        name: plan.target.host.clone(),
+        role: plan.target.role.clone(),
+        presence: match difference.presence {
+            Presence::Both => "both",
+            Presence::New => "new",
+            Presence::Old => "old",
+        },
+        changes: plan.changes.iter().map(|planned| change(planned, sources)).collect(),
+        remarks: difference.remarks.iter().map(ToString::to_string).collect(),
+        summary: plan.summary,
+    }
 }
 
 fn change(planned: &Planned, sources: &Sources) -> Change {

@@ -161,6 +161,20 @@ impl Review {
         Review { command: "plan", parts: vec![part], files: files(sources) }
     }
 
+    /// What becomes of each host between two files, with what else is to be known of it.
+    pub fn of_difference<'a>(hosts: impl Iterator<Item = (&'a Plan, Vec<String>)>, sources: &Sources) -> Review {
+        let part = |(plan, notes): (&Plan, Vec<String>)| Part {
+            name: plan.target.host.clone(),
+            about: plan.target.role.clone(),
+            outcome: format!("{}.", text::counts(&plan.summary)),
+            changes: text::in_order(plan).map(|planned| line(planned, sources)).collect(),
+            summary: plan.summary,
+            findings: Vec::new(),
+            notes,
+        };
+        Review { command: "diff", parts: hosts.map(part).collect(), files: files(sources) }
+    }
+
     /// What is wrong in a file. `outcome`: what is to be said of it in a line.
     pub fn add_file(&mut self, name: &str, outcome: &str, problems: &[Problem], sources: &Sources) {
         let mut problems = problems.to_vec();

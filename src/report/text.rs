@@ -56,6 +56,23 @@ pub fn plan(plan: &Plan, sources: &Sources, style: Style) -> String {
     out.text
 }
 
+/// What becomes of a host between two files: a plan without a kernel. `notes`: what is to be known beside the changes.
+pub fn difference(plan: &Plan, notes: &[String], sources: &Sources, style: Style) -> String {
+    let mut out = Out { text: String::new(), style };
+    let (host, role) = (printable(&plan.target.host), printable(&plan.target.role));
+    out.line(0, &out.painted(BOLD, &format!("{host} · {role}")));
+    out.text.push('\n');
+    if !plan.is_empty() {
+        changes(&mut out, plan, sources);
+        out.text.push('\n');
+        out.line(0, &format!("{}.", counts(&plan.summary)));
+    }
+    for note in notes {
+        out.wrapped(0, note);
+    }
+    out.text
+}
+
 /// How much a plan is, in a line.
 pub(super) fn ending(plan: &Plan, style: Style) -> String {
     if plan.is_empty() {
@@ -133,15 +150,23 @@ fn argument(text: &str) -> String {
 }
 
 fn summary(summary: &Summary, out: &Out) -> String {
-    let Summary { add, change, replace, restore, delete, connections_cut } = *summary;
+    let cut = match summary.connections_cut {
+        0 => "none".to_owned(),
+        cut => out.painted(RED, &cut.to_string()),
+    };
+    format!("{}. Established connections cut: {cut}.", counts(summary))
+}
+
+/// `1 to add, 2 to change, 0 to delete`
+pub(super) fn counts(summary: &Summary) -> String {
+    let Summary { add, change, replace, restore, delete, connections_cut: _ } = *summary;
     let mut words = format!("{add} to add, {change} to change, ");
     for (count, word) in [(replace, "replace"), (restore, "put back")] {
         if count > 0 {
             _ = write!(words, "{count} to {word}, ");
         }
     }
-    let cut = if connections_cut == 0 { "none".to_owned() } else { out.painted(RED, &connections_cut.to_string()) };
-    format!("{words}{delete} to delete. Established connections cut: {cut}.")
+    format!("{words}{delete} to delete")
 }
 
 /// What is written, and how.
