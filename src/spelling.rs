@@ -50,7 +50,8 @@ fn ours(path: &Path, text: &str) -> Box<Loaded> {
     loaded.sources.add(path.to_owned(), text.to_owned());
     let message = format!("`{}` cannot be written anew without changing what it means", path.display());
     loaded.problems.push(
-        Problem::error("spelling", message).help("leave it as it is; this is a mistake of lvsform: please report it with the file"),
+        Problem::error("spelling", message)
+            .help("leave it as it is; this is a mistake of lvsform: please report it with the file"),
     );
     Box::new(loaded)
 }

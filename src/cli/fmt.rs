@@ -35,8 +35,11 @@ pub struct Fmt {
 
 impl Fmt {
     pub(super) fn run(self, out: &mut Output) -> Exit {
-        let ends: Vec<Exit> =
-            self.files.iter().map(|file| spelled::read(file, self.stdin, out).map_or_else(|exit| exit, |given| self.one(&given, out))).collect();
+        let ends: Vec<Exit> = self
+            .files
+            .iter()
+            .map(|file| spelled::read(file, self.stdin, out).map_or_else(|exit| exit, |given| self.one(&given, out)))
+            .collect();
         // The worst comes first.
         let worst = [Exit::Failed, Exit::Invalid, Exit::Changes].into_iter().find(|exit| ends.contains(exit));
         worst.unwrap_or(Exit::Done)

@@ -54,9 +54,7 @@ pub fn read(path: &Path, said: Option<Word>, out: &mut Output) -> Result<Given, 
         return Ok(Given { path: path.to_owned(), identity: None, spelling, text });
     }
     match source::root(path, &DiskFiles) {
-        Ok((spelling, file)) => {
-            Ok(Given { path: path.to_owned(), identity: Some(file.identity), spelling, text: file.text })
-        }
+        Ok((spelling, file)) => Ok(Given { path: path.to_owned(), identity: Some(file.identity), spelling, text: file.text }),
         Err(problem) => {
             input::say(&[problem], &Sources::default(), out);
             Err(Exit::Invalid)

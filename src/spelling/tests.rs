@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::convert::convert;
 use super::{comments, format};
 use crate::source::Spelling::{self, Kdl, Toml};
 
@@ -20,5 +21,15 @@ fn tmp() {
         let t = std::fs::read_to_string(&f).unwrap();
         std::fs::write(Path::new("/tmp/fmtx").join(f.file_name().unwrap()), formatted(s, &t)).unwrap();
         assert_eq!(comments(s, &t), comments(s, &formatted(s, &t)));
+        let to = if s == Kdl { Toml } else { Kdl };
+        match convert(&f, s, &t, to) {
+            Ok(x) => std::fs::write(
+                Path::new("/tmp/fmtx")
+                    .join(f.with_extension(if to == Kdl { "kdl.conv" } else { "toml.conv" }).file_name().unwrap()),
+                x,
+            )
+            .unwrap(),
+            Err(e) => println!("{} {:?}", f.display(), e.problems),
+        }
     }
 }

@@ -28,7 +28,10 @@ pub(super) enum What<T> {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Statement {
     /// `[a.b]`, or `[[a.b]]`
-    Header { array: bool, keys: Vec<String> },
+    Header {
+        array: bool,
+        keys: Vec<String>,
+    },
     Pair(Pair),
 }
 

@@ -127,8 +127,7 @@ fn quoted(text: &str, escape: impl Fn(&mut String, char)) -> String {
 
 /// Characters that change how text is shown, or break lines where nobody sees it.
 fn hidden(char: char) -> bool {
-    char.is_control()
-        || matches!(char, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    char.is_control() || matches!(char, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

@@ -180,8 +180,7 @@ impl Parser<'_> {
         let comments = open.parts.iter().rev().take_while(|part| matches!(part, Part::Comment(_))).count();
         let trailing = open.parts.split_off(open.parts.len() - comments);
         let text = |part| if let Part::Comment(text) = part { Some(text) } else { None };
-        let node =
-            Node { dashed, before: std::mem::take(&mut open.before), name, at, parts: std::mem::take(&mut open.parts) };
+        let node = Node { dashed, before: std::mem::take(&mut open.before), name, at, parts: std::mem::take(&mut open.parts) };
         (node, trailing.into_iter().filter_map(text).collect())
     }
 
@@ -297,7 +296,9 @@ fn string_end(text: &str, hashes: usize) -> usize {
     while at < bytes.len() {
         if hashes == 0 && bytes[at] == b'\\' {
             at += 2;
-        } else if bytes[at..].starts_with(fence) && bytes[at + fence.len()..].iter().take_while(|byte| **byte == b'#').count() >= hashes {
+        } else if bytes[at..].starts_with(fence)
+            && bytes[at + fence.len()..].iter().take_while(|byte| **byte == b'#').count() >= hashes
+        {
             return at + fence.len() + hashes;
         } else {
             at += 1;
