@@ -6,10 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module of the library with those that it may name.
-const MAY_NAME: [(&str, &[&str]); 13] = [
+const MAY_NAME: [(&str, &[&str]); 14] = [
     ("source", &[]),
     ("state", &[]),
     ("topology", &["source", "state"]),
+    ("spelling", &["source", "topology"]),
     ("rules", &["source", "state", "topology"]),
     ("provenance", &["source", "state"]),
     ("compile", &["provenance", "source", "state", "topology"]),
@@ -18,7 +19,10 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
     ("txn", &["kernel", "plan", "state"]),
     ("report", &["kernel", "plan", "provenance", "source", "state", "txn"]),
     ("lab", &["source"]),
-    ("cli", &["compile", "kernel", "lab", "plan", "provenance", "report", "rules", "source", "state", "topology", "txn"]),
+    (
+        "cli",
+        &["compile", "kernel", "lab", "plan", "provenance", "report", "rules", "source", "spelling", "state", "topology", "txn"],
+    ),
     ("lib", &[]),
 ];
 

@@ -15,7 +15,7 @@ use lvsform::spelling::format;
 use lvsform::topology::{Topology, decode, same};
 
 /// Random topologies of a run of all tests; `soak` has 2,000.
-const FEW: u64 = 40;
+const FEW: u64 = 12;
 
 const BOTH: [Spelling; 2] = [Spelling::Kdl, Spelling::Toml];
 
@@ -130,8 +130,10 @@ fn a_spoiled_text_is_refused_or_written_and_never_a_panic() {
 }
 
 fn spoil(text: &mut String, chance: &mut Chance) {
-    const WITH: [&str; 20] =
-        ["{", "}", "\"", "/-", "/*", "*/", "//", "\\", "\n", ";", "=", "(a)", "#", "[", "]", "'''", "\u{feff}", "\u{85}", "\0", "1"];
+    const WITH: [&str; 20] = [
+        "{", "}", "\"", "/-", "/*", "*/", "//", "\\", "\n", ";", "=", "(a)", "#", "[", "]", "'''", "\u{feff}", "\u{85}", "\0",
+        "1",
+    ];
     let at = text.floor_char_boundary(chance.below(text.len() + 1));
     if chance.one_in(2) {
         text.insert_str(at, chance.pick(&WITH));
