@@ -3,6 +3,8 @@
 #[path = "../agree/chance.rs"]
 #[allow(dead_code, reason = "shared with another suite")]
 mod chance;
+mod command;
+mod golden;
 mod model;
 mod write;
 
