@@ -26,7 +26,11 @@ pub fn format(path: &Path, spelling: Spelling, text: &str) -> Result<String, Box
         Spelling::Toml => toml::print(&toml::parse(text)),
     };
     let after = source::one(path, spelling, formatted.clone());
-    if after.problems.is_empty() && alike(&before.tree.nodes, &after.tree.nodes) { Ok(formatted) } else { Err(ours(path, text)) }
+    if after.problems.is_empty() && alike(&before.tree.nodes, &after.tree.nodes) {
+        Ok(formatted)
+    } else {
+        Err(Box::new(ours(path, text)))
+    }
 }
 
 /// The comments of a text without mistakes in its syntax, each with its marks, in the order of the text.
@@ -45,7 +49,7 @@ fn well_formed(path: &Path, spelling: Spelling, text: &str) -> Result<Loaded, Bo
 }
 
 /// What is said where our own text does not mean what the file means: it is not used.
-fn ours(path: &Path, text: &str) -> Box<Loaded> {
+fn ours(path: &Path, text: &str) -> Loaded {
     let mut loaded = Loaded::default();
     loaded.sources.add(path.to_owned(), text.to_owned());
     let message = format!("`{}` cannot be written anew without changing what it means", path.display());
@@ -53,7 +57,7 @@ fn ours(path: &Path, text: &str) -> Box<Loaded> {
         Problem::error("spelling", message)
             .help("leave it as it is; this is a mistake of lvsform: please report it with the file"),
     );
-    Box::new(loaded)
+    loaded
 }
 
 /// Whether two trees are the same but for their places.

@@ -77,5 +77,6 @@ impl Fmt {
 fn difference(name: &str, before: &str, after: &str) -> String {
     let diff = TextDiff::from_lines(before, after);
     let shown = diff.unified_diff().header(name, &format!("{name} (canonical)")).to_string();
-    shown.lines().map(|line| format!("{}\n", line.split('\t').map(printable).collect::<Vec<_>>().join("\t"))).collect()
+    let visible = |line: &str| line.split('\t').map(printable).collect::<Vec<_>>().join("\t") + "\n";
+    shown.lines().map(visible).collect()
 }

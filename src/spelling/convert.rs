@@ -41,13 +41,13 @@ pub fn convert(path: &Path, from: Spelling, text: &str, to: Spelling) -> Result<
                 return Err(Box::new(loaded));
             }
         },
-        Spelling::Toml => {
-            from_toml::file(&toml::parse(text)).map(|file| kdl::print(&to_kdl::file(&file))).ok_or_else(|| ours(path, text))?
-        }
+        Spelling::Toml => from_toml::file(&toml::parse(text))
+            .map(|file| kdl::print(&to_kdl::file(&file)))
+            .ok_or_else(|| Box::new(ours(path, text)))?,
     };
-    let written = format(path, to, &written).map_err(|_| ours(path, text))?;
+    let written = format(path, to, &written).map_err(|_| Box::new(ours(path, text)))?;
     let back = source::one(path, to, written.clone());
-    if means(loaded.tree) == means(back.tree) { Ok(written) } else { Err(ours(path, text)) }
+    if means(loaded.tree) == means(back.tree) { Ok(written) } else { Err(Box::new(ours(path, text))) }
 }
 
 /// What a file says, in whatever spelling: its topology and what it includes.

@@ -41,7 +41,7 @@ impl Value {
         match self {
             Value::Text(text) => toml_text(text),
             // TOML has no sign before `0x`.
-            Value::Number(number) => match number.strip_prefix('-').and_then(|digits| parse(digits)) {
+            Value::Number(number) => match number.strip_prefix('-').and_then(parse) {
                 Some(number) => format!("-{number}"),
                 None => number.clone(),
             },

@@ -85,7 +85,7 @@ pub fn topology(chance: &mut Chance) -> Vec<Block> {
         pool.blocks = these_servers(chance, servers);
         blocks.push(pool);
     }
-    for index in 0..1 + chance.below(3) {
+    for index in 0..=chance.below(3) {
         blocks.push(service(chance, index, vips, pools));
     }
     cluster(chance, &mut blocks);
@@ -211,7 +211,7 @@ fn service(chance: &mut Chance, index: usize, vips: usize, pools: usize) -> Bloc
     if chance.one_in(4) {
         let mut listen = block("listen", Form::Repeated, Vec::new());
         listen.field("fwmark", vec![Value::Number(7 + u32::try_from(index).expect("small"))]);
-        for _ in 0..1 + chance.below(2) {
+        for _ in 0..=chance.below(2) {
             let mut matched = block("match", Form::Repeated, Vec::new());
             matched.field("vip", vec![vip(chance)]);
             matched.field("port", vec![Value::Number(80), Value::Number(443)]);
@@ -220,7 +220,7 @@ fn service(chance: &mut Chance, index: usize, vips: usize, pools: usize) -> Bloc
         }
         service.blocks.push(listen);
     } else {
-        for port in 0..1 + chance.below(3) {
+        for port in 0..=chance.below(3) {
             let mut listen = block("listen", Form::Repeated, Vec::new());
             listen.field("vip", vec![vip(chance)]);
             listen.field("port", vec![Value::Number(u32::try_from(1000 * (index + 1) + port).expect("small"))]);

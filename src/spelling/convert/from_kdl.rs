@@ -27,7 +27,9 @@ fn inside(thing: &mut Thing, block: &Block) {
             }
             What::Node(node) if node.dashed => {
                 let item = Item { blank: false, ..item.clone() };
-                left_out(&Block { items: vec![item], ..Block::default() }).iter().for_each(|text| say(text));
+                for text in left_out(&Block { items: vec![item], ..Block::default() }) {
+                    say(&text);
+                }
             }
             What::Node(node) => {
                 let mut found = Thing { above: std::mem::take(&mut above), blank, ..Thing::default() };

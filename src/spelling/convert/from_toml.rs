@@ -155,7 +155,7 @@ fn walk(root: &mut Thing, mut place: Place, keys: &[String], array: bool, said: 
 
 /// Puts a value where its keys lead.
 fn put(root: &mut Thing, place: Place, keys: &[String], value: &Data, said: &mut Said, from: usize) -> Option<()> {
-    let (last, way) = keys.split_last()?;
+    let (key, way) = keys.split_last()?;
     let behind = said.behind.take();
     let before = place.steps.len();
     let had = at(root, &place.steps)?.inner.len();
@@ -167,12 +167,12 @@ fn put(root: &mut Thing, place: Place, keys: &[String], value: &Data, said: &mut
     }
     let thing = at(root, &place.steps)?;
     match place.spot {
-        Spot::Block(kind) => entry(thing, kind, last, value, said, from),
+        Spot::Block(kind) => entry(thing, kind, key, value, said, from),
         Spot::Names(kind) => {
             let Data::Table(list) = value else { return None };
-            named(thing, kind, last, list, said, from)
+            named(thing, kind, key, list, said, from)
         }
-        Spot::Keys(kind) => keyed(thing, kind, last, value, said, from),
+        Spot::Keys(kind) => keyed(thing, kind, key, value, said, from),
     }
 }
 

@@ -16,9 +16,13 @@ fn inside<'t>(things: impl Iterator<Item = &'t Thing>, tail: &[Remark], kind: Op
         let promoted = promoted(thing, kind);
         let thing = promoted.as_ref().unwrap_or(thing);
         remarks(&mut block, &thing.above);
-        let what = What::Node(node(thing, kind));
-        let trailing = thing.trailing.iter().map(|text| format!("//{text}")).collect();
-        block.items.push(Item { blank: thing.blank, what, trailing });
+        let mut node = node(thing, kind);
+        let mut trailing: Vec<String> = thing.trailing.iter().map(|text| format!("//{text}")).collect();
+        // What is said of a block stands where it begins.
+        if let Some(Part::Block { block: Block { opening, one_line: false, .. }, .. }) = node.parts.last_mut() {
+            opening.append(&mut trailing);
+        }
+        block.items.push(Item { blank: thing.blank, what: What::Node(node), trailing });
     }
     remarks(&mut block, tail);
     block
@@ -54,7 +58,7 @@ fn node(thing: &Thing, within: Option<&'static Kind>) -> Node {
             && inner.heads.len() == 1
             && !inner.has_own_comments()
     };
-    parts.extend(thing.inner.iter().filter(is_property).flat_map(|inner| {
+    parts.extend(thing.inner.iter().filter(is_property).filter_map(|inner| {
         let value = inner.heads.first()?.clone();
         Some(Part::Entry { dashed: false, key: Some(Value::Text(inner.word.clone())), value })
     }));

@@ -31,7 +31,7 @@ pub(super) fn file(root: &Thing) -> Result<Vec<Item<Statement>>, Twice> {
     for (index, thing) in above.iter().enumerate() {
         if thing.word == "topology" {
             let thing = hoisted(thing);
-            line(&mut out, &[thing.word.clone()], &thing, main(Kind::root(), &thing));
+            line(&mut out, std::slice::from_ref(&thing.word), &thing, main(Kind::root(), &thing));
         } else if first_include == Some(index) {
             include(&mut out, &above);
         }

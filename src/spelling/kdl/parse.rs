@@ -14,10 +14,8 @@ pub(in crate::spelling) fn parse(text: &str) -> Block {
     let mut block = Block::default();
     while parser.at < text.len() {
         parser.block_items(&mut block, false);
-        if parser.eat("}") {
-            // One that closes nothing: only within a text with mistakes.
-            continue;
-        }
+        // One that closes nothing: only within a text with mistakes.
+        parser.eat("}");
     }
     block
 }

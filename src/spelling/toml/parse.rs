@@ -73,6 +73,8 @@ impl<T> Gathered<T> {
     fn layout(&mut self, event: &Event, text: &str) {
         match event.kind() {
             EventKind::Newline => self.lines += 1,
+            // A comma on a line of its own goes behind its value, and its line away.
+            EventKind::ValueSep => self.lines = self.lines.saturating_sub(1),
             EventKind::Comment => {
                 let span = event.span();
                 let comment = text.get(span.start()..span.end()).unwrap_or_default().trim_end().to_owned();

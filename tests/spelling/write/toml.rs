@@ -1,5 +1,7 @@
 //! TOML of random layout.
 
+use std::fmt::Write as _;
+
 use super::Words;
 use crate::chance::Chance;
 use crate::model::{Block, Form, Value};
@@ -27,12 +29,12 @@ pub fn text(topology: &[Block], chance: &mut Chance) -> (String, Vec<String>) {
                     writer.pair(&key, &value);
                 }
             }
-            Form::Named => writer.section(vec![block.word.to_owned(), name(block)], block, false),
+            Form::Named => writer.section(&[block.word.to_owned(), name(block)], block, false),
             Form::Repeated => {
                 let array = all.len() > 1 || writer.chance.one_in(2);
-                writer.section(path, block, array);
+                writer.section(&path, block, array);
             }
-            _ => writer.section(path, block, false),
+            _ => writer.section(&path, block, false),
         }
     }
     writer.above();
@@ -58,7 +60,7 @@ impl Writer<'_> {
         while self.chance.one_in(4) {
             let word = self.words.word();
             let blank = "\n".repeat(self.chance.below(3));
-            self.out += &format!("  # {word}  \n{blank}");
+            let _ = write!(self.out, "  # {word}  \n{blank}");
         }
         if self.chance.one_in(4) {
             let lines = "\n".repeat(1 + self.chance.below(3));
@@ -79,17 +81,17 @@ impl Writer<'_> {
         self.above();
         let equals = self.chance.pick(&["=", " = ", "   =  "]);
         let end = self.trailing();
-        self.out += &format!("{key}{equals}{value}{end}");
+        let _ = write!(self.out, "{key}{equals}{value}{end}");
     }
 
     fn header(&mut self, path: &[String], array: bool) {
         let keys: Vec<String> = path.iter().map(|key| self.key(key)).collect();
         let path = keys.join(self.chance.pick(&[".", " . "]));
         let end = self.trailing();
-        self.out += &if array { format!("[[ {path} ]]{end}") } else { format!("[{path}]{end}") };
+        let _ = if array { write!(self.out, "[[ {path} ]]{end}") } else { write!(self.out, "[{path}]{end}") };
     }
 
-    fn section(&mut self, path: Vec<String>, block: &Block, array: bool) {
+    fn section(&mut self, path: &[String], block: &Block, array: bool) {
         let mut later: Vec<(Vec<String>, Block, bool)> = Vec::new();
         let mut pairs: Vec<(String, String)> = Vec::new();
         for (word, values) in &block.fields {
@@ -140,7 +142,7 @@ impl Writer<'_> {
         }
         self.above();
         if array || !pairs.is_empty() || (later.is_empty() && keyed.is_empty()) || self.chance.one_in(2) {
-            self.header(&path, array);
+            self.header(path, array);
         }
         for (key, value) in pairs {
             self.pair(&key, &value);
@@ -155,7 +157,7 @@ impl Writer<'_> {
             }
         }
         for (path, block, array) in later {
-            self.section(path, &block, array);
+            self.section(&path, &block, array);
         }
     }
 
@@ -241,7 +243,7 @@ impl Writer<'_> {
     fn break_line(&mut self) -> String {
         let mut text = String::new();
         while self.chance.one_in(4) {
-            text += &format!("  # {}\n", self.words.word());
+            let _ = writeln!(text, "  # {}", self.words.word());
         }
         text + self.chance.pick(&["\n", "\n\n\n   ", " "])
     }
