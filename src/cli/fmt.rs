@@ -1,6 +1,7 @@
 //! `lvsform fmt`
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use similar::TextDiff;
@@ -75,7 +76,8 @@ impl Fmt {
 
 /// A unified difference, with everything visible that would act on a terminal.
 fn difference(name: &str, before: &str, after: &str) -> String {
-    let diff = TextDiff::from_lines(before, after);
+    // A file that changes everywhere would take long to be compared well.
+    let diff = TextDiff::configure().timeout(Duration::from_secs(2)).diff_lines(before, after);
     let shown = diff.unified_diff().header(name, &format!("{name} (canonical)")).to_string();
     let visible = |line: &str| line.split('\t').map(printable).collect::<Vec<_>>().join("\t") + "\n";
     shown.lines().map(visible).collect()

@@ -17,7 +17,7 @@ use lvsform::spelling::format;
 use lvsform::topology::{Topology, decode, same};
 
 /// Random topologies of a run of all tests; `soak` has 2,000.
-const FEW: u64 = 12;
+const FEW: u64 = 20;
 
 const BOTH: [Spelling; 2] = [Spelling::Kdl, Spelling::Toml];
 

@@ -1,5 +1,7 @@
 //! What a TOML file says, with its comments.
 
+use std::collections::HashMap;
+
 use super::{Remark, Thing, bare};
 use crate::spelling::toml::{Data, Item, List, Pair, Statement, What};
 use crate::spelling::value::Value;
@@ -36,9 +38,11 @@ pub(super) fn file(items: &[Item<Statement>]) -> Option<Thing> {
     Some(root)
 }
 
-/// Comments on their way to what they belong to.
+/// Comments on their way to what they belong to, and what was made on the way.
 #[derive(Default)]
 struct Said {
+    /// Where headers and dotted keys have made what: in which thing, of which word and name.
+    made: HashMap<(Vec<usize>, &'static str, Option<String>), usize>,
     above: Vec<Remark>,
     blank: bool,
     behind: Option<String>,
@@ -138,9 +142,11 @@ fn walk(root: &mut Thing, mut place: Place, keys: &[String], array: bool, said: 
             Spot::Names(kind) | Spot::Keys(kind) => (kind.word, Some(key), kind),
         };
         let again = array && index + 1 == keys.len();
-        let is_it = |found: &Thing| found.word == word && head.is_none_or(|head| found.name() == *head);
-        let known = if again { None } else { thing.inner.iter().rposition(is_it) };
+        // What an inline table made nobody may open again: the others are in the index.
+        let identity = (place.steps.clone(), word, head.cloned());
+        let known = if again { None } else { said.made.get(&identity).copied() };
         place.steps.push(known.unwrap_or(thing.inner.len()));
+        said.made.insert(identity, known.unwrap_or(thing.inner.len()));
         if known.is_none() {
             let heads = head.map(|head| Value::Text(head.clone())).into_iter().collect();
             let mut made = Thing { word: word.to_owned(), heads, ..Thing::default() };
@@ -286,6 +292,7 @@ fn table(thing: &mut Thing, spot: Spot, list: &List<Pair>) -> Option<()> {
 
 fn table_in(thing: &mut Thing, spot: Spot, list: &List<Pair>, said: &mut Said) -> Option<()> {
     said.behind_above();
+    let outer = std::mem::take(&mut said.made);
     for item in &list.items {
         match &item.what {
             What::Comment(text) => said.above(item.blank, text),
@@ -295,6 +302,7 @@ fn table_in(thing: &mut Thing, spot: Spot, list: &List<Pair>, said: &mut Said) -
             }
         }
     }
+    said.made = outer;
     finish(thing, said);
     Some(())
 }

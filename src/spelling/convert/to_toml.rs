@@ -4,7 +4,7 @@
 //! header of its own behind them. A table whose header would stand alone has none.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Remark, Thing};
 use crate::spelling::lines::{INDENT, WIDTH, width};
@@ -37,9 +37,13 @@ pub(super) fn file(root: &Thing) -> Result<Vec<Item<Statement>>, Twice> {
         }
     }
     let mut pending = Vec::new();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for thing in &root.inner {
+        *counts.entry(&thing.word).or_default() += 1;
+    }
     for thing in below {
         let Some(kind) = Kind::root().child(&thing.word).map(|child| child.kind) else { continue };
-        let several = root.inner.iter().filter(|other| other.word == thing.word).count() > 1;
+        let several = counts.get(thing.word.as_str()).is_some_and(|count| *count > 1);
         section(&mut out, &[], kind, thing, several, &mut pending)?;
     }
     remarks(&mut out, &root.tail);
