@@ -7,10 +7,12 @@ mod adopt;
 mod apply;
 mod check;
 mod confirm;
+mod convert;
 mod destroy;
 mod diff;
 mod drift;
 pub mod files;
+mod fmt;
 mod format;
 mod guard;
 mod history;
@@ -28,6 +30,7 @@ mod saved;
 mod schema;
 mod signals;
 mod snapshot;
+mod spelled;
 mod work;
 mod written;
 
@@ -54,6 +57,8 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Check),
+    Fmt(fmt::Fmt),
+    Convert(convert::Convert),
     Plan(plan::Plan),
     Apply(apply::Apply),
     Destroy(destroy::Destroy),
@@ -143,6 +148,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     );
     let exit = match arguments.command {
         Command::Check(command) => command.run(&mut out),
+        Command::Fmt(command) => command.run(&mut out),
+        Command::Convert(command) => command.run(&mut out),
         Command::Plan(command) => command.run(&mut out),
         Command::Apply(command) => command.run(&mut out),
         Command::Destroy(command) => command.run(&mut out),

@@ -10,6 +10,7 @@ pub mod provenance;
 pub mod report;
 pub mod rules;
 pub mod source;
+pub mod spelling;
 pub mod state;
 pub mod topology;
 pub mod txn;

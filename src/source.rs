@@ -14,16 +14,37 @@ mod scan;
 mod tests;
 mod toml;
 
+use std::ffi::OsStr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-pub use include::{FILE_CAP, load};
+pub use include::{FILE_CAP, load, one, root};
 pub use printable::printable;
 pub use problem::{Label, Problem, Severity};
 
 /// Which file of a [`Sources`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub u16);
+
+/// Which of the two spellings a file has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spelling {
+    /// `.kdl`
+    Kdl,
+    /// `.toml`
+    Toml,
+}
+
+impl Spelling {
+    /// The spelling of a file: its extension says it.
+    pub fn of(path: &Path) -> Option<Spelling> {
+        match path.extension().and_then(OsStr::to_str) {
+            Some("kdl") => Some(Spelling::Kdl),
+            Some("toml") => Some(Spelling::Toml),
+            _ => None,
+        }
+    }
+}
 
 /// A piece of a file, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

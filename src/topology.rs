@@ -29,7 +29,7 @@ use crate::source::{At, Span};
 use crate::state::{Checksum, Encapsulation, Family, Inner, Protocol, SysctlKey, TunnelKind};
 use ipnet::IpNet;
 
-pub use decode::decode;
+pub use decode::{decode, misshapen};
 pub use reference::reference;
 pub use same::same;
 pub use schema::schema;

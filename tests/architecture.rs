@@ -6,10 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module of the library with those that it may name.
-const MAY_NAME: [(&str, &[&str]); 14] = [
+const MAY_NAME: [(&str, &[&str]); 15] = [
     ("source", &[]),
     ("state", &[]),
     ("topology", &["source", "state"]),
+    ("spelling", &["source", "topology"]),
     ("rules", &["source", "state", "topology"]),
     ("provenance", &["source", "state"]),
     ("compile", &["provenance", "source", "state", "topology"]),
@@ -31,6 +32,7 @@ const MAY_NAME: [(&str, &[&str]); 14] = [
             "report",
             "rules",
             "source",
+            "spelling",
             "state",
             "topology",
             "txn",

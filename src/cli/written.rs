@@ -2,9 +2,9 @@
 //!
 //! Who may run one command as root must not thereby be able to overwrite any file.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -25,15 +25,62 @@ pub fn write_whole(path: &Path, text: &[u8], mark: &str, out: &mut Output) -> Re
     })
 }
 
+/// Puts a text in the place of a file whose whole text was just read, by its real path. Its mode and its owner stay.
+pub fn replace(path: &Path, text: &[u8], out: &mut Output) -> Result<(), Exit> {
+    let swap = || {
+        let there = path.symlink_metadata()?;
+        if !there.is_file() {
+            return Err(Errno::EEXIST.into());
+        }
+        beside(path, text, |file| {
+            let made = file.metadata()?;
+            if (made.uid(), made.gid()) != (there.uid(), there.gid()) {
+                fchown(file, Some(there.uid()), Some(there.gid()))?;
+            }
+            file.set_permissions(there.permissions())?;
+            file.sync_all()
+        })
+    };
+    swap().map_err(|error| {
+        let message = format!("cannot write {}: {}", path.display(), in_words(&error));
+        out.error(&report::error(&message, &[], Some("the file is as it was; its folder must be writable"), out.error_style));
+        Exit::Failed
+    })
+}
+
+/// Writes a new file. What is there already, of whatever kind, is never replaced.
+pub fn new(path: &Path, text: &[u8], out: &mut Output) -> Result<(), Exit> {
+    let write = || match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
+            file.write_all(text).inspect_err(|_| {
+                let _ = std::fs::remove_file(path);
+            })
+        }
+        Err(error) => Err(error),
+        Ok(_) => Err(Errno::EEXIST.into()),
+    };
+    write().map_err(|error: io::Error| {
+        let message = format!("cannot write {}: {}", path.display(), in_words(&error));
+        out.error(&report::error(&message, &[], Some("name a file that is not there yet, in a folder that is"), out.error_style));
+        Exit::Failed
+    })
+}
+
 fn place(path: &Path, text: &[u8], mark: &str) -> io::Result<()> {
     if !is_free(path, mark)? {
         return Err(Errno::EEXIST.into());
     }
+    beside(path, text, |_| Ok(()))
+}
+
+/// Writes a text into a new file beside `path`, and puts that in its place when it is whole and `finish` is done with it.
+fn beside(path: &Path, text: &[u8], finish: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
     let mut name = path.file_name().ok_or(Errno::EISDIR)?.to_owned();
     name.push(format!(".{}", std::process::id()));
     let beside = path.with_file_name(name);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&beside)?;
-    let written = file.write_all(text).and_then(|()| std::fs::rename(&beside, path));
+    let written = file.write_all(text).and_then(|()| finish(&file)).and_then(|()| std::fs::rename(&beside, path));
     if written.is_err() {
         let _ = std::fs::remove_file(&beside);
     }

@@ -1,23 +1,15 @@
 //! A topology's files: the root, and whatever its `include`s lead to, each read once.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
-use super::{FileId, Files, Form, Included, Loaded, Node, Problem, Scalar, Span, Unreadable, kdl, problem, toml};
+use super::{FileId, Files, Form, Included, Loaded, Node, Problem, Scalar, Span, Spelling, Tree, Unreadable, kdl, problem, toml};
 
 /// Bytes of one file; larger ones are refused before any memory is taken for them.
 pub const FILE_CAP: u64 = 32 * 1024 * 1024;
 
 /// Files of one topology.
 const FILES_CAP: usize = 1000;
-
-/// Which of the two spellings a file has.
-#[derive(Clone, Copy)]
-enum Spelling {
-    Kdl,
-    Toml,
-}
 
 /// A file that an `include` asks for.
 struct Wanted {
@@ -46,9 +38,19 @@ pub fn load(path: &Path, files: &dyn Files) -> Loaded {
     loaded
 }
 
-fn root(path: &Path, files: &dyn Files) -> Result<(Spelling, Included), Problem> {
+/// Reads one file's text, and follows no `include`: those are nodes of the tree here.
+pub fn one(path: &Path, spelling: Spelling, text: String) -> Loaded {
+    let mut loaded = Loaded::default();
+    let id = loaded.sources.add(path.to_owned(), text);
+    loaded.tree = Tree { nodes: nodes(spelling, &loaded.sources.file(id).text, id, &mut loaded.problems) };
+    problem::sort(&mut loaded.problems);
+    loaded
+}
+
+/// Opens a topology's own file.
+pub fn root(path: &Path, files: &dyn Files) -> Result<(Spelling, Included), Problem> {
     let shown = path.display();
-    let Some(spelling) = spelling(path) else {
+    let Some(spelling) = Spelling::of(path) else {
         return Err(Problem::error("file", format!("`{shown}` is neither KDL (`.kdl`) nor TOML (`.toml`)"))
             .help("the extension says which of the two spellings a topology has"));
     };
@@ -113,10 +115,7 @@ fn one_file(
     let id = loaded.sources.add(path.clone(), file.text);
     read.insert(file.identity.clone(), id);
     let text = &loaded.sources.file(id).text;
-    let nodes = match spelling {
-        Spelling::Kdl => kdl::read(text, id, &mut loaded.problems),
-        Spelling::Toml => toml::read(text, id, &mut loaded.problems),
-    };
+    let nodes = nodes(spelling, text, id, &mut loaded.problems);
     let mut wanted = VecDeque::new();
     for node in nodes {
         if &*node.key == "include" {
@@ -126,6 +125,13 @@ fn one_file(
         }
     }
     Open { identity: file.identity, path, wanted }
+}
+
+fn nodes(spelling: Spelling, text: &str, id: FileId, problems: &mut Vec<Problem>) -> Vec<Node> {
+    match spelling {
+        Spelling::Kdl => kdl::read(text, id, problems),
+        Spelling::Toml => toml::read(text, id, problems),
+    }
 }
 
 /// The files that an `include` node asks for.
@@ -200,7 +206,7 @@ fn below(path: &Path, folder: &Path) -> bool {
 /// Opens a file that an `include` asks for.
 fn included(wanted: &Wanted, folder: &Path, files: &dyn Files) -> Result<(Spelling, Included), Problem> {
     let shown = wanted.path.display();
-    let Some(spelling) = spelling(&wanted.path) else {
+    let Some(spelling) = Spelling::of(&wanted.path) else {
         let problem =
             Problem::error("include", format!("`{shown}` is neither KDL (`.kdl`) nor TOML (`.toml`)")).at(wanted.span, "");
         return Err(if wanted.pattern { problem.help("let the pattern end in `.kdl` or `.toml`") } else { problem });
@@ -246,14 +252,6 @@ fn why(reason: &Unreadable) -> String {
         Unreadable::TooLarge { size, cap } => format!("has {size} bytes; at most {cap} are read"),
         Unreadable::NotUtf8(at) => format!("is not UTF-8 text: byte {at} (counted from 0) begins no character"),
         Unreadable::Io(error) => format!("cannot be read: {error}"),
-    }
-}
-
-fn spelling(path: &Path) -> Option<Spelling> {
-    match path.extension().and_then(OsStr::to_str) {
-        Some("kdl") => Some(Spelling::Kdl),
-        Some("toml") => Some(Spelling::Toml),
-        _ => None,
     }
 }
 

@@ -215,7 +215,9 @@ impl Scanner<'_> {
         if let Some(frame) = self.frames.last_mut() {
             frame.place = Place::Start;
             if let Some(dashed) = frame.dashed_node.take() {
-                self.blank(dashed..end);
+                // Without its node a `;` would end nothing.
+                let semicolon = usize::from(self.bytes.get(end) == Some(&b';') && !top);
+                self.blank(dashed..end + semicolon);
             }
         }
         if top {

@@ -260,6 +260,13 @@ fn slashdash_comments_raw_strings_and_lines_that_continue_are_kdl() {
 }
 
 #[test]
+fn a_node_that_is_left_out_takes_the_semicolon_that_ends_it_along() {
+    let loaded = load_text("a.kdl", "a { /-b 1; c 2; /-d; }\n/-e; f 3\n");
+    assert_eq!(told(&loaded), [""; 0]);
+    assert_eq!(outline(&loaded.tree.nodes), "a\n  c 2\nf 3\n");
+}
+
+#[test]
 fn ten_thousand_levels_are_one_problem_and_no_overflow() {
     for (path, text) in [
         ("a.kdl", format!("{}{}\nok 1\n", "a {\n".repeat(10_000), "}\n".repeat(10_000))),

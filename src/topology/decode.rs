@@ -12,7 +12,7 @@ use super::kinds::ROOT;
 use super::shape::{Form, Target};
 use super::{Host, Ownership, Policy, Role, Server, Topology, cluster, host, server, service, tuning, vip};
 use crate::source::problem::nearest;
-use crate::source::{At, FileId, Origin, Problem, Span, Tree};
+use crate::source::{At, FileId, Node, Origin, Problem, Span, Tree};
 
 /// The most hosts, addresses and servers of a topology. They are counted before a range is expanded.
 const MOST: u64 = 1_000_000;
@@ -70,6 +70,19 @@ pub fn decode(tree: Tree) -> (Option<Topology>, Vec<Problem>) {
     }
     link(&mut cx, &mut topology, &names);
     (Some(topology), cx.problems)
+}
+
+/// What is wrong with each block of a file by itself, whatever other files say: for what works on single files.
+pub fn misshapen(nodes: &[Node]) -> Vec<Problem> {
+    let mut cx = Context::default();
+    for node in nodes.iter().filter(|node| &*node.key != "include") {
+        cx.spelling = if node.form.is_toml() { Spelling::Toml } else { Spelling::Kdl };
+        match ROOT.child(&node.key) {
+            Some(child) => drop(block::read(&mut cx, child.kind, node)),
+            None => drop(block::unknown(&mut cx, &ROOT, node)),
+        }
+    }
+    cx.problems
 }
 
 fn empty() -> Topology {

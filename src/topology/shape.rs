@@ -195,6 +195,11 @@ pub const KEPT_FOR_LATER: &[&str] =
     &["check", "quorum", "fallback", "notify", "vrrp", "defaults", "variable", "expect", "lint", "state"];
 
 impl Kind {
+    /// A whole file.
+    pub fn root() -> &'static Kind {
+        &ROOT
+    }
+
     /// The field of a word.
     pub fn field(&self, word: &str) -> Option<&'static Field> {
         self.fields.iter().find(|field| field.word == word)
