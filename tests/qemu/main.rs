@@ -2,6 +2,8 @@
 #![allow(clippy::disallowed_methods, reason = "tests run programs and look at files")]
 #![allow(clippy::format_push_string, reason = "a few lines of text, put together to be read")]
 
+#[path = "../kernel/clients.rs"]
+mod clients;
 #[path = "../apply/director.rs"]
 #[allow(dead_code, reason = "another suite uses the rest")]
 mod director;
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
             Trial::test("nftables_answers", nftables_answers),
             Trial::test("a_fou_port_opens", a_fou_port_opens),
         ];
+        tests.extend(clients::tests());
         tests.extend(links::tests());
         tests.extend(gue::tests());
         tests.extend(torn::tests(2));

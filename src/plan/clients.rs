@@ -1,0 +1,309 @@
+//! Which share of its clients a service with sh, dh or mh sends to another server after a plan than before it.
+//!
+//! These schedulers find the server of a client in a table that the kernel builds anew whenever a server comes, goes or gets
+//! another weight, so that a change of one server moves clients of others. The tables before and after are computed here and
+//! compared slot by slot. Clients are taken as spread evenly over the slots: nobody knows the addresses that will come.
+//! This module never guesses: where the table is not known ([`moves`]), nothing is said.
+
+mod hash;
+mod table;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::Phase;
+use crate::state::effects::destinations;
+use crate::state::{Change, DestinationId, DestinationKey, Key, Observed, Order, Resource, Service, ServiceKey, order_matters};
+
+use table::Outcome;
+pub use table::{Seat, Table};
+
+/// A share of all clients, in hundredths of a percent; never 0 where there is one client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Share(u16);
+
+impl Share {
+    /// 10,000 hundredths of a percent.
+    pub const ALL: Share = Share(10_000);
+
+    fn of(part: f64) -> Share {
+        // Sums of the same parts in another order differ in their last digits.
+        const NOTHING: f64 = 1e-9;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 10,000")]
+        Share(if part < NOTHING { 0 } else { (part * 1e4).round().clamp(1.0, 1e4) as u16 })
+    }
+
+    /// Percent, from 0 to 100.
+    pub fn percent(self) -> f64 {
+        f64::from(self.0) / 100.0
+    }
+
+    /// Whether it is of nobody.
+    pub fn is_nobody(self) -> bool {
+        self == Share::default()
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0, (self.0 + 5) / 10) {
+            (1..5, _) => f.write_str("less than 0.1 %"),
+            (9_950..10_000, 1000) => f.write_str("more than 99.9 %"),
+            (_, tenths) if tenths % 10 == 0 => write!(f, "{} %", tenths / 10),
+            (_, tenths) => write!(f, "{}.{} %", tenths / 10, tenths % 10),
+        }
+    }
+}
+
+/// What becomes of the clients of a service: those that no connection and no persistence holds, at their next connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moves {
+    /// They had a server and get another one.
+    pub another: Share,
+    /// They had a server, and none takes them any more.
+    pub refused: Share,
+    /// They had none and get one.
+    pub served: Share,
+}
+
+impl Moves {
+    /// Whether every client goes where it went.
+    pub fn is_nothing(&self) -> bool {
+        *self == Moves::default()
+    }
+}
+
+/// What moves in one service, and what belongs to the sentence about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OfService {
+    /// what moves
+    pub moves: Moves,
+    /// of what the table finds a server
+    pub asked: Asked,
+    /// Whether persistence may hold clients where they are.
+    pub persistent: bool,
+    /// How many clients mh would send to another server; only where sh sends more.
+    pub with_mh: Option<Share>,
+}
+
+/// Of what a table finds the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// the client's address
+    Client,
+    /// the client's address and port
+    ClientAndPort,
+    /// The address that the client asks for, with dh: one for all clients where the service has one VIP.
+    Vip,
+    /// The same where the service is a firewall mark and may have many.
+    Vips,
+}
+
+impl fmt::Display for OfService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let OfService { moves: Moves { another, refused, served }, asked, persistent, with_mh } = self;
+        let whom = match asked {
+            Asked::Client | Asked::Vip => "clients",
+            Asked::ClientAndPort => "new connections",
+            Asked::Vips => "the addresses behind the mark",
+        };
+        let verbs = [(another, "go to another server"), (refused, "find no server"), (served, "find a server, and found none")];
+        let parts = verbs.into_iter().filter(|(share, _)| !share.is_nobody()).map(|(share, verb)| match *share {
+            Share::ALL => format!("all {whom} {verb}"),
+            share => format!("{share} of {whom} {verb}"),
+        });
+        f.write_str(&parts.collect::<Vec<_>>().join(", "))?;
+        match (persistent, asked) {
+            (true, _) => f.write_str(" once no persistence holds them")?,
+            (false, Asked::Client | Asked::Vip) => f.write_str(" with their next connection")?,
+            (false, Asked::ClientAndPort | Asked::Vips) => {}
+        }
+        match (asked, with_mh) {
+            (Asked::Vip, _) => f.write_str(": dh goes by the VIP, so it has one server for all of them"),
+            (_, Some(share)) => write!(f, " ({share} with mh)"),
+            (_, None) => Ok(()),
+        }
+    }
+}
+
+/// What moves in each service of a plan; services where nothing does, or where nobody can know, are left out.
+///
+/// Not known is a service whose order was not seen, one with mh and a server at weight 0 before (it keeps the slots of its last
+/// weight, which the kernel does not tell), and one whose scheduler becomes another one or is asked in another way: then all
+/// clients are placed anew, as the change of the scheduler says.
+pub(super) fn moves(phases: &[Phase], observed: &Observed) -> BTreeMap<ServiceKey, OfService> {
+    let mut steps: BTreeMap<ServiceKey, Vec<&Change>> = BTreeMap::new();
+    let mut services: BTreeMap<ServiceKey, &Change> = BTreeMap::new();
+    for step in phases.iter().flat_map(|phase| &phase.steps) {
+        match step.key {
+            Key::Destination(DestinationKey { service, .. }) => steps.entry(service).or_default().push(step),
+            Key::Service(service) => _ = services.insert(service, step),
+            _ => {}
+        }
+    }
+    for service in services.keys() {
+        steps.entry(*service).or_default();
+    }
+    let of_service = |(key, steps): (ServiceKey, Vec<&Change>)| {
+        let Some(Resource::Service(before)) = observed.state.objects.get(&Key::Service(key)) else { return None };
+        let after = match services.get(&key).map(|step| &step.after) {
+            None => before,
+            Some(Some(Resource::Service(after))) => after,
+            Some(_) => return None,
+        };
+        of_service(key, before, after, &steps, observed).map(|moves| (key, moves))
+    };
+    steps.into_iter().filter_map(of_service).collect()
+}
+
+fn of_service(key: ServiceKey, before: &Service, after: &Service, steps: &[&Change], observed: &Observed) -> Option<OfService> {
+    if !order_matters(&before.scheduler) || before.scheduler != after.scheduler {
+        return None;
+    }
+    let live = seats(key, observed).filter(|live| !live.is_empty())?;
+    let mut planned = live.clone();
+    for step in steps {
+        carry_out(step, &mut planned);
+    }
+    let between = |before: &Service, after: &Service| {
+        let is_known = |seat: &Seat| before.scheduler != "mh" || seat.weight > 0;
+        if !live.iter().all(is_known) {
+            return None;
+        }
+        let table = |service: &Service, seats: &[Seat]| Table::new(service, key.family(), newest_first(seats));
+        compare(&table(before, &live)?, &table(after, &planned)?, key)
+    };
+    let moves = between(before, after).filter(|moves| !moves.is_nothing())?;
+    let asked = match (&*before.scheduler, before.flags.sched2, key) {
+        ("dh", _, ServiceKey::Tuple { .. }) => Asked::Vip,
+        ("dh", _, ServiceKey::Mark { .. }) => Asked::Vips,
+        (_, true, _) => Asked::ClientAndPort,
+        (_, false, _) => Asked::Client,
+    };
+    let with_mh = (before.scheduler == "sh")
+        .then_some(())
+        .and_then(|()| between(&with_mh(before), &with_mh(after)))
+        .filter(|other| other.another < moves.another && other.refused <= moves.refused);
+    let persistent = before.persistence.is_some();
+    Some(OfService { moves, asked, persistent, with_mh: with_mh.map(|moves| moves.another) })
+}
+
+fn with_mh(service: &Service) -> Service {
+    Service { scheduler: "mh".to_owned(), ..service.clone() }
+}
+
+/// The servers of a service, first added first; `None`: their order is not known.
+fn seats(service: ServiceKey, observed: &Observed) -> Option<Vec<Seat>> {
+    let Some(Resource::Order(Order { servers })) = observed.state.objects.get(&Key::Order(service)) else { return None };
+    let seat = |server: &DestinationId| {
+        let Some(Resource::Destination(live)) =
+            observed.state.objects.get(&Key::Destination(DestinationKey::new(service, *server)))
+        else {
+            return None;
+        };
+        let weight = live.weight.value();
+        Some(Seat { server: *server, weight, last_weight: weight })
+    };
+    let seats: Vec<Seat> = servers.iter().map(seat).collect::<Option<_>>()?;
+    (seats.len() == destinations(observed, service).count()).then_some(seats)
+}
+
+/// What a step does with the servers: a new one comes last, and an edited one stays where it is.
+fn carry_out(step: &Change, seats: &mut Vec<Seat>) {
+    let Key::Destination(key) = step.key else { return };
+    let server = key.id();
+    match (&step.before, &step.after) {
+        (_, None) => seats.retain(|seat| seat.server != server),
+        (None, Some(Resource::Destination(new))) => {
+            let weight = new.weight.value();
+            seats.push(Seat { server, weight, last_weight: weight });
+        }
+        (Some(_), Some(Resource::Destination(edited))) => {
+            let weight = edited.weight.value();
+            for seat in seats.iter_mut().filter(|seat| seat.server == server) {
+                seat.weight = weight;
+                seat.last_weight = if weight == 0 { seat.last_weight } else { weight };
+            }
+        }
+        _ => {}
+    }
+}
+
+/// As the kernel lists them.
+fn newest_first(seats: &[Seat]) -> Vec<Seat> {
+    seats.iter().rev().copied().collect()
+}
+
+/// What moves between two tables of a service; `None`: they are not asked in the same way.
+///
+/// Where mh looks further for a server, each further slot is as likely as any other one, and the same before and after.
+pub fn compare(before: &Table, after: &Table, service: ServiceKey) -> Option<Moves> {
+    if !before.is_like(after) {
+        return None;
+    }
+    let vip = match service {
+        ServiceKey::Tuple { address, .. } => before.slot_of_vip(address),
+        ServiceKey::Mark { .. } => None,
+    };
+    let slots = vip.map_or(0..before.size(), |slot| slot..slot + 1);
+    let (shares_before, shares_after) = (before.shares(), after.shares());
+    let mut counted = Counted::default();
+    let mut both_go_on = 0.0;
+    for slot in slots.clone() {
+        match (before.outcome(slot), after.outcome(slot)) {
+            (Outcome::Elsewhere, Outcome::Elsewhere) => both_go_on += 1.0,
+            (Outcome::Elsewhere, then) => counted.add_each(&shares_before, |first| (first, at_once(then))),
+            (first, Outcome::Elsewhere) => counted.add_each(&shares_after, |then| (at_once(first), then)),
+            (first, then) => counted.add(at_once(first), at_once(then), 1.0),
+        }
+    }
+    #[expect(clippy::cast_precision_loss, reason = "at most 4093")]
+    let decided = slots.len() as f64 - both_go_on;
+    // Whoever goes on before and after meets what all others met; where all do, there is nobody to be met.
+    let share = |count: f64| if decided > 0.0 { Share::of(count / decided) } else { Share::default() };
+    Some(Moves { another: share(counted.another), refused: share(counted.refused), served: share(counted.served) })
+}
+
+fn at_once(outcome: Outcome) -> Option<DestinationId> {
+    match outcome {
+        Outcome::Server(server) => Some(server),
+        Outcome::Nobody | Outcome::Elsewhere => None,
+    }
+}
+
+/// Slots whose clients move.
+#[derive(Default)]
+struct Counted {
+    another: f64,
+    refused: f64,
+    served: f64,
+}
+
+impl Counted {
+    fn add(&mut self, before: Option<DestinationId>, after: Option<DestinationId>, slots: f64) {
+        match (before, after) {
+            (Some(before), Some(after)) if before != after => self.another += slots,
+            (Some(_), None) => self.refused += slots,
+            (None, Some(_)) => self.served += slots,
+            _ => {}
+        }
+    }
+
+    /// Adds one slot whose clients go to servers in these shares; to nobody where there are none.
+    fn add_each(
+        &mut self,
+        shares: &BTreeMap<DestinationId, f64>,
+        pair: impl Fn(Option<DestinationId>) -> (Option<DestinationId>, Option<DestinationId>),
+    ) {
+        let mut add = |server, share| {
+            let (before, after) = pair(server);
+            self.add(before, after, share);
+        };
+        if shares.is_empty() {
+            add(None, 1.0);
+        }
+        for (server, share) in shares {
+            add(Some(*server), *share);
+        }
+    }
+}
