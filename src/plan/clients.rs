@@ -105,21 +105,24 @@ impl fmt::Display for OfService {
         let whom = match asked {
             Asked::Client | Asked::Vip => "clients",
             Asked::ClientAndPort => "new connections",
-            Asked::Vips => "the addresses behind the mark",
+            Asked::Vips => "addresses",
         };
-        let verbs = [(another, "go to another server"), (refused, "find no server"), (served, "find a server, and found none")];
-        let parts = verbs.into_iter().filter(|(share, _)| !share.is_nobody()).map(|(share, verb)| match *share {
-            Share::ALL => format!("all {whom} {verb}"),
-            share => format!("{share} of {whom} {verb}"),
-        });
-        f.write_str(&parts.collect::<Vec<_>>().join(", "))?;
-        match (persistent, asked) {
-            (true, _) => f.write_str(" once no persistence holds them")?,
-            (false, Asked::Client | Asked::Vip) => f.write_str(" with their next connection")?,
-            (false, Asked::ClientAndPort | Asked::Vips) => {}
+        let when = match (persistent, asked) {
+            (true, _) => " once no persistence holds them",
+            (false, Asked::Client | Asked::Vip) => " with their next connection",
+            (false, Asked::ClientAndPort | Asked::Vips) => "",
+        };
+        let fates =
+            [(another, "go to another server"), (refused, "find no server"), (served, "find a server where they found none")];
+        for (at, (share, fate)) in fates.into_iter().filter(|(share, _)| !share.is_nobody()).enumerate() {
+            match (at, *share) {
+                (0, Share::ALL) => write!(f, "all {whom} of the service {fate}{when}"),
+                (0, share) => write!(f, "{share} of the service's {whom} {fate}{when}"),
+                (_, share) => write!(f, ", {share} {fate}"),
+            }?;
         }
         match (asked, with_mh) {
-            (Asked::Vip, _) => f.write_str(": dh goes by the VIP, so it has one server for all of them"),
+            (Asked::Vip, _) => f.write_str(": dh goes by the VIP, which has one server at a time"),
             (_, Some(share)) => write!(f, " ({share} with mh)"),
             (_, None) => Ok(()),
         }
@@ -305,5 +308,156 @@ impl Counted {
         for (server, share) in shares {
             add(Some(*server), *share);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::{Moves, OfService, Seat, Share, Table, compare, moves};
+    use crate::plan::testing::{observed, state};
+    use crate::plan::{Aim, diff, order};
+    use crate::state::{DestinationId, Family, Key, Service, ServiceFlags, ServiceKey};
+
+    const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100));
+
+    fn key() -> ServiceKey {
+        match "service tcp 10.0.0.100:80".parse() {
+            Ok(Key::Service(key)) => key,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The objects of a service with these servers by their last bytes, first added first.
+    fn service(scheduler: &str, servers: &[(u8, u32)]) -> Vec<String> {
+        let mut objects = vec![format!(r#""service tcp 10.0.0.100:80": {{"kind": "service", {scheduler}}}"#)];
+        objects.extend(servers.iter().map(|(host, weight)| {
+            format!(
+                r#""server tcp 10.0.0.100:80 10.0.0.{host}:80": {{"kind": "destination", "forward": "dr", "weight": {weight}}}"#
+            )
+        }));
+        let order: Vec<String> = servers.iter().map(|(host, _)| format!(r#""10.0.0.{host}:80""#)).collect();
+        objects.push(format!(r#""order tcp 10.0.0.100:80": {{"kind": "order", "servers": [{}]}}"#, order.join(", ")));
+        objects
+    }
+
+    /// What a plan from one to the other says.
+    fn said(live: &[String], wanted: &[String]) -> Option<OfService> {
+        let objects = |texts: &[String]| texts.to_vec();
+        let (live, wanted) = (objects(live), objects(wanted));
+        let live = observed(&live.iter().map(String::as_str).collect::<Vec<_>>());
+        let wanted = state(&wanted.iter().map(String::as_str).collect::<Vec<_>>());
+        let changes = diff(&Aim::from(&wanted), &live, true);
+        moves(&order(&changes, &live), &live).remove(&key())
+    }
+
+    const SH: &str = r#""scheduler": "sh""#;
+    const MH: &str = r#""scheduler": "mh""#;
+
+    #[test]
+    fn a_new_server_takes_its_share_from_all_others_with_mh_and_mixes_them_up_with_sh() {
+        let (four, five) = ([(1, 1), (2, 1), (3, 1), (4, 1)], [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1)]);
+        let sh = said(&service(SH, &four), &service(SH, &five)).expect("clients move");
+        let mh = said(&service(MH, &four), &service(MH, &five)).expect("clients move");
+        assert!((19.9..22.0).contains(&mh.moves.another.percent()), "{mh:?}");
+        assert!(sh.moves.another.percent() > 75.0, "{sh:?}");
+        assert_eq!((sh.with_mh, mh.with_mh), (Some(mh.moves.another), None), "sh says what mh would do, with the same servers");
+    }
+
+    #[test]
+    fn nothing_is_said_where_nothing_moves_and_where_nobody_can_know() {
+        let two = service(SH, &[(1, 1), (2, 1)]);
+        let more = |scheduler: &str| service(scheduler, &[(1, 1), (2, 1), (3, 1)]);
+        assert_eq!(said(&two, &service(SH, &[(1, 7), (2, 7)])).map(|said| said.moves.is_nothing()), Some(false));
+        assert_eq!(said(&service(MH, &[(1, 1), (2, 1)]), &service(MH, &[(1, 7), (2, 7)])), None, "mh divides by what is common");
+        assert_eq!(said(&two, &more(MH)), None, "the change of the scheduler says it");
+        assert_eq!(said(&two, &more(r#""scheduler": "sh", "flags": {"sched2": true}"#)), None, "so does that of the port");
+        assert_eq!(said(&two[..3], &more(SH)), None, "the order was not seen");
+        assert_eq!(said(&service(MH, &[(1, 1), (2, 0)]), &more(MH)), None, "which slots 2 has is not known");
+        assert_eq!(
+            said(&service(r#""scheduler": "wrr""#, &[(1, 1)])[..2], &service(r#""scheduler": "wrr""#, &[(1, 2)])[..2]),
+            None
+        );
+        assert_eq!(said(&[], &two), None, "a new service has no clients yet");
+        assert_eq!(said(&two, &[]), None, "nor has one that goes");
+    }
+
+    #[test]
+    fn clients_without_a_server_are_not_counted_among_those_that_move() {
+        let drained = said(&service(SH, &[(1, 1), (2, 1)]), &service(SH, &[(1, 1), (2, 0)])).expect("clients move");
+        assert_eq!(drained.moves, Moves { refused: Share(5000), ..Moves::default() });
+        let back = said(&service(SH, &[(1, 1), (2, 0)]), &service(SH, &[(1, 1), (2, 1)])).expect("clients move");
+        assert_eq!(back.moves, Moves { served: Share(5000), ..Moves::default() });
+        let all = said(&service(SH, &[(1, 1), (2, 1)]), &service(SH, &[(1, 0), (2, 0)])).expect("clients move");
+        assert_eq!(all.moves, Moves { refused: Share::ALL, ..Moves::default() });
+    }
+
+    #[test]
+    fn the_order_in_which_servers_were_added_counts() {
+        let said = said(&service(SH, &[(1, 1), (2, 1)]), &service(SH, &[(2, 1), (1, 1)])).expect("clients move");
+        assert_eq!(said.moves.another, Share::ALL, "each slot changes hands");
+    }
+
+    /// The sum that [`compare`] makes of slots against going through clients one by one.
+    #[test]
+    fn shares_are_those_of_many_clients() {
+        let table = |scheduler: &str, fallback, weights: &[(u32, u32)]| {
+            let flags = ServiceFlags { sched1: fallback, ..ServiceFlags::default() };
+            let service = Service { scheduler: scheduler.to_owned(), flags, persistence: None, engine: None };
+            let seats = (1..).zip(weights).map(|(host, (weight, last_weight))| {
+                let server = serde_json::from_str(&format!(r#""10.0.0.{host}:80""#)).expect("a server");
+                Seat { server, weight: *weight, last_weight: *last_weight }
+            });
+            Table::new(&service, Family::Ipv4, seats.collect()).expect("a table")
+        };
+        let tables: [&[(u32, u32)]; 6] = [
+            &[(3, 3), (1, 1), (7, 7)],
+            &[(3, 3), (0, 1), (7, 7)],
+            &[(3, 3), (0, 1), (0, 7)],
+            &[(0, 3), (0, 1), (7, 7), (2, 2)],
+            &[(0, 3), (0, 1)],
+            &[],
+        ];
+        for (scheduler, fallback) in [("sh", false), ("sh", true), ("mh", false), ("mh", true)] {
+            let asked: Vec<(Table, Vec<Option<DestinationId>>)> = tables
+                .iter()
+                .map(|weights| {
+                    let table = table(scheduler, fallback, weights);
+                    let client = |number: u32| IpAddr::V4(Ipv4Addr::from_bits(0x0a14_0000 + number));
+                    let servers = (0..4096).map(|number| table.server(client(number), 0, VIP)).collect();
+                    (table, servers)
+                })
+                .collect();
+            for ((first, before), (then, after)) in asked.iter().flat_map(|first| asked.iter().map(move |then| (first, then))) {
+                let said = compare(first, then, key()).expect("two tables of one service");
+                let mut seen = [0.0; 3];
+                for pair in before.iter().zip(after) {
+                    match pair {
+                        (Some(before), Some(after)) if before != after => seen[0] += 1.0,
+                        (Some(_), None) => seen[1] += 1.0,
+                        (None, Some(_)) => seen[2] += 1.0,
+                        _ => {}
+                    }
+                }
+                for (said, seen) in [said.another, said.refused, said.served].into_iter().zip(seen) {
+                    let seen = seen / 40.96;
+                    assert!(
+                        (said.percent() - seen).abs() < 3.0,
+                        "{scheduler} {fallback} {before:?} {after:?}: {said}, not {seen} %"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_share_is_shown_with_one_digit_and_is_neither_nothing_nor_all_where_it_is_not() {
+        let shown = |part: f64| Share::of(part).to_string();
+        assert_eq!([0.0977, 0.25, 1.0, 0.09999].map(shown), ["9.8 %", "25 %", "100 %", "10 %"]);
+        assert_eq!(
+            [1e-6, 0.0004, 0.0006, 0.9996].map(shown),
+            ["less than 0.1 %", "less than 0.1 %", "0.1 %", "more than 99.9 %"]
+        );
     }
 }

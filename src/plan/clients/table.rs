@@ -95,6 +95,7 @@ impl Table {
         match self.outcome(first) {
             Outcome::Server(server) => Some(server),
             Outcome::Nobody => None,
+            Outcome::Elsewhere if self.servers.iter().all(|seat| seat.weight == 0) => None, // the kernel looks, and finds none
             Outcome::Elsewhere => {
                 let offsets = (0..PRIME).cycle().skip(first).take(PRIME as usize);
                 offsets.map(|offset| self.slot(value.wrapping_add(offset))).find_map(|slot| self.available(slot))
@@ -210,4 +211,98 @@ fn maglev(family: Family, servers: &[Seat]) -> Vec<Option<usize>> {
 
 fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::{Seat, Table};
+    use crate::state::{Family, Service, ServiceFlags};
+
+    /// A table of servers with these weights, the newest first: 10.0.0.1:80, 10.0.0.2:80…
+    fn table(scheduler: &str, fallback: bool, weights: &[u32]) -> Table {
+        let flags = ServiceFlags { sched1: fallback, ..ServiceFlags::default() };
+        let service = Service { scheduler: scheduler.to_owned(), flags, persistence: None, engine: None };
+        let seats = (1..).zip(weights).map(|(host, weight)| {
+            let server = serde_json::from_str(&format!(r#""10.0.0.{host}:80""#)).expect("a server");
+            Seat { server, weight: *weight, last_weight: *weight }
+        });
+        Table::new(&service, Family::Ipv4, seats.collect()).expect("a table")
+    }
+
+    /// The last bytes of the servers of the first slots; 0: none.
+    fn first_slots(table: &Table, count: usize) -> Vec<u8> {
+        let host = |slot| table.available(slot).map_or(0, |server| last_byte(server.0.ip().to_string().as_str()));
+        (0..count).map(host).collect()
+    }
+
+    fn last_byte(address: &str) -> u8 {
+        address.rsplit('.').next().and_then(|byte| byte.parse().ok()).expect("an IPv4 address")
+    }
+
+    fn servers_of(table: &Table, clients: &[[u8; 4]]) -> Vec<u8> {
+        let vip = Ipv4Addr::new(10, 0, 0, 100).into();
+        let server = |client: &[u8; 4]| table.server(Ipv4Addr::from(*client).into(), 4000, vip);
+        clients.iter().map(|client| server(client).map_or(0, |id| last_byte(&id.0.ip().to_string()))).collect()
+    }
+
+    fn count(table: &Table, host: u8) -> usize {
+        first_slots(table, table.size()).into_iter().filter(|holder| *holder == host).count()
+    }
+
+    #[test]
+    fn sh_gives_slots_in_turn_as_many_as_the_weight() {
+        assert_eq!(first_slots(&table("sh", false, &[2, 1, 3]), 8), [1, 1, 2, 3, 3, 3, 1, 1]);
+        assert_eq!(first_slots(&table("dh", false, &[2, 1, 3]), 8), [1, 2, 3, 1, 2, 3, 1, 2], "dh does not look at weights");
+        assert_eq!(count(&table("sh", false, &[200, 100, 100]), 3), 0, "256 slots are all there are");
+    }
+
+    #[test]
+    fn a_server_at_weight_0_keeps_a_slot_of_sh_and_its_clients_find_none_unless_they_may_look_further() {
+        assert_eq!(first_slots(&table("sh", false, &[2, 0, 1]), 6), [1, 1, 0, 3, 1, 1]);
+        let further = table("sh", true, &[2, 0, 1]);
+        assert_eq!(further.outcome(2), super::Outcome::Server(further.available(4).expect("the slot of twice the number")));
+    }
+
+    #[test]
+    fn mh_shares_its_slots_by_weight_and_keeps_those_of_a_server_that_is_drained() {
+        let even = table("mh", false, &[1, 1, 1]);
+        assert_eq!([1, 2, 3].map(|host| count(&even, host)), [1365, 1364, 1364]);
+        let uneven = table("mh", false, &[10, 30]);
+        assert_eq!([1, 2].map(|host| count(&uneven, host)), [1024, 3069]);
+        let mut drained = even.clone();
+        drained.servers[1].weight = 0;
+        assert_eq!([1, 2, 3].map(|host| count(&drained, host)), [1365, 0, 1364]);
+    }
+
+    #[test]
+    fn very_uneven_weights_of_mh_lose_their_lower_bits_but_never_the_last_one() {
+        // 3000 and 1: nothing divides both, and six bits are left of 3000, which has twelve.
+        let table = table("mh", false, &[3000, 1]);
+        assert_eq!(count(&table, 2), 4093 / (3000 / 64 + 1));
+    }
+
+    #[test]
+    fn dh_has_one_server_for_all_clients_of_an_address() {
+        let servers = servers_of(&table("dh", false, &[1, 1, 1]), &[[10, 9, 0, 1], [10, 9, 0, 2], [172, 16, 1, 1]]);
+        assert!(servers.windows(2).all(|pair| pair[0] == pair[1]), "{servers:?}");
+    }
+
+    /// Kept as they were when `tests/kernel/clients.rs` had found 2,000 clients of each kind where they are computed to be.
+    #[test]
+    fn clients_go_where_kernels_send_them() {
+        let clients = [[10, 20, 0, 0], [10, 20, 0, 1], [10, 20, 0, 2], [10, 20, 1, 77], [192, 0, 2, 200], [203, 0, 113, 9]];
+        for (scheduler, all_take, one_drained, others_help) in [
+            ("sh", [2u8, 1, 2, 2, 3, 3], [2, 0, 2, 2, 3, 3], [2, 3, 2, 2, 3, 3]),
+            ("mh", [1, 3, 1, 2, 3, 1], [0, 3, 0, 2, 3, 0], [3, 3, 2, 2, 3, 3]),
+        ] {
+            let mut table = table(scheduler, false, &[2, 1, 2]);
+            assert_eq!(servers_of(&table, &clients), all_take, "{scheduler}");
+            table.servers[0].weight = 0;
+            assert_eq!(servers_of(&table, &clients), one_drained, "{scheduler}");
+            table.fallback = true;
+            assert_eq!(servers_of(&table, &clients), others_help, "{scheduler}");
+        }
+    }
 }
