@@ -295,7 +295,7 @@ impl Counted {
     /// Adds one slot whose clients go to servers in these shares; to nobody where there are none.
     fn add_each(
         &mut self,
-        shares: &BTreeMap<DestinationId, f64>,
+        shares: &[(DestinationId, f64)],
         pair: impl Fn(Option<DestinationId>) -> (Option<DestinationId>, Option<DestinationId>),
     ) {
         let mut add = |server, share| {

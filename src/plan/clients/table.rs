@@ -5,7 +5,6 @@
 //! no kernel says its own. Whether a server is full for the moment ([`max_connections`](crate::state::Destination)) is not
 //! looked at.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::hash::{FIRST, SKIP, fold, golden, siphash};
@@ -130,14 +129,17 @@ impl Table {
         server.map_or(Outcome::Nobody, Outcome::Server)
     }
 
-    /// Which share of the slots that lead to a server at once leads to each.
-    pub(super) fn shares(&self) -> BTreeMap<DestinationId, f64> {
-        let mut counts: BTreeMap<DestinationId, f64> = BTreeMap::new();
-        for server in (0..self.size()).filter_map(|slot| self.available(slot)) {
-            *counts.entry(server).or_default() += 1.0;
+    /// The servers that take clients, each with its share of the slots that lead to a server at once.
+    pub(super) fn shares(&self) -> Vec<(DestinationId, f64)> {
+        let mut counts = vec![0.0; self.servers.len()];
+        for server in self.slots.iter().flatten() {
+            if let Some(count) = counts.get_mut(*server) {
+                *count += 1.0;
+            }
         }
-        let all: f64 = counts.values().sum();
-        counts.into_iter().map(|(server, count)| (server, count / all)).collect()
+        let counted = || self.servers.iter().zip(&counts).filter(|(seat, _)| seat.weight > 0);
+        let all: f64 = counted().map(|(_, count)| count).sum();
+        counted().filter(|(_, count)| **count > 0.0).map(|(seat, count)| (seat.server, count / all)).collect()
     }
 
     fn slot(&self, value: u32) -> usize {
