@@ -80,8 +80,8 @@ pub struct OfService {
     pub moves: Moves,
     /// of what the table finds a server
     pub asked: Asked,
-    /// Whether persistence may hold clients where they are.
-    pub persistent: bool,
+    /// when it moves
+    pub when: When,
     /// How many clients mh would send to another server; only where sh sends more.
     pub with_mh: Option<Share>,
 }
@@ -99,18 +99,30 @@ pub enum Asked {
     Vips,
 }
 
+/// When clients move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// With their next connection: those that are there stay where they are.
+    NextConnection,
+    /// With their next packet, since each is scheduled by itself.
+    NextPacket,
+    /// When no persistence template holds them any more.
+    AfterPersistence,
+}
+
 impl fmt::Display for OfService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let OfService { moves: Moves { another, refused, served }, asked, persistent, with_mh } = self;
+        let OfService { moves: Moves { another, refused, served }, asked, when, with_mh } = self;
         let whom = match asked {
             Asked::Client | Asked::Vip => "clients",
             Asked::ClientAndPort => "new connections",
             Asked::Vips => "addresses",
         };
-        let when = match (persistent, asked) {
-            (true, _) => " once no persistence holds them",
-            (false, Asked::Client | Asked::Vip) => " with their next connection",
-            (false, Asked::ClientAndPort | Asked::Vips) => "",
+        let when = match (when, asked) {
+            (When::AfterPersistence, _) => " once no persistence holds them",
+            (When::NextPacket, _) => " at once",
+            (When::NextConnection, Asked::Client | Asked::Vip) => " with their next connection",
+            (When::NextConnection, Asked::ClientAndPort | Asked::Vips) => "",
         };
         let fates =
             [(another, "go to another server"), (refused, "find no server"), (served, "find a server where they found none")];
@@ -187,8 +199,12 @@ fn of_service(key: ServiceKey, before: &Service, after: &Service, steps: &[&Chan
         .then_some(())
         .and_then(|()| between(&with_mh(before), &with_mh(after)))
         .filter(|other| other.another < moves.another && other.refused <= moves.refused);
-    let persistent = before.persistence.is_some();
-    Some(OfService { moves, asked, persistent, with_mh: with_mh.map(|moves| moves.another) })
+    let when = match (before.persistence, after.persistence) {
+        (Some(_), Some(_)) => When::AfterPersistence,
+        _ if after.flags.one_packet => When::NextPacket,
+        _ => When::NextConnection,
+    };
+    Some(OfService { moves, asked, when, with_mh: with_mh.map(|moves| moves.another) })
 }
 
 fn with_mh(service: &Service) -> Service {
@@ -344,10 +360,10 @@ mod tests {
 
     /// What a plan from one to the other says.
     fn said(live: &[String], wanted: &[String]) -> Option<OfService> {
-        let objects = |texts: &[String]| texts.to_vec();
-        let (live, wanted) = (objects(live), objects(wanted));
-        let live = observed(&live.iter().map(String::as_str).collect::<Vec<_>>());
-        let wanted = state(&wanted.iter().map(String::as_str).collect::<Vec<_>>());
+        fn texts(objects: &[String]) -> Vec<&str> {
+            objects.iter().map(String::as_str).collect()
+        }
+        let (live, wanted) = (observed(&texts(live)), state(&texts(wanted)));
         let changes = diff(&Aim::from(&wanted), &live, true);
         moves(&order(&changes, &live), &live).remove(&key())
     }
@@ -391,6 +407,19 @@ mod tests {
         assert_eq!(back.moves, Moves { served: Share(5000), ..Moves::default() });
         let all = said(&service(SH, &[(1, 1), (2, 1)]), &service(SH, &[(1, 0), (2, 0)])).expect("clients move");
         assert_eq!(all.moves, Moves { refused: Share::ALL, ..Moves::default() });
+    }
+
+    #[test]
+    fn when_clients_move_depends_on_what_holds_them() {
+        let said = |scheduler: &str| {
+            let said = said(&service(scheduler, &[(1, 1), (2, 1)]), &service(scheduler, &[(2, 1), (1, 1)]));
+            said.expect("clients move").to_string()
+        };
+        assert_eq!(said(MH), "0.1 % of the service's clients go to another server with their next connection");
+        let persistent = r#""scheduler": "dh", "persistence": {"timeout": 300, "clients": {"ipv4": "255.255.255.255"}}"#;
+        assert!(said(persistent).starts_with("all clients of the service go to another server once no persistence holds them: "));
+        let one_packet = r#""scheduler": "mh", "flags": {"one_packet": true}"#;
+        assert!(said(one_packet).ends_with(" go to another server at once"));
     }
 
     #[test]
