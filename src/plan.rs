@@ -4,6 +4,7 @@
 //! pure: it does no I/O, and knows no clock and no netlink.
 
 mod aim;
+pub mod clients;
 mod diff;
 pub mod digest;
 mod impact;
@@ -113,7 +114,7 @@ impl Plan {
         let phases = order(&changes, observed);
         let mut notes = note::notes(aim, observed, exclusive, &changes, &phases);
         notes.extend(note::left_behind(&aim.wanted, observed, &changes, &target.host, elsewhere));
-        let impacts = impact::Impacts::new(&changes, observed, reseated(&phases));
+        let impacts = impact::Impacts::new(&changes, observed, reseated(&phases), clients::moves(&phases, observed));
         let unchanged = unchanged(&changes, names);
         let changes: Vec<Planned> = changes
             .into_iter()

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 
+use super::clients::OfService;
 use crate::state::effects::{destinations, is_forwarding};
 use crate::state::{
     Action, Change, Connections, Destination, DestinationKey, Family, Forward, Key, Observed, Order, Protocol, Resource, Service,
@@ -87,6 +89,9 @@ pub enum Impact {
         /// how many
         servers: usize,
     },
+    /// Clients go to another server than before, since the table of sh, dh or mh becomes another one; said once for each
+    /// service.
+    ClientsMove(OfService),
     /// Forwarding of a family is turned on or off, on every device.
     Forwarding {
         /// the family
@@ -139,6 +144,7 @@ impl Impact {
             | Impact::Taken { .. }
             | Impact::LastOfFamily(_)
             | Impact::Reseated { .. }
+            | Impact::ClientsMove(_)
             | Impact::Forwarding { .. }
             | Impact::Timeouts
             | Impact::VipGone
@@ -237,6 +243,7 @@ impl fmt::Display for Impact {
                 "{} taken out and put back at once, since the order decides which client goes where: no connection is lost",
                 Count(*servers as u64, "server")
             ),
+            Impact::ClientsMove(moves) => moves.fmt(f),
             Impact::Forwarding { family, on } => {
                 let (word, redirects) = if *on { ("on", "off") } else { ("off", "on") };
                 write!(f, "turns {} forwarding {word} for every device", spelled(*family))?;
@@ -258,6 +265,30 @@ impl fmt::Display for Impact {
             Impact::SyncRestarted(_) => f.write_str("what is said between stop and start is missed"),
         }
     }
+}
+
+/// Which change says for its service that clients move: that of the service, or that of its order, or that of its first server.
+fn spokesmen(
+    changes: &[Change],
+    reseated: &BTreeMap<ServiceKey, usize>,
+    moves: BTreeMap<ServiceKey, OfService>,
+) -> BTreeMap<Key, OfService> {
+    let has = |key: &Key| changes.binary_search_by(|change| change.key.cmp(key)).is_ok();
+    let first_server = |service| {
+        let first = Key::Destination(DestinationKey { service, address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: 0 });
+        let rest = changes.get(changes.partition_point(|change| change.key < first)..)?;
+        let mut servers = rest.iter().take_while(|change| change.key.server().is_some_and(|server| server.service == service));
+        servers.find(|change| change.action() != Action::Restore).map(|change| change.key.clone())
+    };
+    let spokesman = |service| {
+        let [own, order] = [Key::Service(service), Key::Order(service)];
+        match () {
+            () if has(&own) => Some(own),
+            () if reseated.contains_key(&service) && has(&order) => Some(order),
+            () => first_server(service),
+        }
+    };
+    moves.into_iter().filter_map(|(service, moves)| Some((spokesman(service)?, moves))).collect()
 }
 
 fn spelled(family: Family) -> &'static str {
@@ -301,11 +332,18 @@ pub(super) struct Impacts<'a> {
     going: BTreeMap<Family, ServiceKey>,
     /// How many servers of each service are taken out and put back.
     reseated: BTreeMap<ServiceKey, usize>,
+    /// The clients that move, by the change that says so.
+    moves: BTreeMap<Key, OfService>,
 }
 
 impl<'a> Impacts<'a> {
-    /// `reseated`: how many servers of each service are taken out and put back.
-    pub(super) fn new(changes: &[Change], observed: &'a Observed, reseated: BTreeMap<ServiceKey, usize>) -> Impacts<'a> {
+    /// `reseated`: how many servers of each service are taken out and put back. `moves`: the clients of each service that move.
+    pub(super) fn new(
+        changes: &[Change],
+        observed: &'a Observed,
+        reseated: BTreeMap<ServiceKey, usize>,
+        moves: BTreeMap<ServiceKey, OfService>,
+    ) -> Impacts<'a> {
         let mut services = BTreeMap::new();
         let mut going = BTreeMap::new();
         for key in observed.state.objects.keys() {
@@ -340,12 +378,20 @@ impl<'a> Impacts<'a> {
             templates_stay: afterwards(SysctlKey::parse("net/ipv4/vs/expire_quiescent_template")) != Some(true),
             services,
             going,
+            moves: spokesmen(changes, &reseated, moves),
             reseated,
         }
     }
 
     /// What `change` does to live connections; empty where it does nothing to them.
     pub(super) fn of(&self, change: &Change) -> Vec<Impact> {
+        let mut impacts = self.by_itself(change);
+        impacts.extend(self.moves.get(&change.key).copied().map(Impact::ClientsMove));
+        impacts
+    }
+
+    /// What `change` does alone.
+    fn by_itself(&self, change: &Change) -> Vec<Impact> {
         match (&change.key, &change.before, &change.after) {
             (Key::Sysctl(key), before, Some(Resource::Sysctl(after))) if is_forwarding(key) && *before != change.after => {
                 let family = if key.path().starts_with("net/ipv4/") { Family::Ipv4 } else { Family::Ipv6 };

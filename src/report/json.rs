@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::kind_and_identity;
 use crate::difference::{HostDifference, Presence};
+use crate::plan::clients::{Moves, OfService};
 use crate::plan::{Impact, Plan, Planned, Rank, Summary};
 use crate::source::{Origin, Sources, Span};
 use crate::state::{Action, FieldChange, Resource};
@@ -113,6 +114,20 @@ pub struct ImpactOfChange {
     pub connections: Option<Counts>,
     /// How many live connections end.
     pub cut: u64,
+    /// Where clients go to another server: which share of all of the service; absent where they do not, or nobody can know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clients: Option<Clients>,
+}
+
+/// Shares of a service's clients, in percent, at their next connection.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Clients {
+    /// They had a server and get another one.
+    pub another: f64,
+    /// They had a server, and none takes them any more.
+    pub refused: f64,
+    /// They had none and get one.
+    pub served: f64,
 }
 
 /// The kernel's counts of a destination's connections.
@@ -248,6 +263,12 @@ fn impact(impact: &Impact) -> ImpactOfChange {
             persistent: counts.persistent,
         }),
         cut: impact.cut(),
+        clients: match impact {
+            Impact::ClientsMove(OfService { moves: Moves { another, refused, served }, .. }) => {
+                Some(Clients { another: another.percent(), refused: refused.percent(), served: served.percent() })
+            }
+            _ => None,
+        },
     }
 }
 

@@ -3,6 +3,7 @@
 //! What needs GUE on tunnel devices or several CPUs, which User-Mode Linux lacks, is named `gue::…` or `smp::…` and runs
 //! under QEMU, in `tests/qemu`.
 
+mod clients;
 mod ipvs;
 mod links;
 mod sends;
@@ -26,7 +27,10 @@ fn tests() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut trials: Vec<Trial> =
-        [ipvs::tests(), links::tests(), sends::tests(), sysctls::tests(), torn::tests(10)].into_iter().flatten().collect();
+        [clients::tests(), ipvs::tests(), links::tests(), sends::tests(), sysctls::tests(), torn::tests(10)]
+            .into_iter()
+            .flatten()
+            .collect();
     trials.retain(|trial| !["gue::", "smp::"].iter().any(|apart| trial.name().starts_with(apart)));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

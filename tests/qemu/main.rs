@@ -2,6 +2,8 @@
 #![allow(clippy::disallowed_methods, reason = "tests run programs and look at files")]
 #![allow(clippy::format_push_string, reason = "a few lines of text, put together to be read")]
 
+#[path = "../kernel/clients.rs"]
+mod clients;
 #[path = "../apply/director.rs"]
 #[allow(dead_code, reason = "another suite uses the rest")]
 mod director;
@@ -37,6 +39,11 @@ fn main() -> ExitCode {
             Trial::test("nftables_answers", nftables_answers),
             Trial::test("a_fou_port_opens", a_fou_port_opens),
         ];
+        // The tables are the same code as in User-Mode Linux: two of these every time, and all of `make soak`.
+        tests.extend(clients::tests().into_iter().filter(|test| {
+            let name = test.name();
+            name.contains("_2000_") || name.contains("_port__fallback_") && name.contains("_ipv4_")
+        }));
         tests.extend(links::tests());
         tests.extend(gue::tests());
         tests.extend(torn::tests(2));
