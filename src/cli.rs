@@ -9,6 +9,7 @@ mod check;
 mod confirm;
 mod destroy;
 mod drift;
+mod explain;
 pub mod files;
 mod guard;
 mod history;
@@ -51,6 +52,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Check),
+    Explain(explain::Explain),
     Plan(plan::Plan),
     Apply(apply::Apply),
     Destroy(destroy::Destroy),
@@ -139,6 +141,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     );
     let exit = match arguments.command {
         Command::Check(command) => command.run(&mut out),
+        Command::Explain(command) => command.run(&mut out),
         Command::Plan(command) => command.run(&mut out),
         Command::Apply(command) => command.run(&mut out),
         Command::Destroy(command) => command.run(&mut out),

@@ -7,13 +7,14 @@ pub use nearest::nearest;
 pub use render::{Style, json, render};
 
 use super::Span;
+use crate::catalogue::{self, Page};
 
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Whether the topology can be used all the same.
     pub severity: Severity,
-    /// A stable word for the kind of mistake: `unknown-field`.
+    /// The name of its code in the catalogue: `unknown-field`.
     pub code: &'static str,
     /// What was expected and what was there, in one sentence without a full stop.
     pub message: String,
@@ -52,6 +53,11 @@ impl Problem {
     #[must_use]
     pub fn warning(code: &'static str, message: impl Into<String>) -> Problem {
         Problem { severity: Severity::Warning, ..Problem::error(code, message) }
+    }
+
+    /// Its page in the catalogue.
+    pub fn page(&self) -> Option<&'static Page> {
+        catalogue::find(self.code)
     }
 
     /// Points at one more token; the first is the culprit. `text` may be empty.
