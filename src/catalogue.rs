@@ -81,7 +81,7 @@ impl Example {
     pub fn whole(&self) -> String {
         let says = |word: &str| self.text.lines().any(|line| line.split([' ', '=']).next() == Some(word));
         let around = AROUND.iter().filter(|(word, _)| self.form == Form::Part && !says(word));
-        around.map(|(_, line)| format!("{line}\n")).collect::<String>() + self.text
+        around.flat_map(|(_, line)| [*line, "\n"]).collect::<String>() + self.text
     }
 
     /// The extension of a file with it.

@@ -11,6 +11,7 @@ mod destroy;
 mod drift;
 mod explain;
 pub mod files;
+mod fix;
 mod guard;
 mod history;
 mod input;

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::output::Output;
-use super::{Exit, input, plan::Format};
+use super::{Exit, fix, input, plan::Format};
 use crate::compile;
 use crate::report;
 use crate::rules::{self, Asked, Kernel};
@@ -30,6 +30,9 @@ pub struct Check {
     /// Do not say a warning: a code or a name
     #[arg(long, value_name = "CODE")]
     allow: Vec<String>,
+    /// Mend in the files what can be meant in one way only: quotes, `#true`, a prefix length of a VIP
+    #[arg(long)]
+    fix: bool,
     /// Refuse what this kernel lacks: `5.10`, or what `uname -r` says on the director
     #[arg(long, value_name = "RELEASE", value_parser = release)]
     target_kernel: Option<Kernel>,
@@ -50,6 +53,9 @@ impl Check {
         let mut exit = Exit::Done;
         let mut reports = Vec::new();
         for file in &self.files {
+            if self.fix && !fix::fix(file, &asked, out) {
+                return Exit::Failed;
+            }
             let (sources, topology, mut problems) = input::examine(file, &asked);
             // What is wrong in the text would only come back in other words.
             if let (Some(topology), false) = (&topology, input::has_errors(&problems)) {

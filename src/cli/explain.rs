@@ -24,7 +24,7 @@ pub struct Explain {
 impl Explain {
     pub(super) fn run(self, out: &mut Output) -> Exit {
         if self.list {
-            out.say(&catalogue::list());
+            out.print(&catalogue::list());
             return Exit::Done;
         }
         let mut pages = Vec::new();
@@ -38,7 +38,7 @@ impl Explain {
             };
             pages.push(catalogue::plain(page));
         }
-        out.say(&pages.join("\n"));
+        out.print(&pages.join("\n"));
         Exit::Done
     }
 }

@@ -88,5 +88,5 @@ fn label(origin: Origin, text: &str) -> Option<Label> {
 }
 
 fn error(code: &'static str, message: String, labels: [Option<Label>; 2], help: Option<String>) -> Problem {
-    Problem { severity: Severity::Error, code, message, labels: labels.into_iter().flatten().collect(), help }
+    Problem { severity: Severity::Error, code, message, labels: labels.into_iter().flatten().collect(), help, edit: None }
 }

@@ -15,15 +15,9 @@ fn vips<'t>(view: &View<'t>, service: &'t Service) -> Vec<(&'t Vip, crate::sourc
 
 /// Who carries any of a service's VIPs, each once.
 fn carriers<'t>(view: &View<'t>, service: &'t Service) -> Vec<&'t Host> {
-    let mut found: Vec<&Host> = Vec::new();
-    for (vip, _) in vips(view, service) {
-        for host in view.carriers(vip) {
-            if found.iter().all(|known| known.name.value != host.name.value) {
-                found.push(host);
-            }
-        }
-    }
-    found
+    let mut seen = BTreeSet::new();
+    let all = vips(view, service).into_iter().flat_map(|(vip, _)| view.carriers(vip)).copied();
+    all.filter(|host| seen.insert(host.name.value.as_str())).collect()
 }
 
 /// The families that a service listens on.
@@ -172,15 +166,11 @@ fn way(host: &Host, address: IpAddr) -> Option<&At<u32>> {
 
 /// `return-path "default-route"`: checked as far as the file says the servers' gateways.
 pub fn default_routes_lead_back(view: &View, report: &mut Report) {
+    let own = view.directors.iter().flat_map(|host| host.interfaces.values()).flat_map(|interface| &interface.addresses);
+    let floating = view.topology.vips.values().flat_map(|vip| &vip.addresses).map(|address| address.value);
+    let known: BTreeSet<IpAddr> = own.map(|network| network.value.addr()).chain(floating).collect();
     let mut said = BTreeSet::new();
     for service in view.services().filter(|service| service.return_path.mode.value == ReturnMode::DefaultRoute) {
-        let carriers = carriers(view, service);
-        let own = carriers.iter().flat_map(|host| host.interfaces.values()).flat_map(|interface| &interface.addresses);
-        let carried =
-            |vip: &&Vip| carriers.iter().any(|host| view.carriers(vip).iter().any(|own| own.name.value == host.name.value));
-        let floating = view.topology.vips.values().filter(carried).flat_map(|vip| &vip.addresses);
-        let known: BTreeSet<IpAddr> =
-            own.map(|network| network.value.addr()).chain(floating.map(|address| address.value)).collect();
         let listened = listened(view, service);
         for server in view.servers(service).filter(|server| forward(service, server).value == Forward::Nat) {
             let Some(host) = server.host.as_ref().and_then(|name| view.topology.hosts.get(&name.value)) else { continue };

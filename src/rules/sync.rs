@@ -1,6 +1,7 @@
 //! Sync daemons: a host runs one of each role.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::{Conflict, Doubt, Report, View, first, place};
 use crate::source::Span;
@@ -41,18 +42,30 @@ fn hosts<'t>(view: &View<'t>, sync: &'t Sync, role: SyncRole) -> Vec<(&'t str, S
 
 /// A backup takes what is sent to its group and port with its id; with id 0, with any.
 pub fn daemons_hear_each_other(view: &View, report: &mut Report) {
-    let syncs = &view.topology.syncs;
-    for sync in syncs {
-        for (role, other_role) in [(SyncRole::Master, SyncRole::Backup), (SyncRole::Backup, SyncRole::Master)] {
+    // Two names of each are enough to find another one than oneself.
+    let mut there: BTreeMap<(SyncRole, IpAddr, u16, Option<u8>), Vec<&str>> = BTreeMap::new();
+    for sync in &view.topology.syncs {
+        for role in [SyncRole::Master, SyncRole::Backup] {
+            for (host, _) in hosts(view, sync, role) {
+                for id in [None, Some(sync.id.value)] {
+                    let names = there.entry((role, sync.group.value, sync.port.value, id)).or_default();
+                    if names.len() < 2 && !names.contains(&host) {
+                        names.push(host);
+                    }
+                }
+            }
+        }
+    }
+    for sync in &view.topology.syncs {
+        let id = sync.id.value;
+        for (role, other, ids) in [
+            (SyncRole::Master, SyncRole::Backup, [Some(id), Some(0)]),
+            (SyncRole::Backup, SyncRole::Master, [Some(id), (id != 0).then_some(id)]),
+        ] {
             for (host, span) in hosts(view, sync, role) {
-                let meets = |other: &&Sync| {
-                    let backup = if role == SyncRole::Backup { sync } else { other };
-                    let ids = sync.id.value == other.id.value || backup.id.value == 0;
-                    ids && sync.group.value == other.group.value && sync.port.value == other.port.value
-                };
-                let peer = |other: &Sync| hosts(view, other, other_role).iter().any(|(name, _)| *name != host);
-                if !syncs.iter().filter(meets).any(peer) {
-                    report.doubt(&Doubt::SyncUnheard { id: sync.id.value, role, host }, span);
+                let names = |id| there.get(&(other, sync.group.value, sync.port.value, id)).into_iter().flatten();
+                if !ids.into_iter().flat_map(names).any(|name| *name != host) {
+                    report.doubt(&Doubt::SyncUnheard { id, role, host }, span);
                 }
             }
         }

@@ -21,9 +21,11 @@ enum Takes {
     Text,
 }
 
-/// Each key below `net/ipv4/vs` of any kernel up to 7.2 (`vs_vars` of `ip_vs_ctl.c`, `ip_vs_lblc.c`, `ip_vs_lblcr.c`), with
-/// the kernel that brought it where that is known and not older than 3.0.
-const KEYS: &[(&str, Takes, Option<(u16, u16)>)] = &[
+/// The kernel that brought a key; `None` where it is older than any that matters, or nobody knows.
+type Since = Option<(u16, u16)>;
+
+/// Each key below `net/ipv4/vs` of any kernel up to 7.2 (`vs_vars` of `ip_vs_ctl.c`, `ip_vs_lblc.c`, `ip_vs_lblcr.c`).
+const KEYS: &[(&str, Takes, Since)] = &[
     ("am_droprate", Takes::Integer, None),
     ("amemthresh", Takes::Integer, None),
     ("backup_only", Takes::Integer, None),
@@ -96,7 +98,7 @@ pub fn own(sysctl: &Sysctl) -> Option<&str> {
 }
 
 /// The kernel that brought a key of IPVS's own.
-pub fn since(name: &str) -> Option<(u16, u16)> {
+pub fn since(name: &str) -> Since {
     KEYS.iter().find(|(known, ..)| *known == name).and_then(|(_, _, since)| *since)
 }
 

@@ -1,8 +1,10 @@
 //! A mistake in a topology: what, where, and what to do about it.
 
+pub mod edit;
 pub mod nearest;
 pub mod render;
 
+pub use edit::Edit;
 pub use nearest::nearest;
 pub use render::{Style, json, render};
 
@@ -22,6 +24,8 @@ pub struct Problem {
     pub labels: Vec<Label>,
     /// What to do.
     pub help: Option<String>,
+    /// The same as a change of the text, where it is one.
+    pub edit: Option<Box<Edit>>,
 }
 
 /// Whether the topology can be used all the same.
@@ -46,7 +50,7 @@ impl Problem {
     /// A mistake with which the topology cannot be used. Without a label so far.
     #[must_use]
     pub fn error(code: &'static str, message: impl Into<String>) -> Problem {
-        Problem { severity: Severity::Error, code, message: message.into(), labels: Vec::new(), help: None }
+        Problem { severity: Severity::Error, code, message: message.into(), labels: Vec::new(), help: None, edit: None }
     }
 
     /// A mistake that the topology survives. Without a label so far.
@@ -71,6 +75,13 @@ impl Problem {
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Problem {
         self.help = Some(help.into());
+        self
+    }
+
+    /// Says what would mend it in the text: one token in place of another.
+    #[must_use]
+    pub fn edit(mut self, span: Span, text: impl Into<String>, certain: bool) -> Problem {
+        self.edit = Some(Box::new(Edit { span, text: text.into(), certain }));
         self
     }
 

@@ -532,7 +532,7 @@ fn json_has_places_in_bytes_lines_and_columns() {
     assert_eq!(
         json(&loaded.problems, &loaded.sources),
         serde_json::json!([{
-            "code": "LVS015", "name": "duplicate-property", "severity": "error", "message": "`b` is given twice", "help": "keep one of the two",
+            "code": "LVS015", "name": "duplicate-property", "severity": "error", "message": "`b` is given twice", "help": "keep one of the two", "edit": null,
             "file": "a.kdl", "span": {"offset": 13, "length": 1, "line": 2, "column": 11}, "label": "again here",
             "related": [{"file": "a.kdl", "span": {"offset": 9, "length": 1, "line": 2, "column": 7}, "label": "first here"}],
         }])

@@ -150,7 +150,36 @@ impl Fault {
     pub fn at(&self, span: Span, spelling: Spelling) -> Problem {
         let mut problem = self.say(spelling);
         problem.labels.insert(0, Label { span, text: String::new() });
-        problem
+        match self.edit(spelling) {
+            Some((text, certain)) => problem.edit(span, text, certain),
+            None => problem,
+        }
+    }
+
+    /// What stands in place of the token, and whether nothing else can have been meant.
+    fn edit(&self, spelling: Spelling) -> Option<(String, bool)> {
+        // What came from the table or reads as an address needs no escape.
+        let quoted =
+            |text: &str| (!text.contains(['"', '\\']) && !text.chars().any(char::is_control)).then(|| format!("\"{text}\""));
+        match self {
+            Fault::Value { hint, found, wanted, .. } => match (hint, found) {
+                (Hint::WithoutQuotes, Scalar::Text(text)) => Some((text.parse::<i64>().ok()?.to_string(), true)),
+                (Hint::Truth(truth), _) if spelling == Spelling::Kdl => Some((format!("#{truth}"), true)),
+                (Hint::Truth(truth), _) => Some((truth.to_string(), true)),
+                (Hint::Prefix(address, _), _) => Some((quoted(address)?, true)),
+                (Hint::HostBits(subnet), _) => Some((quoted(&subnet.to_string())?, false)),
+                (Hint::Nearest(word), _) => Some((quoted(word)?, false)),
+                (Hint::None, Scalar::Integer(number)) if matches!(wanted, Type::Hostname | Type::Sentence) => {
+                    Some((quoted(&number.to_string())?, true))
+                }
+                _ => None,
+            },
+            Fault::Unknown { nearest: Some(word), homes, .. } if homes.is_empty() => Some((word.clone(), false)),
+            Fault::Unresolved { nearest: Some(name), .. } | Fault::UnknownServer { nearest: Some(name), .. } => {
+                Some((quoted(name)?, false))
+            }
+            _ => None,
+        }
     }
 
     #[expect(clippy::too_many_lines, reason = "one table of wording, complete by the compiler")]

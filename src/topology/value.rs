@@ -89,13 +89,11 @@ pub fn read(wanted: Type, what: &'static str, arg: &Arg) -> Result<Value, Box<Fa
             Some(word) => Ok(Value::Word(word)),
             None => Err(wrong(nearest(text, words.iter().copied()).map_or(Hint::None, |word| Hint::Nearest(word.to_owned())))),
         },
-        (Type::Code, Scalar::Text(text)) => match catalogue::find(text) {
-            Some(page) => Ok(Value::Word(page.name)),
-            None => {
-                let known = catalogue::pages().flat_map(|page| [page.name, page.code]);
-                Err(wrong(nearest(text, known).map_or(Hint::None, |word| Hint::Nearest(word.to_owned()))))
-            }
-        },
+        (Type::Code, Scalar::Text(text)) => {
+            let known = || catalogue::pages().flat_map(|page| [page.name, page.code]);
+            let near = || nearest(text, known()).map_or(Hint::None, |word| Hint::Nearest(word.to_owned()));
+            catalogue::find(text).map(|page| Value::Word(page.name)).ok_or_else(|| wrong(near()))
+        }
         (Type::Sentence, Scalar::Text(text)) if !text.trim().is_empty() => Ok(Value::Text(text.clone())),
         (Type::SysctlValue, Scalar::Integer(number)) => Ok(Value::Text(number.to_string().into())),
         (Type::SysctlValue, Scalar::Text(text)) => {

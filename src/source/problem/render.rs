@@ -49,7 +49,7 @@ pub fn render(problems: &[Problem], sources: &Sources, style: Style) -> String {
     out
 }
 
-/// The same problems for machines: `code`, `name`, `severity`, `message`, `help`, then `file`, `span` and `label` of the culprit (null
+/// The same problems for machines: `code`, `name`, `severity`, `message`, `help`, `edit` (what `check --fix` writes, where `certain`), then `file`, `span` and `label` of the culprit (null
 /// where there is no text to point at), and the other places in `related`. Offsets count bytes, lines and columns from 1.
 pub fn json(problems: &[Problem], sources: &Sources) -> Value {
     let mut problems = problems.to_vec();
@@ -69,6 +69,9 @@ fn one(problem: &Problem, sources: &Sources) -> Value {
         "severity": severity,
         "message": problem.message,
         "help": problem.help,
+        "edit": problem.edit.as_ref().map(|edit| {
+            json!({ "file": sources.path(edit.span).to_string_lossy(), "span": span(edit.span, sources), "text": edit.text, "certain": edit.certain })
+        }),
         "file": first.map(|label| sources.path(label.span).to_string_lossy()),
         "span": first.map(|label| span(label.span, sources)),
         "label": first.map(|label| &label.text),

@@ -100,7 +100,7 @@ impl Doubt<'_> {
             .help("add `sysctl \"net.ipv4.vs.expire_quiescent_template\" 1` to `tuning \"director\"`"),
             Doubt::GatewayElsewhere { host, gateway, mode } => doubt(
                 "gateway-elsewhere",
-                format!("replies of {} leave by {gateway}, which is no address of the service's directors", shown(host)),
+                format!("replies of {} leave by {gateway}, which is no address of a director or VIP", shown(host)),
             )
             .at(*mode, "the default route brings them back")
             .help("make a director, or a VIP that they hold, the server's gateway; or use `return-path \"policy\"`"),
