@@ -256,3 +256,52 @@ fn values_of_ipvs_are_checked_as_the_kernel_does() {
         assert_eq!(with(key, bad), ["sysctl-value"], "{key} {bad}");
     }
 }
+
+/// What the kernel would take, or half take, without a word (`IPVS_CMD_NEW_SERVICE` and the rest check little): no text of the
+/// language says it.
+#[test]
+fn what_the_kernel_takes_in_silence_cannot_be_written() {
+    let of =
+        |listen: &str, rest: &str, server: &str| said(&format!("{VIP}service \"s\" {{ {listen}; {rest}; server {server}; }}\n"));
+    let (listen, dr, server) = ("listen vip=\"v\" port=80", "forward \"dr\"", "\"10.0.0.11\"");
+    for (bad, code) in [
+        ("listen fwmark=0 vip=\"v\"", "out-of-range"),
+        ("listen vip=\"v\" port=80 protocol=\"icmp\"", "unknown-value"),
+        ("listen fwmark=1", "mark-or-match"),
+    ] {
+        assert_eq!(of(bad, dr, server), [code], "{bad}");
+    }
+    for (bad, code) in [
+        ("forward \"dr\"; persistence \"0s\"", "out-of-range"),
+        ("forward \"dr\"; persistence \"32d\"", "out-of-range"),
+        ("forward \"dr\"; persistence \"5m\" client-prefix=33", "out-of-range"),
+        ("forward \"dr\"; persistence \"5m\" client-prefix6=0", "out-of-range"),
+        ("forward \"dr\"; persistence engine=\"sip\"", "missing-value"),
+        ("forward \"tun\" encap=\"vxlan\"", "unknown-value"),
+        ("forward \"tun\" encap=\"gre\" checksum=\"remcsum\"", "encap-checksum"),
+        ("forward \"tun\" checksum=\"csum\"", "encap-checksum"),
+        ("forward \"tun\" encap=\"gue\"", "encap-port"),
+        ("forward \"tun\" port=6080", "encap-port"),
+        ("forward \"dr\"; scheduler \"none\"", "unknown-value"),
+    ] {
+        assert_eq!(of(listen, bad, server), [code], "{bad}");
+    }
+    for (bad, code) in [
+        ("\"10.0.0.11\" weight=2147483648", "out-of-range"),
+        ("\"fe80::1\"", "bad-value"),
+        ("\"224.0.0.1\"", "bad-value"),
+        ("\"0.0.0.0\"", "bad-value"),
+    ] {
+        assert_eq!(of(listen, dr, bad)[..1], [code], "{bad}");
+    }
+    for (bad, code) in [
+        ("id=256", "out-of-range"),
+        ("id=1 ttl=0", "out-of-range"),
+        ("id=1 port=0", "out-of-range"),
+        ("id=1 max-length=65535", "out-of-range"),
+        ("id=1 group=\"10.0.0.1\"", "bad-value"),
+    ] {
+        assert_eq!(said(&format!("sync {bad} interface=\"eth0\"\n")), [code], "{bad}");
+    }
+    assert_eq!(said("vip \"v\" address=\"0.0.0.0\"\n"), ["bad-value"]);
+}

@@ -374,7 +374,7 @@ impl Scanner<'_> {
                 let edit = self.edit(range.clone(), format!("#{token}"));
                 let problem = self.report(range.clone(), "bare-keyword", format!("`{token}` is not a value in KDL 2"), "");
                 problem.help = Some(format!("write #{token}"));
-                problem.edit = Some(edit);
+                problem.edit = Some(Box::new(edit));
                 self.repair(range, value);
             }
             Word::UnknownKeyword => {
@@ -388,7 +388,7 @@ impl Scanner<'_> {
                 let plain = !token.contains(['"', '\\']);
                 let problem = self.report(range.clone(), "unquoted", format!("a {what} that {reason} and is not quoted"), "");
                 problem.help = Some(format!("quote it: \"{token}\""));
-                problem.edit = plain.then_some(edit);
+                problem.edit = plain.then(|| Box::new(edit));
                 self.repair(range, Scalar::Text(token.into()));
             }
         }
@@ -624,8 +624,8 @@ impl Scanner<'_> {
         self.repairs.insert(range.start, value);
     }
 
-    fn edit(&self, range: Range<usize>, text: String) -> Box<Edit> {
-        Box::new(Edit { span: Span::new(self.file, range), text, certain: true })
+    fn edit(&self, range: Range<usize>, text: String) -> Edit {
+        Edit { span: Span::new(self.file, range), text, certain: true }
     }
 
     fn report(&mut self, range: Range<usize>, code: &'static str, message: impl Into<String>, label: &str) -> &mut Problem {
