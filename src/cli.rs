@@ -11,7 +11,9 @@ mod convert;
 mod destroy;
 mod diff;
 mod drift;
+mod explain;
 pub mod files;
+mod fix;
 mod fmt;
 mod format;
 mod guard;
@@ -59,6 +61,7 @@ enum Command {
     Check(check::Check),
     Fmt(fmt::Fmt),
     Convert(convert::Convert),
+    Explain(explain::Explain),
     Plan(plan::Plan),
     Apply(apply::Apply),
     Destroy(destroy::Destroy),
@@ -150,6 +153,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Check(command) => command.run(&mut out),
         Command::Fmt(command) => command.run(&mut out),
         Command::Convert(command) => command.run(&mut out),
+        Command::Explain(command) => command.run(&mut out),
         Command::Plan(command) => command.run(&mut out),
         Command::Apply(command) => command.run(&mut out),
         Command::Destroy(command) => command.run(&mut out),

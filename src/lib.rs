@@ -1,5 +1,6 @@
 //! `lvsform`: a compiler from a topology file and a live kernel to the verified kernel.
 
+pub mod catalogue;
 pub mod cli;
 pub mod compile;
 pub mod difference;

@@ -4,10 +4,17 @@
 //! `compile`. They run on what could be decoded, so they say nothing about things that are not there: decoding has.
 
 mod host;
+mod kernel;
+mod level;
 mod listen;
+mod mark;
+mod persistence;
+mod reach;
+mod scheduler;
 mod server;
 mod service;
 mod sync;
+mod sysctl;
 #[cfg(test)]
 mod tests;
 mod tunnel;
@@ -19,11 +26,28 @@ use std::net::IpAddr;
 use crate::source::{At, FileId, Loaded, Problem, Severity, Sources, Span, problem};
 use crate::state::Family;
 use crate::topology::fault::conflict::Conflict;
+use crate::topology::fault::doubt::Doubt;
 use crate::topology::{Forward, Host, Listen, ListenOn, Role, Server, Service, Topology, Vip, decode};
 
+pub use kernel::Kernel;
+pub use level::names;
+
+/// What a command line asks beyond the file.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// Names of warnings that are not said.
+    pub allow: Vec<&'static str>,
+    /// Names of warnings that are errors.
+    pub deny: Vec<&'static str>,
+    /// Whether every warning is an error that the file does not allow.
+    pub deny_warnings: bool,
+    /// The kernel that must be able to hold it.
+    pub kernel: Option<Kernel>,
+}
+
 /// Every mistake and doubt, sorted by place.
-pub fn check(topology: &Topology) -> Vec<Problem> {
-    let view = View::new(topology);
+fn check(topology: &Topology, kernel: Option<Kernel>) -> Vec<Problem> {
+    let view = View::new(topology, kernel);
     let mut report = Report::default();
     for rule in RULES {
         rule(&view, &mut report);
@@ -35,6 +59,11 @@ pub fn check(topology: &Topology) -> Vec<Problem> {
 /// What was read, as far as it was understood, and every problem of every step: the files' and the texts', decoding's, the
 /// rules'. A topology beside an error is for nobody to compile.
 pub fn examine(loaded: Loaded) -> (Sources, Option<Topology>, Vec<Problem>) {
+    examine_as(loaded, &Asked::default())
+}
+
+/// The same, as a command line asks for.
+pub fn examine_as(loaded: Loaded, asked: &Asked) -> (Sources, Option<Topology>, Vec<Problem>) {
     let Loaded { sources, tree, mut problems } = loaded;
     let torn = problems.iter().any(|problem| problem.severity == Severity::Error);
     if sources.files().is_empty() || (torn && tree.nodes.is_empty()) {
@@ -45,7 +74,8 @@ pub fn examine(loaded: Loaded) -> (Sources, Option<Topology>, Vec<Problem>) {
     let broken = torn || found.iter().any(|problem| problem.severity == Severity::Error);
     found.retain(|problem| !torn || !FROM_ABSENCE.contains(&problem.code));
     if let Some(topology) = &topology {
-        found.extend(check(topology).into_iter().filter(|problem| !broken || !FROM_ABSENCE.contains(&problem.code)));
+        found
+            .extend(check(topology, asked.kernel).into_iter().filter(|problem| !broken || !FROM_ABSENCE.contains(&problem.code)));
     }
     // A token of which the text's reader has said something holds no longer what was written.
     let said: BTreeSet<(FileId, u32)> = tokens(&problems).map(|span| (span.file, span.end)).collect();
@@ -54,6 +84,9 @@ pub fn examine(loaded: Loaded) -> (Sources, Option<Topology>, Vec<Problem>) {
     };
     found.retain(|problem| !problem.labels.first().is_some_and(|label| spoilt(label.span)));
     problems.extend(found);
+    if let Some(topology) = &topology {
+        level::settle(&mut problems, topology, asked, !broken);
+    }
     problem::sort(&mut problems);
     (sources, topology, problems)
 }
@@ -86,12 +119,22 @@ const RULES: &[Rule] = &[
     vip::holder_carries_it,
     vip::one_host_answers_for_it,
     vip::an_address_is_one_vips,
+    vip::somebody_on_the_wire_has_it,
     listen::server_port_is_nats,
     listen::every_port_needs_persistence,
     listen::one_packet_is_udps,
     listen::the_vip_has_the_family,
     listen::a_mark_belongs_to_one_service,
     listen::a_kernel_service_is_listened_once,
+    mark::no_mark_takes_a_listens_packets,
+    mark::a_packet_gets_one_mark,
+    scheduler::hashes_pass_over_quiesced_servers,
+    scheduler::hash_tables_have_room,
+    scheduler::destinations_differ_where_they_decide,
+    scheduler::overflow_counts_connections_that_end,
+    scheduler::overflow_has_weights,
+    persistence::ftp_finds_its_data_connections,
+    persistence::drained_servers_get_no_persistent_clients,
     service::scheduler_has_its_options,
     service::sip_listens_on_udp,
     service::return_path_leads_back,
@@ -101,10 +144,27 @@ const RULES: &[Rule] = &[
     server::each_is_there_once,
     server::a_director_serves_what_no_other_carries,
     server::sync_daemons_need_one_family,
+    reach::no_server_is_the_vip,
+    reach::dr_servers_are_on_the_wire,
+    reach::every_server_has_a_family_that_is_listened_on,
+    reach::weights_are_for_every_tool,
+    reach::outer_headers_have_room,
+    reach::default_routes_lead_back,
+    sysctl::values_of_ipvs_are_taken,
+    sysctl::each_role_has_its_own,
+    sysctl::reused_ports_are_rescheduled,
+    sysctl::unwrapped_packets_pass_the_filter,
+    sysctl::servers_do_not_answer_for_vips,
     sync::one_daemon_of_each_role,
+    sync::daemons_hear_each_other,
     tunnel::fields_fit_the_kind,
     tunnel::ends_fit_the_kind,
     tunnel::the_kernel_tells_them_apart,
+    kernel::it_has_the_schedulers,
+    kernel::it_has_the_encapsulations,
+    kernel::it_has_the_sysctls,
+    kernel::it_has_the_fields_of_sync_daemons,
+    kernel::it_has_the_fields_of_services,
 ];
 
 /// What the rules have found.
@@ -115,6 +175,10 @@ impl Report {
     fn add(&mut self, conflict: &Conflict, span: Span) {
         self.0.push(conflict.at(span));
     }
+
+    fn doubt(&mut self, doubt: &Doubt, span: Span) {
+        self.0.push(doubt.at(span));
+    }
 }
 
 /// A topology with what several rules look up.
@@ -122,17 +186,18 @@ struct View<'t> {
     topology: &'t Topology,
     directors: Vec<&'t Host>,
     carriers: HashMap<&'t str, Vec<&'t Host>>,
+    kernel: Option<Kernel>,
 }
 
 impl<'t> View<'t> {
-    fn new(topology: &'t Topology) -> View<'t> {
+    fn new(topology: &'t Topology, kernel: Option<Kernel>) -> View<'t> {
         let directors: Vec<&Host> = topology.hosts.values().filter(|host| host.role == Role::Director).collect();
         let carriers = topology.vips.values().map(|vip| {
             let named = || vip.directors.iter().filter_map(|name| topology.hosts.get(&name.value)).collect();
             (vip.name.value.as_str(), if vip.directors.is_empty() { directors.clone() } else { named() })
         });
         let carriers = carriers.collect();
-        View { topology, directors, carriers }
+        View { topology, directors, carriers, kernel }
     }
 
     /// The directors that carry a VIP's services.
@@ -179,6 +244,22 @@ fn place<T>(at: &At<T>) -> Span {
 /// How a server of a service gets its packets.
 fn forward<'t>(service: &'t Service, server: &'t Server) -> &'t At<Forward> {
     server.forward.as_ref().unwrap_or(&service.forward)
+}
+
+/// The families of the addresses that a server may have; none where the file does not know.
+fn own_families(view: &View, server: &Server) -> Vec<Family> {
+    if let Some(address) = &server.address {
+        return vec![Family::of(address.value)];
+    }
+    let host = server.host.as_ref().and_then(|name| view.topology.hosts.get(&name.value));
+    let interfaces = host.into_iter().flat_map(|host| host.interfaces.values());
+    interfaces.flat_map(|interface| &interface.addresses).map(|network| Family::of(network.value.addr())).collect()
+}
+
+/// Whether a server gets no new connection: by its weight, or because its host is quiesced.
+fn quiesced(view: &View, server: &Server) -> bool {
+    let host = server.host.as_ref().and_then(|name| view.topology.hosts.get(&name.value));
+    server.weight.value == 0 || host.is_some_and(|host| host.quiesce.value)
 }
 
 /// Whether an address lies in a subnet of one of the host's interfaces.

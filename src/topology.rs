@@ -61,6 +61,30 @@ pub struct Topology {
     pub ownership: At<Ownership>,
     /// The `policy` block.
     pub policy: Policy,
+    /// How warnings are taken.
+    pub lints: Vec<Lint>,
+}
+
+/// `lint`
+#[derive(Clone, Debug)]
+pub struct Lint {
+    /// The name of a code of the catalogue, whichever of the two was written.
+    pub name: At<&'static str>,
+    /// How it is taken.
+    pub level: At<LintLevel>,
+    /// Why.
+    pub reason: At<String>,
+}
+
+/// How a warning is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LintLevel {
+    /// It is not said.
+    Allow,
+    /// It is said.
+    Warn,
+    /// It is an error.
+    Deny,
 }
 
 /// What a host is.

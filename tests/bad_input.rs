@@ -1,4 +1,5 @@
-//! Bad input: each file of `golden/bad` is refused with the messages of the text beside it. `UPDATE_GOLDEN=1` rewrites them.
+//! Bad input: each file of `golden/bad` is refused with the messages of the text beside it, and the bad example of each code
+//! of the catalogue with those of its text in `golden/rules`. `UPDATE_GOLDEN=1` rewrites them.
 //!
 //! What cannot lie in a repository (a FIFO, 50 MB, 10,000 levels, bytes that are no text) is made in a temporary folder.
 #![expect(clippy::disallowed_methods, reason = "a test reads and writes its own files")]
@@ -7,13 +8,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use lvsform::catalogue::{self, Example, Level, Page};
 use lvsform::cli::files::DiskFiles;
-use lvsform::rules::examine;
+use lvsform::rules::{Asked, Kernel, examine, examine_as};
 use lvsform::source::problem::{Style, render};
-use lvsform::source::{Severity, load};
+use lvsform::source::{Problem, Severity, Sources, load};
 
 fn main() {
     let mut trials: Vec<Trial> = files(Path::new("golden/bad")).into_iter().map(of_file).collect();
+    trials.extend(catalogue::pages().map(of_page));
     trials.extend(SPECIAL.iter().map(|(name, make)| Trial::test(*name, move || special(name, *make))));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
@@ -30,6 +33,59 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 fn of_file(path: PathBuf) -> Trial {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Trial::test(name.clone(), move || compare(&Path::new("golden/bad").join(format!("{name}.txt")), &shown(&path)?))
+}
+
+/// Codes that no text of reasonable length shows, or none at all; most of them are in `golden/bad`.
+const WITHOUT_EXAMPLE: [&str; 6] =
+    ["file", "too-many-files", "too-large", "control-character", "topology-outside-root", "one-object-twice"];
+
+/// The bad example of a code says that code and no other, in the words of its text; of the good one there is nothing to say.
+fn of_page(page: &'static Page) -> Trial {
+    Trial::test(page.heading(), move || {
+        if WITHOUT_EXAMPLE.contains(&page.name) {
+            return if page.bad.text.is_empty() { Ok(()) } else { Err("this has an example".into()) };
+        }
+        let (sources, problems) = of_example(page, &page.bad)?;
+        let severity = if page.level == Level::Error { Severity::Error } else { Severity::Warning };
+        let text = render(&problems, &sources, Style { colour: false, width: 120 });
+        if problems.is_empty() || problems.iter().any(|problem| problem.code != page.name || problem.severity != severity) {
+            return Err(format!("the bad example says\n{text}").into());
+        }
+        let (sources, problems) = of_example(page, &page.good)?;
+        if !problems.is_empty() {
+            let text = render(&problems, &sources, Style { colour: false, width: 120 });
+            return Err(format!("the good example says\n{text}").into());
+        }
+        compare(
+            &Path::new("golden/rules").join(format!("{}.txt", page.code)),
+            &text.replace(&*folder(page).to_string_lossy(), "DIR"),
+        )
+    })
+}
+
+/// Where a page's examples lie while they are read.
+fn folder(page: &Page) -> PathBuf {
+    std::env::temp_dir().join(format!("lvsform-page-{}-{}", std::process::id(), page.code))
+}
+
+/// What `check` finds in an example, in a folder of its own.
+fn of_example(page: &Page, example: &Example) -> Result<(Sources, Vec<Problem>), Failed> {
+    let dir = folder(page);
+    let name = format!("example.{}", example.spelling());
+    fs::create_dir_all(&dir)?;
+    let asked = Asked { kernel: page.target.and_then(Kernel::parse), ..Asked::default() };
+    let read = fs::write(dir.join(&name), example.whole()).map(|()| examine_as(load(&dir.join(&name), &DiskFiles), &asked));
+    fs::remove_dir_all(&dir)?;
+    let (sources, topology, mut problems) = read?;
+    if let Some(topology) = topology.filter(|_| problems.iter().all(|problem| problem.severity == Severity::Warning)) {
+        problems.extend(lvsform::compile::problems(&topology));
+    }
+    // Its folder is nobody's business.
+    let mut plain = Sources::default();
+    for file in sources.files() {
+        plain.add(file.path.file_name().unwrap_or_default().into(), file.text.clone());
+    }
+    Ok((plain, problems))
 }
 
 /// What an operator sees; never nothing, and never an error without a place.

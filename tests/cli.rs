@@ -132,6 +132,61 @@ fn check_reads_every_file_and_ends_with_10_if_one_of_them_is_wrong() {
     assert_eq!(out, format!("{SHOP}: topology shop: 1 director, 3 real servers, 1 VIP, 1 service. No errors.\n"));
 }
 
+/// A service whose servers are all quiesced: a warning.
+const QUIET: &str = "topology \"t\"\ndirector \"lb1\" { interface \"eth0\" address=\"10.0.0.2/24\"; }\nvip \"v\" address=\"10.0.0.100\"\nservice \"s\" { listen vip=\"v\" port=80; forward \"dr\"; scheduler \"twos\"; server \"10.0.0.11\" weight=0; }\n";
+
+#[test]
+fn a_warning_ends_with_0_unless_it_is_denied_and_is_not_said_where_it_is_allowed() {
+    let folder = Folder::new("levels");
+    let file = folder.file("quiet.kdl", QUIET);
+    let (code, _, err) = run(&["check", &file]);
+    assert!(code == 0 && err.contains("LVS503 all-quiesced"), "{err}");
+    for denied in ["warnings", "LVS503", "all-quiesced"] {
+        assert_eq!(run(&["check", "--deny", denied, &file]).0, 10, "{denied}");
+    }
+    let (code, _, err) = run(&["check", "--allow", "lvs503", "--deny", "warnings", &file]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let allowed = folder.file("allowed.kdl", &format!("{QUIET}lint \"LVS503\" level=\"allow\" reason=\"it opens in May\"\n"));
+    let (code, _, err) = run(&["check", "--deny", "warnings", &allowed]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let (code, _, err) = run(&["plan", &allowed, "--host", "lb1", "--live", LIVE]);
+    assert_eq!((code, err.as_str()), (0, ""), "plan honours what the file allows");
+    refuses(&["check", "--allow", "every-port", &file], 64, &["nobody can allow it"]);
+    refuses(&["check", "--deny", "LVS999", &file], 64, &["explain --list"]);
+}
+
+#[test]
+fn a_kernel_that_is_named_must_have_what_the_file_asks_for() {
+    let folder = Folder::new("kernel");
+    let file = folder.file("twos.kdl", QUIET);
+    refuses(&["check", "--target-kernel", "5.10", &file], 10, &["LVS701 kernel-scheduler", "twos", "5.12"]);
+    assert_eq!(run(&["check", "--target-kernel", "6.1.0-27-amd64", &file]).0, 0);
+    refuses(&["check", "--target-kernel", "new", &file], 64, &["5.10"]);
+}
+
+#[test]
+fn a_code_is_explained_by_number_and_by_name() {
+    let (code, by_number, _) = run(&["explain", "LVS402"]);
+    assert_eq!((code, &by_number), (0, &run(&["explain", "every-port"]).1));
+    assert!(by_number.starts_with("LVS402 every-port (error)\n") && by_number.contains("persistence \"5m\""), "{by_number}");
+    assert!(run(&["explain", "LVS402", "LVS503"]).1.contains("lint \"all-quiesced\""));
+    assert!(run(&["explain", "--list"]).1.lines().filter(|line| line.starts_with("  LVS")).count() > 100);
+    refuses(&["explain", "evry-port"], 64, &["did you mean `every-port`?"]);
+    refuses(&["explain"], 64, &["<CODE>"]);
+}
+
+#[test]
+fn fix_mends_what_is_certain_keeps_the_rest_and_leaves_guesses() {
+    let folder = Folder::new("fix");
+    let text = "topology \"t\"\n// who\ndirector \"lb1\" {   interface \"eth0\" address=10.0.0.2/24; }\nvip \"v\" address=\"10.0.0.100/32\"   managed=true // the VIP\npool \"p\" { server \"10.0.0.11\" wieght=\"5\"; }\n";
+    let file = folder.file("a.kdl", text);
+    let (code, _, err) = run(&["check", "--fix", &file]);
+    assert!(code == 10 && err.contains("3 mended") && err.contains("did you mean `weight`?"), "{err}");
+    let mended = text.replace("10.0.0.2/24", "\"10.0.0.2/24\"").replace("10.0.0.100/32", "10.0.0.100").replace("=true", "=#true");
+    assert_eq!(fs::read_to_string(&file).expect("it is there"), mended);
+    assert_eq!(fs::read_dir(&folder.0).expect("a folder").count(), 1, "nothing is left beside it");
+}
+
 #[test]
 fn check_in_json_is_one_document_whatever_the_files_are() {
     for (files, valid) in [(&[SHOP][..], true), (&[SHOP, "golden/bad", "no.kdl", "no.txt"], false)] {

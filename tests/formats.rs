@@ -44,18 +44,18 @@ impl Folder {
         let case = |topology: &str, live: &str| Case { topology: topology.to_owned(), live: live.to_owned() };
         let director = "director \"lb1\" { interface \"eth0\" address=\"10.0.0.2/24\" }\nvip \"v\" address=\"10.0.0.100\"\n";
         let servers = |range: &str, comment: &str| {
-            let service = format!("service \"web\" {{ listen vip=\"v\" port=80; forward \"dr\"; server \"10.0.0.[{range}]\" }}");
+            let service = format!("service \"web\" {{ listen vip=\"v\" port=80; forward \"dr\"; server \"10.0.{range}\" }}");
             format!("topology \"shop\"\nownership ipvs=\"exclusive\"\n{director}{service} // {comment}\n")
         };
         let empty = self.file("empty.json", EMPTY);
         let busy = self.file("busy.json", &EMPTY.replace("\"state\": {", BUSY));
-        let hostile = self.file("a|b `c` <img src=x>.kdl", &servers("11-12", "<script>alert(1)</script> | </pre> ::error::"));
+        let hostile = self.file("a|b `c` <img src=x>.kdl", &servers("0.[11-12]", "<script>alert(1)</script> | </pre> ::error::"));
         vec![
             ("readme", case("golden/readme/shop.kdl", "golden/readme/lb1.json")),
             ("flash sale", case("examples/flash-sale.kdl", &empty)),
             ("flash sale in TOML", case("examples/flash-sale.toml", &empty)),
-            ("two hundred", case(&self.file("many.kdl", &servers("11-210", "many")), &empty)),
-            ("cut", case(&self.file("few.kdl", &servers("11-12", "few")), &busy)),
+            ("two hundred", case(&self.file("many.kdl", &servers("1.[11-210]", "many")), &empty)),
+            ("cut", case(&self.file("few.kdl", &servers("0.[11-12]", "few")), &busy)),
             ("hostile", case(&hostile, &busy)),
         ]
     }

@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 
 use jsonschema::Validator;
 use lvsform::topology::{self, Topology};
-use lvsform::{cli, report, rules, source};
+use lvsform::{catalogue, cli, report, rules, source};
 use serde_json::Value;
 
 const EXAMPLES: [&str; 4] = ["api-gateway", "cdn", "flash-sale", "game"];
@@ -34,6 +34,16 @@ fn the_reference_is_the_one_of_the_table() {
     let (_, after) = rest.split_once("<!-- /reference -->").expect("the place for the reference has an end");
     let reference = topology::reference();
     generated(path, &format!("{before}<!-- reference -->\n{}\n<!-- /reference -->{after}", reference.trim_end()));
+}
+
+#[test]
+fn the_pages_of_codes_are_those_of_the_catalogue() {
+    generated("docs/rules/README.md", &catalogue::index());
+    for group in catalogue::GROUPS {
+        generated(&format!("docs/rules/{}.md", group.file), &catalogue::markdown(group));
+    }
+    let files = fs::read_dir(root().join("docs/rules")).expect("docs/rules is a folder").count();
+    assert_eq!(files, catalogue::GROUPS.len() + 1, "a page that nobody writes any more");
 }
 
 #[test]

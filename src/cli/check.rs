@@ -7,9 +7,10 @@ use serde_json::json;
 
 use super::format::{self, Format, FormatArguments};
 use super::output::Output;
-use super::{Exit, input};
+use super::{Exit, fix, input};
 use crate::compile;
-use crate::report::review::Review;
+use crate::report::{self, review::Review};
+use crate::rules::{self, Asked, Kernel};
 use crate::source::{printable, problem};
 use crate::topology::{Role, Topology};
 
@@ -24,17 +25,39 @@ pub struct Check {
     /// Topologies, in KDL (.kdl) or TOML (.toml)
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Make a warning an error: a code, a name, or `warnings` for all that the file does not allow
+    #[arg(long, value_name = "CODE")]
+    deny: Vec<String>,
+    /// Do not say a warning: a code or a name
+    #[arg(long, value_name = "CODE")]
+    allow: Vec<String>,
+    /// Mend in the files what can be meant in one way only: quotes, `#true`, a prefix length of a VIP
+    #[arg(long)]
+    fix: bool,
+    /// Refuse what this kernel lacks: `5.10`, or what `uname -r` says on the director
+    #[arg(long, value_name = "RELEASE", value_parser = release)]
+    target_kernel: Option<Kernel>,
     #[command(flatten)]
     format: FormatArguments,
 }
 
 impl Check {
     pub(super) fn run(self, out: &mut Output) -> Exit {
+        let asked = match self.asked() {
+            Ok(asked) => asked,
+            Err(message) => {
+                out.error(&report::error(&message, &[], None, out.error_style));
+                return Exit::Usage;
+            }
+        };
         let mut exit = Exit::Done;
         let mut reports = Vec::new();
         let mut review = Review { command: "check", ..Review::default() };
         for file in &self.files {
-            let (sources, topology, mut problems) = input::examine(file);
+            if self.fix && !fix::fix(file, &asked, out) {
+                return Exit::Failed;
+            }
+            let (sources, topology, mut problems) = input::examine(file, &asked);
             // What is wrong in the text would only come back in other words.
             if let (Some(topology), false) = (&topology, input::has_errors(&problems)) {
                 problems.extend(compile::problems(topology));
@@ -68,6 +91,20 @@ impl Check {
         format::say(&review, &self.format, false, out);
         exit
     }
+
+    fn asked(&self) -> Result<Asked, String> {
+        let (every, deny): (Vec<String>, Vec<String>) = self.deny.iter().cloned().partition(|word| word == "warnings");
+        Ok(Asked {
+            allow: rules::names(&self.allow, true)?,
+            deny: rules::names(&deny, false)?,
+            deny_warnings: !every.is_empty(),
+            kernel: self.target_kernel,
+        })
+    }
+}
+
+fn release(text: &str) -> Result<Kernel, String> {
+    Kernel::parse(text).ok_or_else(|| "expected a release like 5.10".to_owned())
 }
 
 /// `flash-sale: 1 director, 4 real servers, 1 VIP, 2 services`

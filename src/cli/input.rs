@@ -16,7 +16,7 @@ use crate::plan::policy::{self, Amount, Broken, Measure, Policy};
 use crate::plan::{Aim, Plan, Target, digest};
 use crate::provenance::Provenance;
 use crate::report;
-use crate::rules;
+use crate::rules::{self, Asked};
 use crate::source::problem::{self, nearest};
 use crate::source::{self, At, Files, Problem, Severity, Sources};
 use crate::state::{Key, Observed, Resource, Scope, State};
@@ -194,8 +194,8 @@ pub fn prepare_of(file: &Path, files: &dyn Files, name: Option<&str>, out: &mut 
 }
 
 /// Reads a topology, and finds everything that is wrong with it as far as no host is compiled.
-pub fn examine(file: &Path) -> (Sources, Option<Topology>, Vec<Problem>) {
-    rules::examine(source::load(file, &DiskFiles))
+pub fn examine(file: &Path, asked: &Asked) -> (Sources, Option<Topology>, Vec<Problem>) {
+    rules::examine_as(source::load(file, &DiskFiles), asked)
 }
 
 /// The limits of a file, without their places.

@@ -62,7 +62,7 @@ impl Fault {
                 )),
             ),
             Fault::MixedFamilyWithSync { service, server, sync } => error(
-                "mixed-family-with-sync",
+                "sync-families",
                 format!("service `{service}` has a server of the other address family, and a sync daemon runs on its director"),
                 [label(server, "its address is of the other family"), label(Origin::Text(sync), "the sync daemon")],
                 Some("the kernel refuses the two together: give the server an address of the service's family, or do without `sync`".to_owned()),
@@ -74,7 +74,7 @@ impl Fault {
                 Some("remove the line, or say `force=#true` (TOML: force = true) if you know better".to_owned()),
             ),
             Fault::TwoTunings { key, first, second } => error(
-                "two-tunings",
+                "tunings-differ",
                 format!("the director is also a server, and {key} has two values: one from each tuning"),
                 [label(second, "and here"), label(first, "here")],
                 Some("set the key in the director's own block".to_owned()),
@@ -88,5 +88,5 @@ fn label(origin: Origin, text: &str) -> Option<Label> {
 }
 
 fn error(code: &'static str, message: String, labels: [Option<Label>; 2], help: Option<String>) -> Problem {
-    Problem { severity: Severity::Error, code, message, labels: labels.into_iter().flatten().collect(), help }
+    Problem { severity: Severity::Error, code, message, labels: labels.into_iter().flatten().collect(), help, edit: None }
 }

@@ -122,6 +122,7 @@ pub fn review(report: &Report) -> Review {
     let warning = |code: &str, message: String, help: &str| Finding {
         severity: Severity::Warning,
         code: code.to_owned(),
+        page: None,
         message,
         help: Some(help.to_owned()),
         place: None,

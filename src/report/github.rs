@@ -18,7 +18,7 @@ pub fn annotations(review: &Review) -> String {
                 Severity::Error => "error",
                 Severity::Warning => "warning",
             };
-            write(&mut text, level, finding.place.as_ref(), &finding.code, &sentence(finding));
+            write(&mut text, level, finding.place.as_ref(), &finding.heading(), &sentence(finding));
         }
         let mut by_place: BTreeMap<(&str, usize), Vec<&Line>> = BTreeMap::new();
         for line in &part.changes {

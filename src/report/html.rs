@@ -109,7 +109,7 @@ fn of_finding(finding: &Finding, review: &Review) -> Markup {
     html! {
         li class=(level) {
             div {
-                strong { (level) } " " code { (finding.code) } " " (shown(&finding.message))
+                strong { (level) } " " code { (finding.heading()) } " " (shown(&finding.message))
                 @if let Some(help) = &finding.help { p class="help" { (shown(help)) } }
             }
             (excerpt(finding.place.as_ref(), "", review))

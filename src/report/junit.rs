@@ -64,7 +64,7 @@ fn cases(part: &Part, changes_fail: bool) -> Vec<Case> {
         };
         let fails = finding.severity == Severity::Error;
         cases.push(Case {
-            name: format!("{}{place}", finding.code),
+            name: format!("{}{place}", finding.heading()),
             failure: fails.then(|| (finding.message.clone(), body.clone())),
             output: if fails { String::new() } else { body },
         });

@@ -102,7 +102,7 @@ fn finding_cells(finding: &Finding) -> [String; 3] {
     };
     let help = finding.help.as_ref().map(|help| format!("<br>{}", escaped(help))).unwrap_or_default();
     let place = finding.place.as_ref().map(|place| format!("{}:{}", place.file, place.line)).unwrap_or_default();
-    [format!("{sign} `{}`", finding.code), format!("{}{help}", escaped(&finding.message)), escaped(&place)]
+    [format!("{sign} `{}`", finding.heading()), format!("{}{help}", escaped(&finding.message)), escaped(&place)]
 }
 
 fn change_cells(line: &Line) -> [String; 5] {

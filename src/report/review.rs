@@ -3,6 +3,7 @@
 //! Texts are as they are; each format escapes them by its own rules.
 
 use super::{kind_and_identity, place, text, what};
+use crate::catalogue::Page;
 use crate::plan::policy::Broken;
 use crate::plan::{Plan, Planned, Summary};
 use crate::source::problem::{self, Problem, Severity};
@@ -79,8 +80,10 @@ pub struct Line {
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
-    /// A stable word for its kind.
+    /// What it is called for ever: `LVS503`, or a word of a plan's rules.
     pub code: String,
+    /// The page that explains it, where there is one.
+    pub page: Option<&'static Page>,
     /// In one sentence without a full stop.
     pub message: String,
     /// What to do.
@@ -119,11 +122,17 @@ impl Place {
 }
 
 impl Finding {
+    /// `LVS503 all-quiesced`
+    pub fn heading(&self) -> String {
+        self.page.map_or_else(|| self.code.clone(), Page::heading)
+    }
+
     /// A problem of a file.
     pub fn of(problem: &Problem, sources: &Sources) -> Finding {
         Finding {
             severity: problem.severity,
-            code: problem.code.to_owned(),
+            code: problem.page().map_or(problem.code, |page| page.code).to_owned(),
+            page: problem.page(),
             message: problem.message.clone(),
             help: problem.help.clone(),
             place: problem.labels.first().map(|label| Place::of(label.span, sources)),
@@ -135,7 +144,7 @@ impl Finding {
         let text = broken.to_string();
         let message = text.split_once(": ").map_or(text.as_str(), |(_, message)| message).to_owned();
         let help = format!("do not ask for that, or let one run break the rule: --allow {}", broken.rule());
-        Finding { severity: Severity::Error, code: broken.rule().to_owned(), message, help: Some(help), place: None }
+        Finding { severity: Severity::Error, code: broken.rule().to_owned(), page: None, message, help: Some(help), place: None }
     }
 }
 
@@ -145,6 +154,7 @@ impl Review {
         let model = refused.into_iter().map(|message| Finding {
             severity: Severity::Error,
             code: crate::plan::policy::MODEL.to_owned(),
+            page: None,
             message,
             help: Some(format!("--allow {} lets the kernel decide", crate::plan::policy::MODEL)),
             place: None,

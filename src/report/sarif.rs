@@ -19,7 +19,7 @@ pub fn log(review: &Review) -> Value {
     for part in &review.parts {
         for finding in &part.findings {
             let result = of_finding(finding, fallback.as_ref());
-            rules.entry(finding.code.clone()).or_insert_with(|| json!({ "id": finding.code }));
+            rules.entry(finding.code.clone()).or_insert_with(|| of_rule(finding));
             results.push(result);
         }
         for line in &part.changes {
@@ -55,6 +55,18 @@ fn rule(action: Action) -> &'static str {
         Action::Restore => "change-restore",
         Action::Delete => "change-delete",
     }
+}
+
+fn of_rule(finding: &Finding) -> Value {
+    let Some(page) = finding.page else { return json!({ "id": finding.code }) };
+    let help = format!("{}\n\n{}\n\nlvsform explain {}", page.what, page.why, page.code);
+    json!({
+        "id": page.code,
+        "name": page.name,
+        "shortDescription": { "text": page.title },
+        "fullDescription": { "text": page.what },
+        "help": { "text": help },
+    })
 }
 
 fn of_finding(finding: &Finding, fallback: Option<&Place>) -> Value {

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use super::{Conflict, Report, View, families, forward, in_a_subnet, place};
+use super::{Conflict, Report, View, families, forward, in_a_subnet, own_families, place, quiesced};
 use crate::source::Span;
 use crate::state::Family;
-use crate::topology::{Forward, Host, ListenOn, Role, Server, Service};
+use crate::topology::{Forward, Host, ListenOn, Role, Service};
 
 /// The most servers of all services together, each counted in every kernel service that it is in.
 const MOST: u64 = 1_000_000;
@@ -25,15 +25,10 @@ pub fn some_are_there(view: &View, report: &mut Report) {
             if let Some(pool) = empty {
                 report.add(&Conflict::EmptyPool { service: name, pool: &pool.value }, place(pool));
             }
-        } else if servers.all(|server| weight(view, server) == 0) {
+        } else if servers.all(|server| quiesced(view, server)) {
             report.add(&Conflict::AllQuiesced { service: name }, place(&service.name));
         }
     }
-}
-
-fn weight(view: &View, server: &Server) -> u32 {
-    let host = server.host.as_ref().and_then(|name| view.topology.hosts.get(&name.value));
-    if host.is_some_and(|host| host.quiesce.value) { 0 } else { server.weight.value }
 }
 
 /// The kernel refuses a lower threshold above the upper one, also where the upper one is none (`ERANGE`).
@@ -224,13 +219,4 @@ pub fn sync_daemons_need_one_family(view: &View, report: &mut Report) {
             }
         }
     }
-}
-
-fn own_families(view: &View, server: &Server) -> Vec<Family> {
-    if let Some(address) = &server.address {
-        return vec![Family::of(address.value)];
-    }
-    let host = server.host.as_ref().and_then(|name| view.topology.hosts.get(&name.value));
-    let interfaces = host.into_iter().flat_map(|host| host.interfaces.values());
-    interfaces.flat_map(|interface| &interface.addresses).map(|network| Family::of(network.value.addr())).collect()
 }

@@ -1,10 +1,12 @@
 //! Sync daemons: a host runs one of each role.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
-use super::{Conflict, Report, View, first, place};
+use super::{Conflict, Doubt, Report, View, first, place};
 use crate::source::Span;
 use crate::state::SyncRole;
+use crate::topology::Sync;
 
 pub fn one_daemon_of_each_role(view: &View, report: &mut Report) {
     let mut seen = BTreeMap::new();
@@ -23,6 +25,47 @@ pub fn one_daemon_of_each_role(view: &View, report: &mut Report) {
                 // Every director is both: the two roles clash for one reason.
                 if both {
                     break;
+                }
+            }
+        }
+    }
+}
+
+/// The hosts of a `sync` in one role. Neither given: every director is both.
+fn hosts<'t>(view: &View<'t>, sync: &'t Sync, role: SyncRole) -> Vec<(&'t str, Span)> {
+    if sync.masters.is_empty() && sync.backups.is_empty() {
+        return view.directors.iter().map(|host| (host.name.value.as_str(), sync.span)).collect();
+    }
+    let names = if role == SyncRole::Master { &sync.masters } else { &sync.backups };
+    names.iter().map(|name| (name.value.as_str(), place(name))).collect()
+}
+
+/// A backup takes what is sent to its group and port with its id; with id 0, with any.
+pub fn daemons_hear_each_other(view: &View, report: &mut Report) {
+    // Two names of each are enough to find another one than oneself.
+    let mut there: BTreeMap<(SyncRole, IpAddr, u16, Option<u8>), Vec<&str>> = BTreeMap::new();
+    for sync in &view.topology.syncs {
+        for role in [SyncRole::Master, SyncRole::Backup] {
+            for (host, _) in hosts(view, sync, role) {
+                for id in [None, Some(sync.id.value)] {
+                    let names = there.entry((role, sync.group.value, sync.port.value, id)).or_default();
+                    if names.len() < 2 && !names.contains(&host) {
+                        names.push(host);
+                    }
+                }
+            }
+        }
+    }
+    for sync in &view.topology.syncs {
+        let id = sync.id.value;
+        for (role, other, ids) in [
+            (SyncRole::Master, SyncRole::Backup, [Some(id), Some(0)]),
+            (SyncRole::Backup, SyncRole::Master, [Some(id), (id != 0).then_some(id)]),
+        ] {
+            for (host, span) in hosts(view, sync, role) {
+                let names = |id| there.get(&(other, sync.group.value, sync.port.value, id)).into_iter().flatten();
+                if !ids.into_iter().flat_map(names).any(|name| *name != host) {
+                    report.doubt(&Doubt::SyncUnheard { id, role, host }, span);
                 }
             }
         }

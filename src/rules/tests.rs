@@ -1,16 +1,28 @@
 //! Each rule where it speaks, and where it must not. How a mistake is worded is in `golden/bad`.
 
+mod levels;
+
 use super::examine;
+use crate::source::Severity;
 use crate::source::memory::load_text;
 
 const BASE: &str = "topology \"t\"\ndirector \"lb1\" { interface \"eth0\" address=\"10.0.0.2/24\"; interface \"eth1\" address=\"2001:db8::2/64\"; }\n";
 const PAIR: &str = "director \"lb2\" { interface \"eth0\" address=\"10.0.0.3/24\"; }\n";
 const VIP: &str = "vip \"v\" address=\"10.0.0.100\"\n";
 
-/// The codes of everything that is said of a text behind [`BASE`].
+/// The codes of the errors of a text behind [`BASE`].
 fn said(text: &str) -> Vec<&'static str> {
+    of(text, Severity::Error)
+}
+
+/// The codes of its warnings.
+fn doubted(text: &str) -> Vec<&'static str> {
+    of(text, Severity::Warning)
+}
+
+fn of(text: &str, severity: Severity) -> Vec<&'static str> {
     let loaded = load_text("a.kdl", &format!("{BASE}{text}"));
-    examine(loaded).2.into_iter().map(|problem| problem.code).collect()
+    examine(loaded).2.into_iter().filter(|problem| problem.severity == severity).map(|problem| problem.code).collect()
 }
 
 /// A service with what is given, and a server.
@@ -144,4 +156,152 @@ fn two_tunnels_that_are_one_in_the_kernel_are_refused() {
     assert_eq!(with("remote=\"10.0.0.9\""), ["tunnel-twice"]);
     assert_eq!(with("remote=\"10.0.0.9\" key=1"), [""; 0]);
     assert_eq!(with("remote=\"2001:db8::9\""), ["tunnel-end"]);
+}
+
+#[test]
+fn a_routed_vip_of_several_directors_is_meant_so_and_a_held_one_hardly() {
+    let vip = |text: &str| doubted(&format!("{PAIR}vip \"v\" address=\"203.0.113.1\" {text}\n"));
+    assert_eq!(vip(""), [""; 0]);
+    assert_eq!(vip("holder=\"lb1\""), ["vip-outside"]);
+    assert_eq!(vip("directors=\"lb1\""), ["vip-outside"]);
+    assert_eq!(vip("directors=\"lb1\" interface=\"lo\""), [""; 0]);
+    assert_eq!(vip("directors=\"lb1\" managed=#false"), [""; 0]);
+}
+
+#[test]
+fn a_mark_that_takes_some_packets_leaves_the_others() {
+    let with = |matched: &str, listen: &str| {
+        let mark = service(&format!("listen fwmark=1 {{ match vip=\"v\" {matched}; }}"), "forward \"dr\"");
+        let own = service(&format!("listen vip=\"v\" {listen}"), "forward \"dr\"").replace("\"s\"", "\"t\"");
+        said(&format!("{VIP}{mark}{own}"))
+    };
+    assert_eq!(with("port=80", "port=80"), ["mark-shadows"]);
+    assert_eq!(with("", "port=80"), ["mark-shadows"]);
+    assert_eq!(with("port=80", "port=443"), [""; 0]);
+    assert_eq!(with("port=80 protocol=\"udp\"", "port=80"), [""; 0]);
+}
+
+#[test]
+fn a_hash_counts_weights_only_where_it_fills_its_table_with_them() {
+    let with = |scheduler: &str, weight: u32| {
+        let service = format!(
+            "service \"s\" {{ listen vip=\"v\" port=80; forward \"dr\"; scheduler \"{scheduler}\"; server \"10.0.0.[11-14]\" weight={weight}; }}\n"
+        );
+        doubted(&format!("{VIP}{service}"))
+    };
+    assert_eq!(with("sh", 64), [""; 0]);
+    assert_eq!(with("sh", 65), ["hash-slots"]);
+    assert_eq!(with("mh", 65), [""; 0]);
+}
+
+#[test]
+fn a_server_beyond_a_router_is_for_tun() {
+    let with = |forward: &str| {
+        doubted(&format!("{VIP}service \"s\" {{ listen vip=\"v\" port=80; forward \"{forward}\"; server \"10.0.1.11\"; }}\n"))
+    };
+    assert_eq!(with("dr"), ["dr-off-link"]);
+    assert_eq!(with("tun"), [""; 0]);
+    assert_eq!(with("nat"), [""; 0]);
+}
+
+#[test]
+fn an_outer_header_needs_its_own_room() {
+    let with = |mtu: u32, forward: &str| {
+        let base = BASE.replace("address=\"10.0.0.2/24\"", &format!("address=\"10.0.0.2/24\" mtu={mtu}"));
+        let text = format!("{base}{VIP}service \"s\" {{ listen vip=\"v\" port=80; forward {forward}; server \"10.0.0.11\"; }}\n");
+        examine(load_text("a.kdl", &text)).2.into_iter().map(|problem| problem.code).collect::<Vec<_>>()
+    };
+    assert_eq!(with(1519, "\"tun\""), ["tunnel-mtu"]);
+    assert_eq!(with(1520, "\"tun\""), [""; 0]);
+    assert_eq!(with(1520, "\"tun\" encap=\"gue\" port=6080"), ["tunnel-mtu"]);
+    assert_eq!(with(1532, "\"tun\" encap=\"gue\" port=6080"), [""; 0]);
+    assert_eq!(with(1400, "\"dr\""), [""; 0]);
+}
+
+#[test]
+fn a_backup_with_id_0_hears_every_master() {
+    let pair = |master: u8, backup: u8| {
+        doubted(&format!(
+            "{PAIR}sync id={master} interface=\"eth0\" {{ master \"lb1\"; }}\nsync id={backup} interface=\"eth0\" {{ backup \"lb2\"; }}\n"
+        ))
+    };
+    assert_eq!(pair(51, 51), [""; 0]);
+    assert_eq!(pair(51, 0), [""; 0]);
+    assert_eq!(pair(51, 52), ["sync-unheard", "sync-unheard"]);
+    assert_eq!(pair(0, 52), ["sync-unheard", "sync-unheard"]);
+}
+
+#[test]
+fn values_of_ipvs_are_checked_as_the_kernel_does() {
+    let with = |key: &str, value: &str| {
+        of(&format!("tuning \"director\" {{ sysctl \"net.ipv4.vs.{key}\" {value}; }}\n"), Severity::Error)
+    };
+    for (key, good) in [
+        ("sync_ports", "64"),
+        ("sync_threshold", "\"3 50\""),
+        ("sync_threshold", "\"9 0\""),
+        ("drop_entry", "3"),
+        ("est_nice", "-20"),
+    ] {
+        assert_eq!(with(key, good), [""; 0], "{key} {good}");
+    }
+    for (key, bad) in [
+        ("sync_ports", "128"),
+        ("sync_ports", "0"),
+        ("sync_threshold", "\"50 3\""),
+        ("drop_entry", "4"),
+        ("conn_reuse_mode", "7"),
+        ("conntrack", "\"yes\""),
+    ] {
+        assert_eq!(with(key, bad), ["sysctl-value"], "{key} {bad}");
+    }
+}
+
+/// What the kernel would take, or half take, without a word (`IPVS_CMD_NEW_SERVICE` and the rest check little): no text of the
+/// language says it.
+#[test]
+fn what_the_kernel_takes_in_silence_cannot_be_written() {
+    let of =
+        |listen: &str, rest: &str, server: &str| said(&format!("{VIP}service \"s\" {{ {listen}; {rest}; server {server}; }}\n"));
+    let (listen, dr, server) = ("listen vip=\"v\" port=80", "forward \"dr\"", "\"10.0.0.11\"");
+    for (bad, code) in [
+        ("listen fwmark=0 vip=\"v\"", "out-of-range"),
+        ("listen vip=\"v\" port=80 protocol=\"icmp\"", "unknown-value"),
+        ("listen fwmark=1", "mark-or-match"),
+    ] {
+        assert_eq!(of(bad, dr, server), [code], "{bad}");
+    }
+    for (bad, code) in [
+        ("forward \"dr\"; persistence \"0s\"", "out-of-range"),
+        ("forward \"dr\"; persistence \"32d\"", "out-of-range"),
+        ("forward \"dr\"; persistence \"5m\" client-prefix=33", "out-of-range"),
+        ("forward \"dr\"; persistence \"5m\" client-prefix6=0", "out-of-range"),
+        ("forward \"dr\"; persistence engine=\"sip\"", "missing-value"),
+        ("forward \"tun\" encap=\"vxlan\"", "unknown-value"),
+        ("forward \"tun\" encap=\"gre\" checksum=\"remcsum\"", "encap-checksum"),
+        ("forward \"tun\" checksum=\"csum\"", "encap-checksum"),
+        ("forward \"tun\" encap=\"gue\"", "encap-port"),
+        ("forward \"tun\" port=6080", "encap-port"),
+        ("forward \"dr\"; scheduler \"none\"", "unknown-value"),
+    ] {
+        assert_eq!(of(listen, bad, server), [code], "{bad}");
+    }
+    for (bad, code) in [
+        ("\"10.0.0.11\" weight=2147483648", "out-of-range"),
+        ("\"fe80::1\"", "bad-value"),
+        ("\"224.0.0.1\"", "bad-value"),
+        ("\"0.0.0.0\"", "bad-value"),
+    ] {
+        assert_eq!(of(listen, dr, bad)[..1], [code], "{bad}");
+    }
+    for (bad, code) in [
+        ("id=256", "out-of-range"),
+        ("id=1 ttl=0", "out-of-range"),
+        ("id=1 port=0", "out-of-range"),
+        ("id=1 max-length=65535", "out-of-range"),
+        ("id=1 group=\"10.0.0.1\"", "bad-value"),
+    ] {
+        assert_eq!(said(&format!("sync {bad} interface=\"eth0\"\n")), [code], "{bad}");
+    }
+    assert_eq!(said("vip \"v\" address=\"0.0.0.0\"\n"), ["bad-value"]);
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::{Conflict, Report, View, in_a_subnet, place};
+use super::{Conflict, Doubt, Report, View, in_a_subnet, place};
 use crate::source::Span;
 use crate::topology::Vip;
 
@@ -73,6 +73,29 @@ pub fn an_address_is_one_vips(view: &View, report: &mut Report) {
                     report.add(&conflict, span);
                 }
                 None => others.push((vip, span)),
+            }
+        }
+    }
+}
+
+/// A VIP with one place is usually in a subnet of it. One that several directors have at once is routed, and meant so.
+pub fn somebody_on_the_wire_has_it(view: &View, report: &mut Report) {
+    for vip in view.topology.vips.values().filter(|vip| vip.managed.value && vip.interface.is_none()) {
+        let carriers = view.carriers(vip);
+        let host = match &vip.holder {
+            Some(holder) => carriers.iter().find(|host| host.name.value == holder.value),
+            None => carriers.first().filter(|_| carriers.len() == 1),
+        };
+        let Some(host) = host else { continue };
+        let outside = |address: IpAddr| {
+            let mut networks = host.interfaces.values().flat_map(|interface| &interface.addresses);
+            networks.any(|network| network.value.addr().is_ipv4() == address.is_ipv4()) && !in_a_subnet(host, address)
+        };
+        // One range, one doubt.
+        let mut last = None;
+        for address in vip.addresses.iter().filter(|address| outside(address.value)) {
+            if last.replace(place(address)) != Some(place(address)) {
+                report.doubt(&Doubt::VipOutside { address: address.value, host: &host.name.value }, place(address));
             }
         }
     }

@@ -1,19 +1,22 @@
 //! A mistake in a topology: what, where, and what to do about it.
 
+pub mod edit;
 pub mod nearest;
 pub mod render;
 
+pub use edit::Edit;
 pub use nearest::nearest;
 pub use render::{Style, json, render};
 
 use super::Span;
+use crate::catalogue::{self, Page};
 
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Whether the topology can be used all the same.
     pub severity: Severity,
-    /// A stable word for the kind of mistake: `unknown-field`.
+    /// The name of its code in the catalogue: `unknown-field`.
     pub code: &'static str,
     /// What was expected and what was there, in one sentence without a full stop.
     pub message: String,
@@ -21,6 +24,8 @@ pub struct Problem {
     pub labels: Vec<Label>,
     /// What to do.
     pub help: Option<String>,
+    /// The same as a change of the text, where it is one.
+    pub edit: Option<Box<Edit>>,
 }
 
 /// Whether the topology can be used all the same.
@@ -45,13 +50,18 @@ impl Problem {
     /// A mistake with which the topology cannot be used. Without a label so far.
     #[must_use]
     pub fn error(code: &'static str, message: impl Into<String>) -> Problem {
-        Problem { severity: Severity::Error, code, message: message.into(), labels: Vec::new(), help: None }
+        Problem { severity: Severity::Error, code, message: message.into(), labels: Vec::new(), help: None, edit: None }
     }
 
     /// A mistake that the topology survives. Without a label so far.
     #[must_use]
     pub fn warning(code: &'static str, message: impl Into<String>) -> Problem {
         Problem { severity: Severity::Warning, ..Problem::error(code, message) }
+    }
+
+    /// Its page in the catalogue.
+    pub fn page(&self) -> Option<&'static Page> {
+        catalogue::find(self.code)
     }
 
     /// Points at one more token; the first is the culprit. `text` may be empty.
@@ -65,6 +75,13 @@ impl Problem {
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Problem {
         self.help = Some(help.into());
+        self
+    }
+
+    /// Says what would mend it in the text: one token in place of another.
+    #[must_use]
+    pub fn edit(mut self, span: Span, text: impl Into<String>, certain: bool) -> Problem {
+        self.edit = Some(Box::new(Edit { span, text: text.into(), certain }));
         self
     }
 

@@ -9,6 +9,7 @@ mod word;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::problem::Edit;
 use super::{FileId, Problem, Scalar, Span};
 use word::{Word, word};
 
@@ -372,8 +373,10 @@ impl Scanner<'_> {
                 self.repair(range, Scalar::Integer(nearest));
             }
             Word::Keyword(value) => {
-                self.report(range.clone(), "bare-keyword", format!("`{token}` is not a value in KDL 2"), "").help =
-                    Some(format!("write #{token}"));
+                let edit = self.edit(range.clone(), format!("#{token}"));
+                let problem = self.report(range.clone(), "bare-keyword", format!("`{token}` is not a value in KDL 2"), "");
+                problem.help = Some(format!("write #{token}"));
+                problem.edit = Some(Box::new(edit));
                 self.repair(range, value);
             }
             Word::UnknownKeyword => {
@@ -383,8 +386,11 @@ impl Scanner<'_> {
             }
             Word::Unquoted(reason) => {
                 let what = if name { "name" } else { "value" };
-                self.report(range.clone(), "unquoted", format!("a {what} that {reason} and is not quoted"), "").help =
-                    Some(format!("quote it: \"{token}\""));
+                let edit = self.edit(range.clone(), format!("\"{token}\""));
+                let plain = !token.contains(['"', '\\']);
+                let problem = self.report(range.clone(), "unquoted", format!("a {what} that {reason} and is not quoted"), "");
+                problem.help = Some(format!("quote it: \"{token}\""));
+                problem.edit = plain.then(|| Box::new(edit));
                 self.repair(range, Scalar::Text(token.into()));
             }
         }
@@ -618,6 +624,10 @@ impl Scanner<'_> {
     fn repair(&mut self, range: Range<usize>, value: Scalar) {
         self.clean[range.clone()].fill(b'_');
         self.repairs.insert(range.start, value);
+    }
+
+    fn edit(&self, range: Range<usize>, text: String) -> Edit {
+        Edit { span: Span::new(self.file, range), text, certain: true }
     }
 
     fn report(&mut self, range: Range<usize>, code: &'static str, message: impl Into<String>, label: &str) -> &mut Problem {

@@ -471,7 +471,7 @@ fn a_problem_is_shown_with_its_lines_its_token_and_its_help() {
     let loaded = load_text("conf/shop.kdl", "a 1\nservice \"é\" port=5m\nb 2\n");
     assert_eq!(
         plain(&loaded),
-        "unquoted
+        "LVS010 unquoted
 
   × a value that begins with a digit and is not quoted
    ╭─[conf/shop.kdl:2:18]
@@ -539,7 +539,7 @@ fn json_has_places_in_bytes_lines_and_columns() {
     assert_eq!(
         json(&loaded.problems, &loaded.sources),
         serde_json::json!([{
-            "code": "duplicate-property", "severity": "error", "message": "`b` is given twice", "help": "keep one of the two",
+            "code": "LVS015", "name": "duplicate-property", "severity": "error", "message": "`b` is given twice", "help": "keep one of the two", "edit": null,
             "file": "a.kdl", "span": {"offset": 13, "length": 1, "line": 2, "column": 11}, "label": "again here",
             "related": [{"file": "a.kdl", "span": {"offset": 9, "length": 1, "line": 2, "column": 7}, "label": "first here"}],
         }])

@@ -262,7 +262,12 @@ fn unquoted(token: &str, span: Span) -> Problem {
         word @ ("true" | "false") => format!("write {word}"),
         _ => format!("quote it: \"{token}\""),
     };
-    Problem::error("unquoted", "a value that is not quoted").at(span, "").help(help)
+    let text = match token.to_ascii_lowercase().as_str() {
+        word @ ("true" | "false") => word.to_owned(),
+        _ => format!("\"{token}\""),
+    };
+    let problem = Problem::error("unquoted", "a value that is not quoted").at(span, "").help(help);
+    if token.contains(['"', '\\', '\'']) { problem } else { problem.edit(span, text, true) }
 }
 
 /// The nearest place within the text and between characters.

@@ -1,7 +1,9 @@
-//! What is there for the whole cluster: `timeouts`, `sync`, `ownership`, `policy`.
+//! What is there for the whole cluster: `timeouts`, `sync`, `ownership`, `policy`, `lint`.
 
-use super::block::Block;
-use super::{Ownership, Policy, Sync, Timeouts};
+use super::block::{Block, Context};
+use super::fault::Fault;
+use super::{Lint, LintLevel, Ownership, Policy, Sync, Timeouts};
+use crate::catalogue::{self, Level};
 use crate::source::At;
 
 /// `timeouts`
@@ -41,4 +43,21 @@ pub fn policy(block: &Block) -> Policy {
         min_servers: block.amount("min-servers"),
         protect: block.objects("protect"),
     }
+}
+
+/// `lint`; `None` where something of it is missing, which has been said.
+pub fn lint(cx: &mut Context, block: &Block) -> Option<Lint> {
+    let name = block.main_word()?;
+    let At { value: word, origin } = block.word("level")?;
+    let value = match word {
+        "allow" => LintLevel::Allow,
+        "warn" => LintLevel::Warn,
+        _ => LintLevel::Deny,
+    };
+    let fixed = catalogue::find(name.value).is_some_and(|page| page.level == Level::Error);
+    if let (true, Some(span)) = (fixed && value != LintLevel::Deny, origin.span()) {
+        cx.report(&Fault::LintOfError { name: name.value, level: word }, span);
+        return None;
+    }
+    Some(Lint { name, level: At { value, origin }, reason: block.text("reason")? })
 }

@@ -99,6 +99,7 @@ fn empty() -> Topology {
         tuning_real_server: Vec::new(),
         ownership: At::default(Ownership::Declared),
         policy: Policy::default(),
+        lints: Vec::new(),
     }
 }
 
@@ -197,6 +198,15 @@ fn place(cx: &mut Context, topology: &mut Topology, names: &mut Names, block: &B
                 topology.tuning_director = sysctls;
             } else {
                 topology.tuning_real_server = sysctls;
+            }
+        }
+        "lint" => {
+            let lint = cluster::lint(cx, block);
+            let Some(name) = block.main_word() else { return };
+            if let Some(first) = names.others.insert(("lint", name.value.to_owned()), block.span) {
+                cx.report(&Fault::Twice { what: format!("lint {}", name.value).into(), first }, block.span);
+            } else {
+                topology.lints.extend(lint);
             }
         }
         "ownership" => topology.ownership = cluster::ownership(block),

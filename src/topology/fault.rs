@@ -4,6 +4,7 @@
 //! character of theirs reaches a terminal by way of a message.
 
 pub mod conflict;
+pub mod doubt;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -131,6 +132,7 @@ pub enum Fault {
     NamesAnother { target: Target, is: Target, name: Box<str> },
     UnknownServer { name: String, nearest: Option<String> },
     NotItsAddress { host: String, address: IpAddr },
+    LintOfError { name: &'static str, level: &'static str },
 }
 
 fn said(code: &'static str, message: impl Into<String>) -> Problem {
@@ -148,7 +150,36 @@ impl Fault {
     pub fn at(&self, span: Span, spelling: Spelling) -> Problem {
         let mut problem = self.say(spelling);
         problem.labels.insert(0, Label { span, text: String::new() });
-        problem
+        match self.edit(spelling) {
+            Some((text, certain)) => problem.edit(span, text, certain),
+            None => problem,
+        }
+    }
+
+    /// What stands in place of the token, and whether nothing else can have been meant.
+    fn edit(&self, spelling: Spelling) -> Option<(String, bool)> {
+        // What came from the table or reads as an address needs no escape.
+        let quoted =
+            |text: &str| (!text.contains(['"', '\\']) && !text.chars().any(char::is_control)).then(|| format!("\"{text}\""));
+        match self {
+            Fault::Value { hint, found, wanted, .. } => match (hint, found) {
+                (Hint::WithoutQuotes, Scalar::Text(text)) => Some((text.parse::<i64>().ok()?.to_string(), true)),
+                (Hint::Truth(truth), _) if spelling == Spelling::Kdl => Some((format!("#{truth}"), true)),
+                (Hint::Truth(truth), _) => Some((truth.to_string(), true)),
+                (Hint::Prefix(address, _), _) => Some((quoted(address)?, true)),
+                (Hint::HostBits(subnet), _) => Some((quoted(&subnet.to_string())?, false)),
+                (Hint::Nearest(word), _) => Some((quoted(word)?, false)),
+                (Hint::None, Scalar::Integer(number)) if matches!(wanted, Type::Hostname | Type::Sentence) => {
+                    Some((quoted(&number.to_string())?, true))
+                }
+                _ => None,
+            },
+            Fault::Unknown { nearest: Some(word), homes, .. } if homes.is_empty() => Some((word.clone(), false)),
+            Fault::Unresolved { nearest: Some(name), .. } | Fault::UnknownServer { nearest: Some(name), .. } => {
+                Some((quoted(name)?, false))
+            }
+            _ => None,
+        }
     }
 
     #[expect(clippy::too_many_lines, reason = "one table of wording, complete by the compiler")]
@@ -172,7 +203,7 @@ impl Fault {
                 said("reserved-word", format!("`{word}` is kept for later: it means nothing yet")).help("leave it out")
             }
             Fault::AfterHeader { word, kind } => {
-                said("after-header", format!("`{word}` stands in a `{kind}`: in TOML a key belongs to the table header above it"))
+                said("below-header", format!("`{word}` stands in a `{kind}`: in TOML a key belongs to the table header above it"))
                     .help(format!("write `{word} = …` before the first `[header]` of the file"))
             }
             Fault::MainValueByKey { kind, key } => {
@@ -220,7 +251,7 @@ impl Fault {
                 said("missing-name", format!("{} stands where the name of a `{word}` is expected", shown(found)))
                     .help(format!("write `[{dots}{word}.NAME]`, with {} below it", shown(found)))
             }
-            Fault::UnquotedKey { key } => said("unquoted-key", "the dots of an unquoted TOML key make a table of each part")
+            Fault::UnquotedKey { key } => said("unquoted-dotted-key", "the dots of an unquoted TOML key make a table of each part")
                 .help(format!("quote it: `\"{}\"`", plain(key))),
             Fault::OnlyTun { word, method } => {
                 said("tun-only", format!("`{word}` belongs to the method \"tun\", found \"{method}\""))
@@ -307,6 +338,10 @@ impl Fault {
                 });
                 said("unknown-name", format!("no host is named {}, and it is no address", shown(name))).help(help)
             }
+            Fault::LintOfError { name, level } => {
+                said("lint-of-error", format!("`{name}` is an error, and cannot be lowered to \"{level}\""))
+                    .help("remove this `lint`; levels are for warnings")
+            }
             Fault::NotItsAddress { host, address } => {
                 said("not-its-address", format!("{} does not have the address {address}", shown(host)))
                     .help("add it to an `interface` of that host, or leave `host` or `address` out")
@@ -332,12 +367,14 @@ fn value(what: &str, wanted: Type, found: &Scalar, hint: &Hint, spelling: Spelli
         _ if !same_type => "wrong-type",
         (Hint::Units, _) | (Hint::None, Type::Amount) => "bad-value",
         (_, Type::Integer { .. } | Type::Duration { .. } | Type::Amount) => "out-of-range",
-        (_, Type::Word(_)) => "unknown-value",
+        (_, Type::Word(_) | Type::Code) => "unknown-value",
         _ => "bad-value",
     };
     let truth = |truth: bool| if spelling == Spelling::Kdl { format!("#{truth}") } else { truth.to_string() };
     let help = match hint {
         Hint::None => match (wanted, found) {
+            (Type::Code, _) => Some("`lvsform explain --list` shows them all".to_owned()),
+            (Type::Sentence, _) => Some("say why, for whoever reads the file next".to_owned()),
             (Type::Word(words), _) if words.len() > FEW_WORDS => Some(format!("these are {}", choices(words))),
             (Type::Boolean, _) => Some(format!("write `{}` or `{}`", truth(true), truth(false))),
             (

@@ -61,6 +61,7 @@ pub static ROOT: Kind = Kind {
         may(&TUNING),
         may(&OWNERSHIP),
         may(&POLICY),
+        may(&LINT),
     ],
 };
 
@@ -417,6 +418,20 @@ pub static POLICY: Kind = Kind {
             "Servers of weight over 0 that each service keeps throughout, or a share of those before.",
         ),
         field("protect", Type::Object, "Objects that no plan deletes.").list(),
+    ],
+    kinds: &[],
+};
+
+/// `lint`
+pub static LINT: Kind = Kind {
+    word: "lint",
+    form: Form::Named { label: Type::Code, several: false },
+    doc: "How a warning of `check` is taken; errors cannot be lowered. `lvsform explain --list` shows them all.",
+    example: "lint \"all-quiesced\" level=\"allow\" reason=\"the site opens in May\"",
+    fields: &[
+        field("level", Type::Word(&["allow", "warn", "deny"]), "allow: it is not said; warn: it is said; deny: it is an error.")
+            .required(),
+        field("reason", Type::Sentence, "Why, for whoever reads the file next.").required(),
     ],
     kinds: &[],
 };

@@ -7,8 +7,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::{
-    Amount, Forward, Gue, Host, Interface, Listen, ListenOn, Masquerade, Match, Ownership, Persistence, Policy, Pool, ReturnMode,
-    ReturnPath, Role, Route, Scheduler, Server, Service, Sync, Sysctl, Timeouts, Topology, TunnelDevice, Via, Vip,
+    Amount, Forward, Gue, Host, Interface, Lint, LintLevel, Listen, ListenOn, Masquerade, Match, Ownership, Persistence, Policy,
+    Pool, ReturnMode, ReturnPath, Role, Route, Scheduler, Server, Service, Sync, Sysctl, Timeouts, Topology, TunnelDevice, Via,
+    Vip,
 };
 use crate::source::At;
 use crate::state::{Family, Inner, Protocol, SysctlKey, TunnelKind};
@@ -61,7 +62,7 @@ fn debug(out: &mut String, value: &impl Debug) {
 }
 
 value!(String, u8, u16, u32, bool, (), IpAddr, IpNet, SysctlKey, Role, Family, Protocol, Forward, ReturnMode, Via, TunnelKind);
-value!(Inner, Gue, Ownership, Amount);
+value!(Inner, Gue, Ownership, Amount, LintLevel, &'static str);
 fields!(Topology {
     name,
     was,
@@ -74,8 +75,10 @@ fields!(Topology {
     tuning_director,
     tuning_real_server,
     ownership,
-    policy
+    policy,
+    lints
 });
+fields!(Lint { name, level, reason });
 fields!(Host { role, name, hostname, interfaces, sysctls, tunnels, routes, masquerades, quiesce });
 fields!(Interface { name, addresses, mtu, gateways });
 fields!(Vip { name, addresses, directors, holder, interface, managed });

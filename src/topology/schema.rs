@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::kinds::ROOT;
 use super::shape::{Constant, Field, Form, Kind, Need, Type};
+use crate::catalogue;
 
 /// The schema (draft 2020-12) of a topology in TOML.
 pub fn schema() -> Value {
@@ -127,7 +128,10 @@ fn scalar(wanted: Type) -> Value {
         Type::Address { ranges: true, .. } => json!({ "type": "string", "pattern": r"^[0-9A-Fa-f.:\[\]-]+$" }),
         Type::Network | Type::Subnet => json!({ "type": "string", "pattern": r"^[0-9A-Fa-f.:\[\]-]+/[0-9]{1,3}$" }),
         Type::Object => json!({ "type": "string", "pattern": r"^(service|vip|pool|director|real-server)\..+$" }),
-        Type::Hostname | Type::Reference(_) | Type::Via | Type::Server => json!({ "type": "string", "minLength": 1 }),
+        Type::Sentence => json!({ "type": "string", "pattern": r"\S" }),
+        Type::Hostname | Type::Reference(_) | Type::Via | Type::Server | Type::Code => {
+            json!({ "type": "string", "minLength": 1 })
+        }
     }
 }
 
@@ -139,6 +143,10 @@ fn names(label: Type) -> Option<Value> {
         Type::Interface => Some(json!({ "pattern": r"^[^/:\s]{1,15}$" })),
         Type::Word(words) => Some(json!({ "enum": words })),
         Type::Subnet => Some(json!({ "pattern": "/[0-9]{1,3}$" })),
+        Type::Code => {
+            let words: Vec<&str> = catalogue::pages().flat_map(|page| [page.code, page.name]).collect();
+            Some(json!({ "enum": words }))
+        }
         _ => None,
     }
 }

@@ -156,6 +156,10 @@ pub enum Type {
     Object,
     /// an integer or a text
     SysctlValue,
+    /// a code of the catalogue, or its name
+    Code,
+    /// a sentence of the writer's own
+    Sentence,
 }
 
 /// Whose an address is, for what to say of a wrong one.
@@ -191,8 +195,7 @@ pub enum Target {
 }
 
 /// The words that nobody may use yet, so that they can mean something one day.
-pub const KEPT_FOR_LATER: &[&str] =
-    &["check", "quorum", "fallback", "notify", "vrrp", "defaults", "variable", "expect", "lint", "state"];
+pub const KEPT_FOR_LATER: &[&str] = &["check", "quorum", "fallback", "notify", "vrrp", "defaults", "variable", "expect", "state"];
 
 impl Kind {
     /// A whole file.
@@ -304,6 +307,8 @@ impl fmt::Display for Type {
             Type::Server => f.write_str("a host's name, an address, or a range of either"),
             Type::Object => f.write_str("an object of the file, like \"service.shop\""),
             Type::SysctlValue => f.write_str("an integer or a text"),
+            Type::Code => f.write_str("the code or the name of a rule"),
+            Type::Sentence => f.write_str("a sentence"),
         }
     }
 }

@@ -8,6 +8,7 @@ use super::Amount;
 use super::fault::{BadName, Fault, Hint};
 use super::range::{AddressRange, NameRange, NetworkRange};
 use super::shape::{Constant, Target, Type, Whose};
+use crate::catalogue;
 use crate::source::problem::nearest;
 use crate::source::{Arg, Scalar};
 use crate::state::UNITS;
@@ -88,6 +89,12 @@ pub fn read(wanted: Type, what: &'static str, arg: &Arg) -> Result<Value, Box<Fa
             Some(word) => Ok(Value::Word(word)),
             None => Err(wrong(nearest(text, words.iter().copied()).map_or(Hint::None, |word| Hint::Nearest(word.to_owned())))),
         },
+        (Type::Code, Scalar::Text(text)) => {
+            let known = || catalogue::pages().flat_map(|page| [page.name, page.code]);
+            let near = || nearest(text, known()).map_or(Hint::None, |word| Hint::Nearest(word.to_owned()));
+            catalogue::find(text).map(|page| Value::Word(page.name)).ok_or_else(|| wrong(near()))
+        }
+        (Type::Sentence, Scalar::Text(text)) if !text.trim().is_empty() => Ok(Value::Text(text.clone())),
         (Type::SysctlValue, Scalar::Integer(number)) => Ok(Value::Text(number.to_string().into())),
         (Type::SysctlValue, Scalar::Text(text)) => {
             let folded = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -157,9 +164,14 @@ fn text(wanted: Type, what: &'static str, text: &str) -> Result<Value, Mistake> 
             object.ok_or(Mistake::Hint(Hint::Objects))
         }
         Type::Reference(_) => Ok(Value::Text(text.into())),
-        Type::Integer { .. } | Type::Duration { .. } | Type::Amount | Type::Boolean | Type::Word(_) | Type::SysctlValue => {
-            Err(Mistake::Hint(Hint::None))
-        }
+        Type::Integer { .. }
+        | Type::Duration { .. }
+        | Type::Amount
+        | Type::Boolean
+        | Type::Word(_)
+        | Type::SysctlValue
+        | Type::Code
+        | Type::Sentence => Err(Mistake::Hint(Hint::None)),
     }
 }
 

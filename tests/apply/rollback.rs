@@ -131,10 +131,10 @@ fn no_device(world: &mut World) {
 }
 
 fn no_value(world: &mut World) {
-    let director = shop(r#"tuning "director" { sysctl "net.ipv4.vs.sync_ports" 3 }"#);
+    let director = shop(r#"tuning "director" { sysctl "net.ipv4.ip_default_ttl" 256 }"#);
     director.plug_in(world);
     let words = refused(world, &director);
-    says(&words, &["to change sysctl", "net.ipv4.vs.sync_ports", "EINVAL", "does not take this value"]);
+    says(&words, &["to change sysctl", "net.ipv4.ip_default_ttl", "EINVAL", "does not take this value"]);
 }
 
 fn no_sysctl(world: &mut World) {

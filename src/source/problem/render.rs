@@ -11,6 +11,7 @@ use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, So
 use serde_json::{Value, json};
 
 use super::{Label, Problem, Severity, sort};
+use crate::catalogue::Page;
 use crate::source::{Sources, Span, printable};
 use excerpt::Excerpt;
 
@@ -48,7 +49,7 @@ pub fn render(problems: &[Problem], sources: &Sources, style: Style) -> String {
     out
 }
 
-/// The same problems for machines: `code`, `severity`, `message`, `help`, then `file`, `span` and `label` of the culprit (null
+/// The same problems for machines: `code`, `name`, `severity`, `message`, `help`, `edit` (what `check --fix` writes, where `certain`), then `file`, `span` and `label` of the culprit (null
 /// where there is no text to point at), and the other places in `related`. Offsets count bytes, lines and columns from 1.
 pub fn json(problems: &[Problem], sources: &Sources) -> Value {
     let mut problems = problems.to_vec();
@@ -63,10 +64,14 @@ fn one(problem: &Problem, sources: &Sources) -> Value {
     };
     let first = problem.labels.first();
     json!({
-        "code": problem.code,
+        "code": problem.page().map_or(problem.code, |page| page.code),
+        "name": problem.code,
         "severity": severity,
         "message": problem.message,
         "help": problem.help,
+        "edit": problem.edit.as_ref().map(|edit| {
+            json!({ "file": sources.path(edit.span).to_string_lossy(), "span": span(edit.span, sources), "text": edit.text, "certain": edit.certain })
+        }),
         "file": first.map(|label| sources.path(label.span).to_string_lossy()),
         "span": first.map(|label| span(label.span, sources)),
         "label": first.map(|label| &label.text),
@@ -107,7 +112,7 @@ impl std::error::Error for Shown<'_> {}
 
 impl Diagnostic for Shown<'_> {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Some(Box::new(self.problem.code))
+        Some(Box::new(self.problem.page().map_or_else(|| self.problem.code.to_owned(), Page::heading)))
     }
 
     fn severity(&self) -> Option<miette::Severity> {

@@ -25,6 +25,8 @@ pub enum Conflict<'t> {
     NoSuchFamily { vip: &'t str, family: Family, named: Span },
     MarkOfTwo { mark: u32, other: &'t str, first: Span },
     ListenedTwice { key: ServiceKey, other: &'t str, first: Span },
+    MarkShadows { mark: u32, matched: Span },
+    MarkedTwice { one: u32, two: u32, first: Span },
     // Services.
     SchedulerOption { word: &'static str, scheduler: &'t str },
     SipWithoutUdp { listen: Span },
@@ -43,13 +45,17 @@ pub enum Conflict<'t> {
     TooManyServers { most: u64 },
     RoundAndRound { host: &'t str, vip: &'t str, other: &'t str, method: Forward, named: Span },
     VipOffInterface { host: &'t str, vip: &'t str, method: Forward, named: Span },
+    ServerIsVip { address: IpAddr, vip: &'t str, named: Span },
     SyncOfTwoFamilies { service: &'t str, server: &'t str, family: Family, sync: Span },
     // Sync daemons.
     DaemonTwice { host: &'t str, role: SyncRole, first: Span },
     // Hosts.
     MasqueradeOfServer { host: &'t str },
+    SysctlValue { key: String, value: &'t str, wanted: &'static str },
     TuningsDiffer { host: &'t str, key: String, director: &'t str, server: &'t str, first: Span },
     UnknownInterface { host: &'t str, name: &'t str, nearest: Option<&'t str> },
+    // The kernel that was named.
+    Lacks { code: &'static str, kernel: String, what: String, since: String },
     // Tunnels.
     TunnelField { word: &'static str, kind: TunnelKind, kinds: &'static str, said: Span },
     TunnelEnd { word: &'static str, kind: TunnelKind, family: Family, address: IpAddr, said: Span },
@@ -140,6 +146,16 @@ impl Conflict<'_> {
             )
             .at(*first, "first here")
             .help("remove one of the two, or give one another port, protocol or family"),
+            Conflict::MarkShadows { mark, matched } => {
+                error("mark-shadows", format!("no packet reaches this listen: all of them get the mark {mark}"))
+                    .at(*matched, "marked here")
+                    .help("take them out of the `match`, or remove this listen")
+            }
+            Conflict::MarkedTwice { one, two, first } => {
+                error("marked-twice", format!("these packets get the mark {two}, and the mark {one} already: a packet carries one"))
+                    .at(*first, "marked first here")
+                    .help("give each packet to one of the two")
+            }
             Conflict::SchedulerOption { word, scheduler } => {
                 error("scheduler-option", format!("`{word}` is an option of \"sh\" and \"mh\", not of \"{scheduler}\""))
                     .help(format!("leave `{word}` out"))
@@ -176,10 +192,11 @@ impl Conflict<'_> {
             Conflict::NoServers { service } => {
                 error("no-servers", format!("the service {} has no servers", shown(service))).help("add `pool` or `server`")
             }
-            Conflict::EmptyPool { service, pool } => Problem::warning(
+            Conflict::EmptyPool { service, pool } => error(
                 "empty-pool",
                 format!("the service {} refuses every client: the pool {} is empty", shown(service), shown(pool)),
-            ),
+            )
+            .help("give the pool a server, or remove the service"),
             Conflict::AllQuiesced { service } => Problem::warning(
                 "all-quiesced",
                 format!("the service {} refuses every new client: all its servers have weight 0", shown(service)),
@@ -240,6 +257,11 @@ impl Conflict<'_> {
             )
             .at(*named, "this VIP")
             .help("give the VIP the `interface` that faces its clients"),
+            Conflict::ServerIsVip { address, vip, named } => {
+                error("server-is-vip", format!("{address} is the VIP {} itself: the director would send to itself", shown(vip)))
+                    .at(*named, "this VIP")
+                    .help("give the server's own address; a director that serves is named by its host: `server \"lb1\"`")
+            }
             Conflict::SyncOfTwoFamilies { service, server, family, sync } => error(
                 "sync-families",
                 format!(
@@ -260,6 +282,13 @@ impl Conflict<'_> {
             Conflict::MasqueradeOfServer { host } => {
                 error("masquerade", format!("`masquerade` stands in a director, and {} is a real server", shown(host)))
                     .help("put it into the director by which the packets leave")
+            }
+            Conflict::SysctlValue { key, value, wanted } => {
+                error("sysctl-value", format!("{key} takes {wanted}, found {}", shown(value)))
+                    .help("the kernel would refuse it, or do something else")
+            }
+            Conflict::Lacks { code, kernel, what, since } => {
+                error(code, format!("Linux {kernel} has no {what}: it came with {since}")).help("leave it out, or name a newer kernel")
             }
             Conflict::TuningsDiffer { host, key, director, server, first } => error(
                 "tunings-differ",
@@ -322,7 +351,7 @@ fn maybe(problem: Problem, span: Option<Span>, text: &str) -> Problem {
     }
 }
 
-fn method_word(method: Forward) -> &'static str {
+pub(super) fn method_word(method: Forward) -> &'static str {
     match method {
         Forward::Nat => "nat",
         Forward::Dr => "dr",

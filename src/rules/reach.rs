@@ -1,0 +1,193 @@
+//! Whether packets reach servers: addresses, subnets, families, and room for outer headers.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::{Conflict, Doubt, Report, View, families, forward, in_a_subnet, own_families, place};
+use crate::source::At;
+use crate::state::{Checksum, Encapsulation, Family};
+use crate::topology::{Forward, Host, Interface, ReturnMode, Server, Service, Vip};
+
+/// The VIPs of a service, with the tokens that name them.
+fn vips<'t>(view: &View<'t>, service: &'t Service) -> Vec<(&'t Vip, crate::source::Span)> {
+    service.listens.iter().flat_map(|listen| view.vips(listen)).collect()
+}
+
+/// Who carries any of a service's VIPs, each once.
+fn carriers<'t>(view: &View<'t>, service: &'t Service) -> Vec<&'t Host> {
+    let mut seen = BTreeSet::new();
+    let all = vips(view, service).into_iter().flat_map(|(vip, _)| view.carriers(vip)).copied();
+    all.filter(|host| seen.insert(host.name.value.as_str())).collect()
+}
+
+/// The families that a service listens on.
+fn listened(view: &View, service: &Service) -> BTreeSet<Family> {
+    service.listens.iter().flat_map(|listen| families(view, listen)).collect()
+}
+
+/// The addresses that a server may have, as far as the file knows.
+fn addresses(view: &View, server: &Server) -> Vec<IpAddr> {
+    if let Some(address) = &server.address {
+        return vec![address.value];
+    }
+    let host = server.host.as_ref().and_then(|name| view.topology.hosts.get(&name.value));
+    let interfaces = host.into_iter().flat_map(|host| host.interfaces.values());
+    interfaces.flat_map(|interface| &interface.addresses).map(|network| network.value.addr()).collect()
+}
+
+pub fn no_server_is_the_vip(view: &View, report: &mut Report) {
+    let mut said = BTreeSet::new();
+    for service in view.services() {
+        let vips = vips(view, service);
+        for server in view.servers(service).filter(|server| server.host.is_none()) {
+            let Some(address) = &server.address else { continue };
+            let own = vips.iter().find(|(vip, _)| vip.addresses.iter().any(|own| own.value == address.value));
+            if let Some((vip, named)) = own.filter(|_| said.insert(place(address))) {
+                let conflict = Conflict::ServerIsVip { address: address.value, vip: &vip.name.value, named: *named };
+                report.add(&conflict, place(address));
+            }
+        }
+    }
+}
+
+/// dr writes a hardware address: the server is on the director's wire.
+pub fn dr_servers_are_on_the_wire(view: &View, report: &mut Report) {
+    let mut said = BTreeSet::new();
+    for service in view.services() {
+        let (carriers, listened) = (carriers(view, service), listened(view, service));
+        for server in view.servers(service) {
+            let forward = forward(service, server);
+            if forward.value != Forward::Dr || said.contains(&place(&server.label)) {
+                continue;
+            }
+            let own = addresses(view, server);
+            let mut families = listened.iter().filter(|family| own.iter().any(|address| Family::of(*address) == **family));
+            let off = families.find_map(|family| {
+                let own = || own.iter().filter(|address| Family::of(**address) == *family);
+                let off = |host: &&&Host| has_family(host, *family) && !own().any(|address| in_a_subnet(host, *address));
+                carriers.iter().find(off)
+            });
+            if let Some(host) = off {
+                said.insert(place(&server.label));
+                let doubt = Doubt::DrOffLink { server: &server.label.value, host: &host.name.value, forward: place(forward) };
+                report.doubt(&doubt, place(&server.label));
+            }
+        }
+    }
+}
+
+/// Whether a host says an address of a family: otherwise nobody knows where it is.
+fn has_family(host: &Host, family: Family) -> bool {
+    host.interfaces.values().any(|interface| has_address(interface, family))
+}
+
+fn has_address(interface: &Interface, family: Family) -> bool {
+    interface.addresses.iter().any(|network| Family::of(network.value.addr()) == family)
+}
+
+pub fn every_server_has_a_family_that_is_listened_on(view: &View, report: &mut Report) {
+    let mut said = BTreeSet::new();
+    for service in view.services() {
+        let listened = listened(view, service);
+        for server in view.servers(service) {
+            let method = forward(service, server).value;
+            let own = own_families(view, server);
+            let unused = !own.is_empty() && !own.iter().any(|family| listened.contains(family));
+            if matches!(method, Forward::Tun(_)) || listened.is_empty() || !unused || !said.insert(place(&server.label)) {
+                continue;
+            }
+            let (service, server_name) = (&service.name.value, &server.label.value);
+            report.doubt(&Doubt::UnusedServer { service, server: server_name, families: own, method }, place(&server.label));
+        }
+    }
+}
+
+/// What ipvsadm before 1.30 reads.
+const OLD_MOST: u32 = 65_535;
+
+pub fn weights_are_for_every_tool(view: &View, report: &mut Report) {
+    let mut said = BTreeSet::new();
+    for service in view.services().filter(|service| service.scheduler.name.value != "ovf") {
+        for server in view.servers(service).filter(|server| server.weight.value > OLD_MOST) {
+            if said.insert(place(&server.weight)) {
+                report.doubt(&Doubt::LargeWeight { weight: server.weight.value }, place(&server.weight));
+            }
+        }
+    }
+}
+
+/// What a client sends at most, as everybody's Ethernet has it.
+const CLIENTS: u32 = 1500;
+
+/// The bytes of an outer header: IP, and what the encapsulation puts between the two.
+fn outer(encapsulation: Encapsulation, family: Family) -> u32 {
+    let ip = if family == Family::Ipv4 { 20 } else { 40 };
+    ip + match encapsulation {
+        Encapsulation::Ipip | Encapsulation::Other(_) => 0,
+        Encapsulation::Gue { .. } => 8 + 4,
+        Encapsulation::Gre { checksum: Checksum::Csum } => 8,
+        Encapsulation::Gre { .. } => 4,
+    }
+}
+
+pub fn outer_headers_have_room(view: &View, report: &mut Report) {
+    let mut said = BTreeSet::new();
+    for service in view.services() {
+        let carriers = carriers(view, service);
+        for server in view.servers(service) {
+            let forward = forward(service, server);
+            let Forward::Tun(encapsulation) = forward.value else { continue };
+            let host = server.host.as_ref().and_then(|name| view.topology.hosts.get(&name.value));
+            for address in addresses(view, server).into_iter().take(2) {
+                let needed = CLIENTS + outer(encapsulation, Family::of(address));
+                let ways = carriers.iter().chain(host.iter()).filter_map(|host| way(host, address));
+                for mtu in ways.filter(|mtu| mtu.value < needed) {
+                    if said.insert(place(mtu)) {
+                        let doubt = Doubt::TunnelMtu { mtu: mtu.value, needed, forward: place(forward) };
+                        report.doubt(&doubt, place(mtu));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The MTU of a host's way to an address: of the interface in its subnet, else the largest of its family. `None` where the
+/// file does not say it.
+fn way(host: &Host, address: IpAddr) -> Option<&At<u32>> {
+    let near = |interface: &&Interface| interface.addresses.iter().any(|network| network.value.contains(&address));
+    if let Some(interface) = host.interfaces.values().find(near) {
+        return interface.mtu.as_ref();
+    }
+    let of_family = host.interfaces.values().filter(|interface| has_address(interface, Family::of(address)));
+    let all: Option<Vec<&At<u32>>> = of_family.map(|interface| interface.mtu.as_ref()).collect();
+    all?.into_iter().max_by_key(|mtu| mtu.value)
+}
+
+/// `return-path "default-route"`: checked as far as the file says the servers' gateways.
+pub fn default_routes_lead_back(view: &View, report: &mut Report) {
+    let own = view.directors.iter().flat_map(|host| host.interfaces.values()).flat_map(|interface| &interface.addresses);
+    let floating = view.topology.vips.values().flat_map(|vip| &vip.addresses).map(|address| address.value);
+    let known: BTreeSet<IpAddr> = own.map(|network| network.value.addr()).chain(floating).collect();
+    let mut said = BTreeSet::new();
+    for service in view.services().filter(|service| service.return_path.mode.value == ReturnMode::DefaultRoute) {
+        let listened = listened(view, service);
+        for server in view.servers(service).filter(|server| forward(service, server).value == Forward::Nat) {
+            let Some(host) = server.host.as_ref().and_then(|name| view.topology.hosts.get(&name.value)) else { continue };
+            for family in &listened {
+                let gateways = || {
+                    let all = host.interfaces.values().flat_map(|interface| &interface.gateways);
+                    all.filter(|gateway| Family::of(gateway.value) == *family)
+                };
+                if gateways().any(|gateway| known.contains(&gateway.value)) {
+                    continue;
+                }
+                if let Some(gateway) = gateways().next().filter(|gateway| said.insert(place(gateway))) {
+                    let mode = place(&service.return_path.mode);
+                    let doubt = Doubt::GatewayElsewhere { host: &host.name.value, gateway: gateway.value, mode };
+                    report.doubt(&doubt, place(gateway));
+                }
+            }
+        }
+    }
+}
