@@ -6,6 +6,7 @@
 mod adopt;
 mod apply;
 mod check;
+mod completions;
 mod confirm;
 mod convert;
 mod destroy;
@@ -20,6 +21,7 @@ mod guard;
 mod history;
 mod input;
 mod lab;
+mod man;
 mod output;
 mod pending;
 mod plan;
@@ -77,6 +79,8 @@ enum Command {
     Snapshot(snapshot::Snapshot),
     Lab(lab::Lab),
     Schema(schema::Schema),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 /// How the process ends. Never above 125, which shells and ssh use for themselves.
@@ -169,6 +173,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Snapshot(command) => command.run(&mut out),
         Command::Lab(command) => Exit::Command(command.run()),
         Command::Schema(command) => command.run(&mut out),
+        Command::Completions(command) => command.run(&mut out),
+        Command::Man(command) => command.run(&mut out),
     };
     let Some(error) = out.incomplete() else { return exit };
     let message = format!("what was printed is not complete: {}", in_words(error));

@@ -331,5 +331,5 @@ fn every_unit_runs_a_command_that_there_is() {
             commands += 1;
         }
     }
-    assert_eq!(commands, 3);
+    assert_eq!(commands, 4);
 }
