@@ -1,9 +1,10 @@
-//! `fmt` and `convert` over random topologies, with comments and odd layout strewn in, in both spellings.
+//! `fmt`, `convert` and `diff` over random topologies, with comments and odd layout strewn in, in both spellings.
 
 #[path = "../agree/chance.rs"]
 #[allow(dead_code, reason = "shared with another suite")]
 mod chance;
 mod command;
+mod difference;
 mod golden;
 mod model;
 mod write;
@@ -109,6 +110,24 @@ fn both_spellings_of_one_topology_mean_the_same() {
         let [kdl, toml] = BOTH.map(|spelling| decoded(spelling, &write::text(&topology, spelling, &mut Chance::new(seed)).0));
         assert!(same(&kdl, &toml), "seed {seed}");
     }
+}
+
+/// Two random topologies; a third of the pairs are one twice.
+fn differ(seed: u64) {
+    let text = |seed| write::text(&model::topology(&mut Chance::new(seed)), Spelling::Kdl, &mut Chance::new(seed)).0;
+    let (old, new) = (decoded(Spelling::Kdl, &text(seed)), decoded(Spelling::Kdl, &text(seed + seed % 3)));
+    difference::holds(&old, &new);
+}
+
+#[test]
+fn diff_finds_nothing_between_a_topology_and_itself_and_agrees_with_the_plan_between_two() {
+    (0..3 * FEW).for_each(differ);
+}
+
+#[test]
+#[ignore = "soak: 2,000 random topologies"]
+fn diff_holds_over_thousands_of_topologies() {
+    (0..2_000).for_each(differ);
 }
 
 #[test]
