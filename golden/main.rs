@@ -45,7 +45,8 @@ fn plan_case(folder: &Path) -> Result<(), Failed> {
     let style = report::text::Style { colour: false, width: 120, verbose: false };
     let digest = digest(&plan, &case.wanted, case.exclusive, &Policy::default());
     let document = serde_json::to_value(report::json::plan(&plan, &case.sources, &digest))?;
-    let judge = jsonschema::validator_for(&report::json::schema()).map_err(|error| error.to_string())?;
+    let judge =
+        jsonschema::validator_for(&report::json::schema_of::<report::json::Document>()).map_err(|error| error.to_string())?;
     if let Err(error) = judge.validate(&document) {
         return Err(format!("plan.json does not follow its own schema: {error}").into());
     }

@@ -137,6 +137,41 @@ fn sarif_schema() -> Value {
     serde_json::from_slice(&fs::read(manifest.with_file_name("src").join("schema.json")).expect("a schema")).expect("JSON")
 }
 
+/// Every file of golden/bad.
+fn bad_input() -> Vec<String> {
+    fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/bad"))
+        .expect("bad input")
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "kdl" || ending == "toml"))
+        .map(|path| path.display().to_string())
+        .collect()
+}
+
+#[test]
+fn json_is_valid() {
+    let folder = Folder::new("json");
+    let judge = |name: &str| {
+        let schema: Value = serde_json::from_str(&lvsform(&["schema", name])).expect("JSON");
+        jsonschema::validator_for(&schema).expect("a schema")
+    };
+    let valid = |name: &str, text: &str| {
+        let document: Value = serde_json::from_str(text).expect("JSON");
+        let errors: Vec<String> = judge(name).iter_errors(&document).map(|error| error.to_string()).collect();
+        assert_eq!(errors, Vec::<String>::new(), "{name}");
+    };
+    let cases = folder.cases();
+    for (_, case) in &cases {
+        valid("plan", &plan(case, &["--format", "json"]));
+    }
+    for pair in cases.windows(2) {
+        valid("diff", &lvsform(&["diff", &pair[0].1.topology, &pair[1].1.topology, "--format", "json"]));
+    }
+    let bad = bad_input();
+    let bad: Vec<&str> = bad.iter().map(String::as_str).collect();
+    valid("check", &lvsform(&[&["check", "--format", "json"], &*bad].concat()));
+}
+
 #[test]
 fn sarif_is_valid() {
     let mut schema = sarif_schema();
@@ -146,13 +181,7 @@ fn sarif_is_valid() {
     let schema = jsonschema::validator_for(&schema).expect("a schema");
     let folder = Folder::new("sarif");
     let mut logs: Vec<String> = folder.cases().iter().map(|(_, case)| plan(case, &["--format", "sarif"])).collect();
-    let bad: Vec<String> = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/bad"))
-        .expect("bad input")
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|ending| ending == "kdl" || ending == "toml"))
-        .map(|path| path.display().to_string())
-        .collect();
+    let bad = bad_input();
     let bad: Vec<&str> = bad.iter().map(String::as_str).collect();
     logs.push(lvsform(&[&["check", "--format", "sarif"], &*bad].concat()));
     for log in logs {

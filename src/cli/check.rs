@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::json;
 
 use super::format::{self, Format, FormatArguments};
 use super::output::Output;
 use super::{Exit, fix, input};
 use crate::compile;
+use crate::report::json::CheckedFile;
 use crate::report::{self, review::Review};
 use crate::rules::{self, Asked, Kernel};
 use crate::source::{printable, problem};
@@ -68,11 +68,10 @@ impl Check {
             }
             let outcome = topology.as_ref().filter(|_| valid).map(describe);
             match self.format.format {
-                Format::Json => reports.push(json!({
-                    "file": file.to_string_lossy(),
-                    "valid": valid,
-                    "problems": problem::json(&problems, &sources),
-                })),
+                Format::Json => {
+                    let problems = problem::json(&problems, &sources);
+                    reports.push(CheckedFile { file: file.to_string_lossy().into_owned(), valid, problems });
+                }
                 Format::Text => {
                     input::say(&problems, &sources, out);
                     if let Some(outcome) = outcome {
@@ -86,7 +85,7 @@ impl Check {
             }
         }
         if self.format.format == Format::Json {
-            out.json(&json!({ "format": "lvsform-check/1", "files": reports }));
+            out.json(&report::json::checked(reports));
         }
         format::say(&review, &self.format, false, out);
         exit

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::json;
 use similar::TextDiff;
 
 use super::files::DiskFiles;
@@ -132,8 +131,8 @@ impl Diff {
         match self.format.format {
             Format::Text => out.say(&text(&hosts, &new.sources, out.style)),
             Format::Json => {
-                let hosts: Vec<_> = hosts.values().map(|difference| report::json::difference(difference, &new.sources)).collect();
-                out.json(&json!({ "format": "lvsform-diff/1", "renamed": renamed, "hosts": hosts }));
+                let hosts = hosts.values().map(|difference| report::json::difference(difference, &new.sources)).collect();
+                out.json(&report::json::differences(renamed, hosts));
             }
             _ => {
                 let hosts = hosts.values().map(|difference| (&difference.plan, notes(difference)));

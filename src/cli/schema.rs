@@ -4,7 +4,8 @@ use clap::{Args, ValueEnum};
 
 use super::Exit;
 use super::output::Output;
-use crate::{report, topology};
+use crate::report::{drift, json};
+use crate::topology;
 
 /// Print a JSON Schema
 #[derive(Debug, Args)]
@@ -20,14 +21,23 @@ enum Of {
     Topology,
     /// what `plan --format json` prints
     Plan,
+    /// what `check --format json` prints
+    Check,
+    /// what `drift --format json` prints
+    Drift,
+    /// what `diff --format json` prints
+    Diff,
 }
 
 impl Schema {
     pub(super) fn run(self, out: &mut Output) -> Exit {
-        match self.of {
-            Of::Topology => out.json(&topology::schema()),
-            Of::Plan => out.json(&report::json::schema()),
-        }
+        out.json(&match self.of {
+            Of::Topology => topology::schema(),
+            Of::Plan => json::schema_of::<json::Document>(),
+            Of::Check => json::schema_of::<json::Checked>(),
+            Of::Drift => json::schema_of::<drift::Document<'_>>(),
+            Of::Diff => json::schema_of::<json::Differences>(),
+        });
         Exit::Done
     }
 }

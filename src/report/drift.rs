@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::review::{Finding, Part, Review, bare_line};
@@ -37,17 +38,19 @@ pub struct Report {
 }
 
 /// The document of a report.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(title = "What has moved, by lvsform")]
 pub struct Document<'a> {
     format: &'static str,
     namespace: &'a str,
     unfinished: bool,
     running: bool,
     topologies: Vec<Standing<'a>>,
+    #[schemars(with = "Vec<String>")]
     foreign: &'a [Key],
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Standing<'a> {
     topology: &'a str,
     host: &'a str,
@@ -60,15 +63,17 @@ struct Standing<'a> {
 }
 
 /// A server that is let go.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Owed<'a> {
+    #[schemars(with = "String")]
     key: &'a Key,
     /// When it is deleted whatever is left, in seconds since 1970.
     until: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Moved<'a> {
+    #[schemars(with = "String")]
     key: &'a Key,
     name: &'a str,
     action: Action,

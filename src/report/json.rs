@@ -9,6 +9,7 @@ use super::kind_and_identity;
 use crate::difference::{HostDifference, Presence};
 use crate::plan::clients::{Moves, OfService};
 use crate::plan::{Impact, Plan, Planned, Rank, Summary};
+use crate::source::problem::Told;
 use crate::source::{Origin, Sources, Span};
 use crate::state::{Action, FieldChange, Resource};
 
@@ -200,13 +201,8 @@ pub fn plan(plan: &Plan, sources: &Sources, digest: &str) -> Document {
     }
 }
 
-/// The JSON Schema (draft 2020-12) of [`Document`].
-pub fn schema() -> serde_json::Value {
-    schemars::schema_for!(Document).to_value()
-}
-
 /// What becomes of a host between two files.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Difference {
     name: String,
     role: String,
@@ -216,6 +212,54 @@ pub struct Difference {
     /// In sentences: what is renamed, moved, or no longer set.
     remarks: Vec<String>,
     summary: Summary,
+}
+
+/// What files mean, one beside the other.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(title = "A difference of lvsform")]
+pub struct Differences {
+    /// `lvsform-diff/1`
+    format: &'static str,
+    /// The topology's name in the old file and in the new one, where they differ.
+    renamed: Option<(String, String)>,
+    /// The hosts of which something is different, by name.
+    hosts: Vec<Difference>,
+}
+
+/// The document of `diff`.
+pub fn differences(renamed: Option<(&String, &String)>, hosts: Vec<Difference>) -> Differences {
+    Differences { format: "lvsform-diff/1", renamed: renamed.map(|(old, new)| (old.clone(), new.clone())), hosts }
+}
+
+/// What `check` found.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(title = "A check of lvsform")]
+pub struct Checked {
+    /// `lvsform-check/1`
+    format: &'static str,
+    /// As they were named.
+    files: Vec<CheckedFile>,
+}
+
+/// One file with all that it includes.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CheckedFile {
+    /// As it was named.
+    pub file: String,
+    /// Whether it can be used; there may be warnings.
+    pub valid: bool,
+    /// By file and place.
+    pub problems: Vec<Told>,
+}
+
+/// The document of `check`.
+pub fn checked(files: Vec<CheckedFile>) -> Checked {
+    Checked { format: "lvsform-check/1", files }
+}
+
+/// The JSON Schema (draft 2020-12) of a document.
+pub fn schema_of<T: JsonSchema>() -> serde_json::Value {
+    schemars::schema_for!(T).to_value()
 }
 
 /// The document's part of one host.

@@ -6,7 +6,7 @@ pub mod render;
 
 pub use edit::Edit;
 pub use nearest::nearest;
-pub use render::{Style, json, render};
+pub use render::{Style, Told, json, render};
 
 use super::Span;
 use crate::catalogue::{self, Page};

@@ -8,9 +8,10 @@ mod excerpt;
 use std::fmt::{self, Write};
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use super::{Label, Problem, Severity, sort};
+use super::{Edit, Label, Problem, Severity, sort};
 use crate::catalogue::Page;
 use crate::source::{Sources, Span, printable};
 use excerpt::Excerpt;
@@ -49,43 +50,102 @@ pub fn render(problems: &[Problem], sources: &Sources, style: Style) -> String {
     out
 }
 
-/// The same problems for machines: `code`, `name`, `severity`, `message`, `help`, `edit` (what `check --fix` writes, where `certain`), then `file`, `span` and `label` of the culprit (null
-/// where there is no text to point at), and the other places in `related`. Offsets count bytes, lines and columns from 1.
-pub fn json(problems: &[Problem], sources: &Sources) -> Value {
+/// A problem for machines. Offsets count bytes, lines and columns from 1.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Told {
+    /// `LVS503`; the name where there is no page.
+    code: &'static str,
+    /// `all-quiesced`
+    name: &'static str,
+    /// `error` or `warning`
+    severity: &'static str,
+    /// What was expected and what was there.
+    message: String,
+    /// What to do.
+    help: Option<String>,
+    /// What would mend it.
+    edit: Option<ToldEdit>,
+    /// The file of the culprit; null where there is no text to point at.
+    file: Option<String>,
+    /// The culprit.
+    span: Option<ToldSpan>,
+    /// A few words beside it.
+    label: Option<String>,
+    /// The other places concerned.
+    related: Vec<ToldPlace>,
+}
+
+/// What would mend a problem.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ToldEdit {
+    file: String,
+    /// What is replaced.
+    span: ToldSpan,
+    /// By what.
+    text: String,
+    /// Whether it can be meant in this way only: then `check --fix` writes it.
+    certain: bool,
+}
+
+/// Another place.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ToldPlace {
+    file: String,
+    span: ToldSpan,
+    /// A few words beside it; may be empty.
+    label: String,
+}
+
+/// A piece of a file.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ToldSpan {
+    /// bytes from the beginning of the file
+    offset: u32,
+    /// bytes
+    length: u32,
+    /// from 1
+    line: usize,
+    /// from 1, in characters
+    column: usize,
+}
+
+/// The same problems for machines.
+pub fn json(problems: &[Problem], sources: &Sources) -> Vec<Told> {
     let mut problems = problems.to_vec();
     sort(&mut problems);
-    problems.iter().map(|problem| one(problem, sources)).collect()
+    problems.into_iter().map(|problem| one(problem, sources)).collect()
 }
 
-fn one(problem: &Problem, sources: &Sources) -> Value {
-    let severity = match problem.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-    };
+fn one(problem: Problem, sources: &Sources) -> Told {
+    let path = |span: Span| sources.path(span).to_string_lossy().into_owned();
     let first = problem.labels.first();
-    json!({
-        "code": problem.page().map_or(problem.code, |page| page.code),
-        "name": problem.code,
-        "severity": severity,
-        "message": problem.message,
-        "help": problem.help,
-        "edit": problem.edit.as_ref().map(|edit| {
-            json!({ "file": sources.path(edit.span).to_string_lossy(), "span": span(edit.span, sources), "text": edit.text, "certain": edit.certain })
-        }),
-        "file": first.map(|label| sources.path(label.span).to_string_lossy()),
-        "span": first.map(|label| span(label.span, sources)),
-        "label": first.map(|label| &label.text),
-        "related": problem.labels.iter().skip(1).map(|label| place(label, sources)).collect::<Vec<_>>(),
-    })
+    let edit = |edit: &Edit| ToldEdit {
+        file: path(edit.span),
+        span: span(edit.span, sources),
+        text: edit.text.clone(),
+        certain: edit.certain,
+    };
+    let place = |label: &Label| ToldPlace { file: path(label.span), span: span(label.span, sources), label: label.text.clone() };
+    Told {
+        code: problem.page().map_or(problem.code, |page| page.code),
+        name: problem.code,
+        severity: match problem.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        },
+        edit: problem.edit.as_deref().map(edit),
+        file: first.map(|label| path(label.span)),
+        span: first.map(|label| span(label.span, sources)),
+        label: first.map(|label| label.text.clone()),
+        related: problem.labels.iter().skip(1).map(place).collect(),
+        message: problem.message,
+        help: problem.help,
+    }
 }
 
-fn place(label: &Label, sources: &Sources) -> Value {
-    json!({ "file": sources.path(label.span).to_string_lossy(), "span": span(label.span, sources), "label": label.text })
-}
-
-fn span(span: Span, sources: &Sources) -> Value {
+fn span(span: Span, sources: &Sources) -> ToldSpan {
     let position = sources.position(span);
-    json!({ "offset": span.start, "length": span.end.saturating_sub(span.start), "line": position.line, "column": position.column })
+    ToldSpan { offset: span.start, length: span.end.saturating_sub(span.start), line: position.line, column: position.column }
 }
 
 /// A problem as miette takes it.
