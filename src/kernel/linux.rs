@@ -5,6 +5,7 @@
 mod run;
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::marker::PhantomData;
 
 use nix::errno::Errno;
@@ -259,7 +260,8 @@ fn services(socket: &mut Socket, family: u16) -> Result<(Vec<ServiceEntry>, Dump
         services.push(decode::service(&message).ok_or(Malformed)?);
         Ok(())
     })?;
-    Ok((services, dump))
+    let torn = has_twice(services.iter().map(|entry| entry.key));
+    Ok((services, Dump { interrupted: dump.interrupted || torn, ..dump }))
 }
 
 fn destinations(socket: &mut Socket, family: u16, service: ServiceKey) -> Result<(Vec<DestinationEntry>, Dump), Failure> {
@@ -269,7 +271,15 @@ fn destinations(socket: &mut Socket, family: u16, service: ServiceKey) -> Result
         destinations.push(decode::destination(&message, service.family()).ok_or(Malformed)?);
         Ok(())
     })?;
-    Ok((destinations, dump))
+    let torn = has_twice(destinations.iter().map(|entry| entry.id));
+    Ok((destinations, Dump { interrupted: dump.interrupted || torn, ..dump }))
+}
+
+/// Whether something stands in a dump twice: a writer in between has moved it behind the reader, and two dumps that are torn
+/// alike look steady.
+fn has_twice<T: Eq + Hash>(keys: impl Iterator<Item = T>) -> bool {
+    let mut seen = HashSet::new();
+    keys.into_iter().any(|key| !seen.insert(key))
 }
 
 /// Repeats a dump of several parts until two in a row have the same keys in the same order: between two parts a writer may

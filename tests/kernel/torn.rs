@@ -21,7 +21,7 @@ use lvsform::plan::{Phase, Rank};
 use lvsform::state::{Change, Forward, Key, Resource, Scope, ServiceKey, State};
 
 use crate::ipvs::{server, service};
-use crate::world::{World, change, key, test};
+use crate::world::{World, change, key, test_alone};
 
 /// Services that stand still: several receives for one dump of them.
 const SERVICES: u32 = 400;
@@ -33,15 +33,15 @@ const BOUND: Duration = Duration::from_mins(1);
 /// The tests, with so many readings beside each writer.
 pub fn tests(readings: u32) -> Vec<Trial> {
     vec![
-        test("torn::a_reading_beside_a_writer_of_services_has_every_service_that_stands_still", move |world| {
+        test_alone("torn::a_reading_beside_a_writer_of_services_has_every_service_that_stands_still", move |world| {
             services(world, readings);
         }),
-        test("torn::a_reading_beside_a_writer_of_servers_has_every_server_that_stands_still_in_order", move |world| {
+        test_alone("torn::a_reading_beside_a_writer_of_servers_has_every_server_that_stands_still_in_order", move |world| {
             servers(world, readings);
         }),
-        test("torn::a_reading_beside_a_writer_that_never_pauses_comes_to_an_end", never_pauses),
-        test("torn::a_writer_in_step_tears_dumps_of_one_socket_alike_and_that_of_a_fresh_one_otherwise", in_step),
-        test("smp::a_plan_beside_a_writer_that_never_pauses_ends_with_6_and_says_so", ends_with_6),
+        test_alone("torn::a_reading_beside_a_writer_that_never_pauses_comes_to_an_end", never_pauses),
+        test_alone("torn::a_writer_in_step_tears_dumps_of_one_socket_alike_and_that_of_a_fresh_one_otherwise", in_step),
+        test_alone("smp::a_plan_beside_a_writer_that_never_pauses_ends_with_6_and_says_so", ends_with_6),
     ]
 }
 
@@ -191,7 +191,8 @@ fn torn(world: &mut World, socket: &mut Socket, family: u16, theirs: &[Change]) 
         Ok(())
     };
     let dump = socket.dump(|writer| ipvs::Request::GetServices.write(family, writer), each).expect("a dump");
-    assert!(dump.parts > 2, "{} parts", dump.parts);
+    // With several CPUs the second part may be made when theirs are gone already.
+    assert!(dump.parts > 1, "{} parts", dump.parts);
     seen
 }
 

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::process::Command;
-use std::sync::mpsc;
+use std::sync::{PoisonError, RwLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -27,23 +27,40 @@ pub fn test(name: impl Into<String>, body: impl FnOnce(&mut World) + Send + 'sta
     test_within(LIMIT, name, body)
 }
 
+/// A dump counts the services of all namespaces, so a writer in one tears what is read in another (`ip_vs_genl_dump_services`):
+/// who never stops writing is alone.
+static WRITING: RwLock<()> = RwLock::new(());
+
+/// The same for a test that must be alone in its kernel.
+pub fn test_alone(name: impl Into<String>, body: impl FnOnce(&mut World) + Send + 'static) -> Trial {
+    Trial::test(name, move || {
+        let _alone = WRITING.write().unwrap_or_else(PoisonError::into_inner);
+        run_within(LIMIT, body)
+    })
+}
+
 /// The same with a limit of its own.
 pub fn test_within(limit: Duration, name: impl Into<String>, body: impl FnOnce(&mut World) + Send + 'static) -> Trial {
     Trial::test(name, move || {
-        let (done, finished) = mpsc::channel();
-        let thread = thread::spawn(move || {
-            let result = std::panic::catch_unwind(AssertUnwindSafe(|| body(&mut World::new())));
-            let _ = done.send(());
-            result
-        });
-        if finished.recv_timeout(limit).is_err() {
-            return Err(Failed::from(format!("hangs: nothing for {limit:?}")));
-        }
-        match thread.join() {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(panic)) | Err(panic) => Err(Failed::from(words(&*panic))),
-        }
+        let _beside = WRITING.read().unwrap_or_else(PoisonError::into_inner);
+        run_within(limit, body)
     })
+}
+
+fn run_within(limit: Duration, body: impl FnOnce(&mut World) + Send + 'static) -> Result<(), Failed> {
+    let (done, finished) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        let result = std::panic::catch_unwind(AssertUnwindSafe(|| body(&mut World::new())));
+        let _ = done.send(());
+        result
+    });
+    if finished.recv_timeout(limit).is_err() {
+        return Err(Failed::from(format!("hangs: nothing for {limit:?}")));
+    }
+    match thread.join() {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(panic)) | Err(panic) => Err(Failed::from(words(&*panic))),
+    }
 }
 
 fn words(panic: &(dyn Any + Send)) -> String {
