@@ -1,15 +1,28 @@
 //! A topology's files: the root, and whatever its `include`s lead to, each read once.
+//!
+//! Files that are asked for together are parsed together, on all CPUs. Which thread was first shows nowhere: a file's number
+//! and its place in the tree come from the includes alone.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
-use super::{FileId, Files, Form, Included, Loaded, Node, Problem, Scalar, Span, Spelling, Tree, Unreadable, kdl, problem, toml};
+use super::{
+    FileId, Files, Form, Included, Loaded, Node, Problem, Scalar, Sources, Span, Spelling, Tree, Unreadable, kdl, problem, toml,
+};
 
 /// Bytes of one file; larger ones are refused before any memory is taken for them.
 pub const FILE_CAP: u64 = 32 * 1024 * 1024;
 
 /// Files of one topology.
 const FILES_CAP: usize = 1000;
+
+const TOO_MANY: &str = "too-many-files";
+
+/// Bytes of a thread's stack: as deep as the main thread's.
+const STACK: usize = 8 * 1024 * 1024;
 
 /// A file that an `include` asks for.
 struct Wanted {
@@ -20,11 +33,20 @@ struct Wanted {
     pattern: bool,
 }
 
-/// A file whose includes are being read; the files above it on the stack include it.
-struct Open {
-    identity: PathBuf,
+/// A file with its text, before it is parsed.
+struct Unread {
+    id: FileId,
     path: PathBuf,
-    wanted: VecDeque<Wanted>,
+    spelling: Spelling,
+}
+
+/// A file that was parsed.
+struct Read {
+    path: PathBuf,
+    /// Its top-level nodes, without its includes.
+    nodes: Vec<Node>,
+    /// What its includes lead to, in their order.
+    included: Vec<(Wanted, FileId)>,
 }
 
 /// Reads a topology: its own file and all that it includes. Every mistake of every file is in the result, sorted by place.
@@ -71,60 +93,119 @@ pub fn root(path: &Path, files: &dyn Files) -> Result<(Spelling, Included), Prob
 
 fn everything(path: &Path, spelling: Spelling, file: Included, files: &dyn Files, loaded: &mut Loaded) {
     let folder = parent(path);
-    let mut read: BTreeMap<PathBuf, FileId> = BTreeMap::new();
-    let mut open = vec![one_file(path.to_owned(), spelling, file, &folder, files, &mut read, loaded)];
-    while let Some(current) = open.last_mut() {
-        let Some(wanted) = current.wanted.pop_front() else {
+    let mut ids = BTreeMap::from([(file.identity, FileId(0))]);
+    let mut asked = vec![Unread { id: loaded.sources.add(path.to_owned(), file.text), path: path.to_owned(), spelling }];
+    let mut read = Vec::new();
+    'files: while !asked.is_empty() {
+        let mut next = Vec::new();
+        let parsed = together(&asked, &loaded.sources);
+        for (Unread { path, .. }, (nodes, mut problems)) in asked.into_iter().zip(parsed) {
+            loaded.problems.append(&mut problems);
+            let (asks, nodes): (Vec<Node>, Vec<Node>) = nodes.into_iter().partition(|node| &*node.key == "include");
+            let here = parent(&path);
+            let mut wanted = Vec::new();
+            for node in asks {
+                wanted.extend(asked_for(&node, &here, &folder, files, &mut loaded.problems));
+            }
+            let mut included = Vec::new();
+            for wanted in wanted {
+                match open(wanted, &folder, files, &mut ids, &mut next, loaded) {
+                    Ok(found) => included.push(found),
+                    Err(problem) => {
+                        let full = problem.code == TOO_MANY;
+                        loaded.problems.push(problem);
+                        if full {
+                            break 'files;
+                        }
+                    }
+                }
+            }
+            read.push(Read { path, nodes, included });
+        }
+        asked = next;
+    }
+    in_order(read, loaded);
+}
+
+/// Opens a file that an include asks for: one that was opened before by its number, a new one among those to be parsed next.
+fn open(
+    wanted: Wanted,
+    folder: &Path,
+    files: &dyn Files,
+    ids: &mut BTreeMap<PathBuf, FileId>,
+    next: &mut Vec<Unread>,
+    loaded: &mut Loaded,
+) -> Result<(Wanted, FileId), Problem> {
+    let (spelling, file) = included(&wanted, folder, files)?;
+    if let Some(id) = ids.get(&file.identity) {
+        return Ok((wanted, *id));
+    }
+    if loaded.sources.files().len() >= FILES_CAP {
+        let message = format!("a topology of more than {FILES_CAP} files");
+        return Err(Problem::error(TOO_MANY, message).at(wanted.span, "not read from here on"));
+    }
+    let id = loaded.sources.add(wanted.path.clone(), file.text);
+    ids.insert(file.identity, id);
+    next.push(Unread { id, path: wanted.path.clone(), spelling });
+    Ok((wanted, id))
+}
+
+/// The nodes of each file and what is wrong in it. The threads end here: one that is left over would be in the way of who
+/// enters a namespace later.
+fn together(unread: &[Unread], sources: &Sources) -> Vec<(Vec<Node>, Vec<Problem>)> {
+    let turn = AtomicUsize::new(0);
+    let work = || {
+        let mut read = Vec::new();
+        loop {
+            let at = turn.fetch_add(1, Ordering::Relaxed);
+            let Some(Unread { spelling, id, .. }) = unread.get(at) else { return read };
+            let mut problems = Vec::new();
+            let nodes = nodes(*spelling, &sources.file(*id).text, *id, &mut problems);
+            read.push((at, (nodes, problems)));
+        }
+    };
+    let others = thread::available_parallelism().map_or(1, usize::from).min(unread.len()).saturating_sub(1);
+    let mut read = thread::scope(|scope| {
+        // Without threads there is still this one.
+        let others = (0..others).map_while(|_| thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work).ok());
+        let others: Vec<_> = others.collect();
+        let mut read = work();
+        for other in others {
+            read.append(&mut other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        read
+    });
+    read.sort_unstable_by_key(|(at, _)| *at);
+    read.into_iter().map(|(_, read)| read).collect()
+}
+
+/// One tree of all files: of each file its own nodes, then those of its includes, where they are first asked for.
+fn in_order(mut read: Vec<Read>, loaded: &mut Loaded) {
+    let mut open = vec![(FileId(0), 0)];
+    loaded.tree.nodes.append(&mut nodes_of(&mut read, FileId(0)));
+    let mut seen = BTreeSet::from([FileId(0)]);
+    while let Some((id, next)) = open.last_mut() {
+        let Some((wanted, file)) = read.get(usize::from(id.0)).and_then(|file| file.included.get(*next)) else {
             open.pop();
             continue;
         };
-        let itself = current.identity.clone();
-        let found = match included(&wanted, &folder, files) {
-            Ok(found) => found,
-            Err(problem) => {
-                loaded.problems.push(problem);
-                continue;
+        *next += 1;
+        let itself = id == file;
+        let (wanted, file) = (wanted, *file);
+        if let Some(position) = open.iter().position(|(other, _)| *other == file) {
+            if !(wanted.pattern && itself) {
+                let chain = open[position..].iter().filter_map(|(id, _)| Some(&read.get(usize::from(id.0))?.path));
+                loaded.problems.push(cycle(chain, wanted));
             }
-        };
-        let (spelling, file) = found;
-        if let Some(position) = open.iter().position(|other| other.identity == file.identity) {
-            if !(wanted.pattern && file.identity == itself) {
-                loaded.problems.push(cycle(&open[position..], &wanted));
-            }
-        } else if !read.contains_key(&file.identity) {
-            if loaded.sources.files().len() >= FILES_CAP {
-                let message = format!("a topology of more than {FILES_CAP} files");
-                loaded.problems.push(Problem::error("too-many-files", message).at(wanted.span, "not read from here on"));
-                return;
-            }
-            open.push(one_file(wanted.path, spelling, file, &folder, files, &mut read, loaded));
+        } else if seen.insert(file) {
+            loaded.tree.nodes.append(&mut nodes_of(&mut read, file));
+            open.push((file, 0));
         }
     }
 }
 
-/// Reads one file's text into the tree and says what it includes.
-fn one_file(
-    path: PathBuf,
-    spelling: Spelling,
-    file: Included,
-    folder: &Path,
-    files: &dyn Files,
-    read: &mut BTreeMap<PathBuf, FileId>,
-    loaded: &mut Loaded,
-) -> Open {
-    let id = loaded.sources.add(path.clone(), file.text);
-    read.insert(file.identity.clone(), id);
-    let text = &loaded.sources.file(id).text;
-    let nodes = nodes(spelling, text, id, &mut loaded.problems);
-    let mut wanted = VecDeque::new();
-    for node in nodes {
-        if &*node.key == "include" {
-            wanted.extend(asked_for(&node, &parent(&path), folder, files, &mut loaded.problems));
-        } else {
-            loaded.tree.nodes.push(node);
-        }
-    }
-    Open { identity: file.identity, path, wanted }
+fn nodes_of(read: &mut [Read], id: FileId) -> Vec<Node> {
+    read.get_mut(usize::from(id.0)).map(|file| mem::take(&mut file.nodes)).unwrap_or_default()
 }
 
 fn nodes(spelling: Spelling, text: &str, id: FileId, problems: &mut Vec<Problem>) -> Vec<Node> {
@@ -226,9 +307,8 @@ fn included(wanted: &Wanted, folder: &Path, files: &dyn Files) -> Result<(Spelli
 }
 
 /// The files that include each other, `open` being the one asked for and all between it and the one that asks.
-fn cycle(open: &[Open], wanted: &Wanted) -> Problem {
-    let chain: Vec<String> =
-        open.iter().map(|file| &file.path).chain([&wanted.path]).map(|path| format!("`{}`", path.display())).collect();
+fn cycle<'a>(open: impl Iterator<Item = &'a PathBuf>, wanted: &'a Wanted) -> Problem {
+    let chain: Vec<String> = open.chain([&wanted.path]).map(|path| format!("`{}`", path.display())).collect();
     let message = match chain.as_slice() {
         [_, _] => "a file that includes itself".to_owned(),
         _ => format!("files that include each other: {}", chain.join(" → ")),

@@ -616,3 +616,31 @@ mod any_text {
         }
     }
 }
+
+#[test]
+fn files_of_one_topology_are_numbered_and_ordered_by_their_includes_alone() {
+    let names: Vec<String> = (0..40).map(|number| format!("sites/{number:02}.kdl")).collect();
+    let mut files = InMemory::new([("root.kdl", "first\ninclude \"sites/*.kdl\"\nlast\n"), ("deep.kdl", "deep\n")]);
+    for (number, name) in names.iter().enumerate() {
+        // The first are the longest, so that whoever parses them is done last.
+        let text = format!("include \"../deep.kdl\"\nsite {number}\n{}", "filler\n".repeat(4_000 - number * 100));
+        files.0.insert(name.into(), Ok(text));
+    }
+    let loaded = load(Path::new("root.kdl"), &files);
+    assert_eq!(loaded.problems, []);
+    let paths: Vec<String> = loaded.sources.files().iter().map(|file| file.path.display().to_string()).collect();
+    assert_eq!(paths, [&["root.kdl".to_owned()], &*names, &["sites/../deep.kdl".to_owned()]].concat());
+    let order: Vec<String> = loaded
+        .tree
+        .nodes
+        .iter()
+        .filter(|node| &*node.key != "filler")
+        .map(|node| match node.args.first() {
+            Some(Arg { value: Scalar::Integer(number), .. }) => format!("{} {number}", node.key),
+            _ => node.key.to_string(),
+        })
+        .collect();
+    let sites = (1..40).map(|number| format!("site {number}"));
+    let expected: Vec<String> = ["first", "last", "site 0", "deep"].map(str::to_owned).into_iter().chain(sites).collect();
+    assert_eq!(order, expected);
+}
