@@ -1,5 +1,6 @@
 //! The command itself, as an operator runs it: exit codes, words, and what it leaves alone.
 
+use std::ffi::OsStr;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -7,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use libtest_mimic::Trial;
 use lvsform::kernel::netns;
 use lvsform::txn::lock;
+use serde_json::Value;
 
 use crate::director::Director;
 use crate::world::{World, test};
@@ -53,13 +55,26 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Runs it, expects an exit code, and returns its two streams.
+/// Runs it, expects an exit code, and returns its two streams. What it prints as JSON is judged by its published schema.
 #[track_caller]
 pub fn run(mut command: Command, code: i32) -> (String, String) {
     let Output { status, stdout, stderr } = command.output().expect("it starts");
     let (out, err) = (text(&stdout), text(&stderr));
     assert_eq!(status.code(), Some(code), "{command:?}: {status}\n{out}\n{err}");
+    let arguments: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
+    if arguments.iter().any(|argument| argument == "json") && !out.is_empty() {
+        judge(&arguments[0], &out);
+    }
     (out, err)
+}
+
+#[track_caller]
+fn judge(verb: &str, document: &str) {
+    let (schema, _) = run(lvsform(&format!("schema {verb}")), 0);
+    let json = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
+    let judge = jsonschema::validator_for(&json(&schema)).expect("a schema");
+    let wrong: Vec<String> = judge.iter_errors(&json(document)).map(|error| error.to_string()).collect();
+    assert!(wrong.is_empty(), "{wrong:?}\n{document}");
 }
 
 #[track_caller]
