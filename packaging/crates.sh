@@ -9,7 +9,9 @@ trap 'rm -f "$linked" "$linked.table"' EXIT
 "$cargo" tree --locked --edges normal,no-proc-macro --prefix none --format '{p}' | awk '{ print $1, substr($2, 2) }' |
     sort -u >"$linked"
 
-"$cargo" metadata --locked --format-version 1 |
+# Of other platforms nothing needs to be downloaded.
+host=$(rustc -vV | sed -n 's/^host: //p')
+"$cargo" metadata --locked --format-version 1 --filter-platform "$host" |
     jq -r --rawfile linked "$linked" '
         ($linked | split("\n")) as $names
         | .packages[] | select(.source and ("\(.name) \(.version)" | IN($names[])))

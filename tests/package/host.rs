@@ -181,7 +181,8 @@ impl Host {
 /// Two readings of the kernel must be alike.
 #[track_caller]
 pub fn same(now: &[String], before: &[String]) {
-    let only = |these: &[String], those: &[String]| these.iter().filter(|line| !those.contains(line)).cloned().collect::<Vec<_>>();
+    let only =
+        |these: &[String], those: &[String]| these.iter().filter(|line| !those.contains(line)).cloned().collect::<Vec<_>>();
     assert_eq!((only(before, now), only(now, before)), (vec![], vec![]), "what went, and what came");
 }
 

@@ -90,7 +90,9 @@ fn in_place() {
     host.done("grep -q '^complete -c lvsform' /usr/share/fish/vendor_completions.d/lvsform.fish");
     let said = host.done("systemd-analyze verify /usr/lib/systemd/system/lvsform-*");
     assert_eq!(said, "");
-    for file in ["copyright", "README.Debian", "changelog.Debian.gz", "crates.txt.gz", "docs/rules/README.md", "examples/game.kdl"] {
+    for file in
+        ["copyright", "README.Debian", "changelog.Debian.gz", "crates.txt.gz", "docs/rules/README.md", "examples/game.kdl"]
+    {
         host.done(&format!("test -s /usr/share/doc/lvsform/{file}"));
     }
     // The newest entry is of this version, and crates of ours are named with their licences.

@@ -66,7 +66,7 @@ fn removal() {
 }
 
 /// What dpkg runs for a purge when the files are gone already.
-const POSTRM: &str = "sh /var/lib/dpkg/info/lvsform.postrm purge";
+const POSTRM: &str = "DPKG_MAINTSCRIPT_PACKAGE=lvsform sh /var/lib/dpkg/info/lvsform.postrm purge";
 
 fn purge() {
     let disk = Disk::with_package("purge");
@@ -75,13 +75,17 @@ fn purge() {
     host.done("systemctl enable lvsform-boot.service && systemctl enable --now lvsform-recover.timer");
     let before = host.kernel();
     let said = host.done(&dpkg("--purge lvsform"));
-    let warning = "lvsform: what topology shop made stays in the kernel until the next boot, and nothing knows any more whose it is";
+    let warning =
+        "lvsform: what topology shop made stays in the kernel until the next boot, and nothing knows any more whose it is";
     assert!(said.contains(warning), "{said}");
     same(&host.kernel(), &before);
     host.refused("test -e /var/lib/lvsform");
     // The topology is not the package's.
     assert_eq!(host.done("ls /etc/lvsform"), "shop.kdl\n");
-    assert_eq!(host.done("find /etc/systemd /var/lib/systemd -name '*lvsform*'; dpkg-query --list | grep ' lvsform ' || true"), "");
+    assert_eq!(
+        host.done("find /etc/systemd /var/lib/systemd -name '*lvsform*'; dpkg-query --list | grep ' lvsform ' || true"),
+        ""
+    );
 }
 
 fn given_back() {
@@ -102,7 +106,7 @@ fn at_work() {
     let (kernel, records) = (host.kernel(), host.records());
     let said = host.refused(POSTRM);
     assert!(said.starts_with("lvsform: an apply waits to be confirmed until "), "{said}");
-    let said = host.refused(&format!("flock /run/lvsform/lock/* {POSTRM}"));
+    let said = host.refused(&format!("flock /run/lvsform/lock/* env {POSTRM}"));
     assert_eq!(said, "lvsform: a run is at work; purge again when it has ended\n");
     same(&host.kernel(), &kernel);
     assert_eq!(host.records(), records);
