@@ -1,6 +1,6 @@
 #!/bin/sh
-# The crates that the program is linked with, each with its licence, and the licences' own words: all that
-# a binary package owes to those who wrote them. A text that several crates share is there once.
+# The crates that the program is linked with, each with its licence, and the licences' own words: all that a binary package owes
+# to those who wrote them. A text that several crates share is there once.
 set -eu
 cargo=${CARGO:-cargo}
 linked=$(mktemp)

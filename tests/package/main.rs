@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     if !harness::in_guest() && !std::env::args().any(|word| word == "--list") {
         made::make();
     }
-    let lab = Lab { kernel: Some(Kernel::Uml), timeout: Duration::from_mins(10), ..Lab::default() };
+    let lab = Lab { kernel: Some(Kernel::Uml), timeout: Duration::from_hours(1), ..Lab::default() };
     harness::main(lab, || {
         let tests = [install::tests(), leave::tests()].into_iter().flatten().collect();
         libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
