@@ -1,15 +1,18 @@
 # The commands for a fresh Debian or Ubuntu machine with a Rust toolchain: `make demo` and `make test`.
 
-.PHONY: demo test soak bench deps
+.PHONY: demo test soak bench deb deps
 .DEFAULT_GOAL := test
 
 # Programs that the build, the lab and the tests run, and files that they read, each with its package.
 PROGRAMS := git:git jq:jq ipvsadm:ipvsadm ip:iproute2 modprobe:kmod busybox:busybox-static nft:nftables setpriv:util-linux systemd-run:systemd \
 	qemu-system-x86_64:qemu-system-x86 keepalived:keepalived xz:xz-utils zstd:zstd cc:gcc \
-	dmsetup:dmsetup mkfs.ext4:e2fsprogs losetup:mount \
+	dpkg-shlibdeps:dpkg-dev strip:binutils dmsetup:dmsetup mkfs.ext4:e2fsprogs losetup:mount \
 	/usr/include/stdlib.h:libc6-dev
 # Not in every release of Ubuntu: without the first every guest runs under QEMU, without the second no browser opens a page.
 OPTIONAL := linux.uml:user-mode-linux chromium:chromium
+
+# What makes the Debian package.
+CARGO_DEB := 3.8.0
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends
@@ -45,6 +48,11 @@ soak: deps
 bench: deps
 	$(CARGO) bench --profile lab
 
+## The Debian package, in target/debian.
+deb: deps
+	$(CARGO) build --release --locked
+	CARGO="$(CARGO)" sh packaging/deb.sh
+
 ## Installs what is missing, and touches nothing where nothing is.
 deps:
 	@PATH="$$PATH:/usr/sbin:/sbin"; missing= ; \
@@ -55,3 +63,6 @@ deps:
 	  apt-cache show "$$package" >/dev/null 2>&1 || continue; \
 	  echo "installing: $$package"; $(APT) install "$$package" || echo "$$package is not here: see OPTIONAL in the Makefile"; \
 	done
+	@# A debug build is made in a third of the time, and xz does the compressing.
+	@$(CARGO) deb --version >/dev/null 2>&1 || \
+	{ echo "installing: cargo-deb"; $(CARGO) install --quiet --locked --debug --no-default-features cargo-deb@$(CARGO_DEB); }
