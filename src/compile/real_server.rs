@@ -157,7 +157,8 @@ fn put_vip(topology: &Topology, host: &Host, (vip, address): Placed, device: &st
 /// The ARP of IPv4: nobody is told of the VIP, and nobody who asks for it is answered.
 fn silence(family: Family, served: &Served, reason: &'static str, needs: &mut Needs) {
     if family == Family::Ipv4 {
-        needs.add("net/ipv4/conf/all/arp_ignore", served.need("1", reason));
+        // 2 answers fewer still.
+        needs.add("net/ipv4/conf/all/arp_ignore", Need { unless: Some("2"), ..served.need("1", reason) });
         needs.add("net/ipv4/conf/all/arp_announce", served.need("2", reason));
     }
 }

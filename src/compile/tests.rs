@@ -571,7 +571,8 @@ fn serving(rest: &str) -> String {
     format!("{SERVERS}{}", service("listen vip=\"both\" port=80", rest))
 }
 
-const ARP: [&str; 2] = ["sysctl net.ipv4.conf.all.arp_announce → {value:2}", "sysctl net.ipv4.conf.all.arp_ignore → {value:1}"];
+const ARP: [&str; 2] =
+    ["sysctl net.ipv4.conf.all.arp_announce → {value:2}", "sysctl net.ipv4.conf.all.arp_ignore → {unless:2,value:1}"];
 
 #[test]
 fn a_server_of_dr_has_the_vip_on_lo_and_tells_nobody() {
