@@ -5,6 +5,7 @@
 
 mod director;
 mod fault;
+mod real_server;
 mod server;
 mod sysctl;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use crate::source::{Origin, Problem};
 use crate::state::{Key, Resource, ServiceKey, State};
 use crate::topology::{Host, Role, Topology};
 use fault::Fault;
+use sysctl::Needs;
 
 /// What a host must hold, in the kernel's terms and in the user's.
 #[derive(Debug, Default)]
@@ -56,8 +58,10 @@ pub fn compile(topology: &Topology, host: &Host, allocation: &Allocation) -> (Co
         director::compile(topology, host, &mut target);
         elsewhere.holders = vip::holders(topology, host);
     }
-    sysctl::compile(topology, host, &mut target);
-    leave_out(topology, host, &mut target);
+    let mut needs = Needs::default();
+    real_server::compile(topology, host, &mut target, &mut needs);
+    sysctl::compile(topology, host, &mut target, needs);
+    leave_out(host, &mut target);
     modules(&mut target);
     (target.compiled(elsewhere), allocation.clone())
 }
@@ -132,6 +136,13 @@ impl Target {
         }
     }
 
+    /// The same for an object that nobody wrote.
+    fn share_implied(&mut self, key: Key, resource: Resource, name: &Arc<str>, origin: Origin, reason: &'static str) {
+        if !self.objects.contains_key(&key) {
+            self.imply(key, resource, name, origin, reason);
+        }
+    }
+
     fn fault(&mut self, fault: Fault) {
         push(&mut self.problems, fault.problem());
     }
@@ -173,7 +184,7 @@ fn modules(target: &mut Target) {
 }
 
 /// Says what the topology asks of this host beyond what this version compiles. One line each, never silently.
-fn leave_out(topology: &Topology, host: &Host, target: &mut Target) {
+fn leave_out(host: &Host, target: &mut Target) {
     for route in &host.routes {
         target.leave_out(
             format!("route {} through tunnel `{}`", route.destination.value, route.tunnel.value),
@@ -182,11 +193,5 @@ fn leave_out(topology: &Topology, host: &Host, target: &mut Target) {
     }
     for masquerade in &host.masquerades {
         target.leave_out(format!("masquerade on {}", masquerade.interface.value), Origin::Text(masquerade.span));
-    }
-    if server::serves(topology, host) {
-        target.leave_out(
-            format!("the real-server side of `{}`: VIPs, ARP, decapsulation, return path", host.name.value),
-            host.name.origin,
-        );
     }
 }

@@ -273,6 +273,8 @@ pub enum Rank {
     Routes,
     /// VIPs that go, before anything that they lead to.
     VipsDeleted,
+    /// `arp_ignore` and `arp_announce` that say more than before: nobody may hear of a VIP that is about to go.
+    ArpReleased,
     /// Destinations that go.
     DestinationsDeleted,
     /// Services that go, after their destinations.

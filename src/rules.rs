@@ -153,8 +153,6 @@ const RULES: &[Rule] = &[
     sysctl::values_of_ipvs_are_taken,
     sysctl::each_role_has_its_own,
     sysctl::reused_ports_are_rescheduled,
-    sysctl::unwrapped_packets_pass_the_filter,
-    sysctl::servers_do_not_answer_for_vips,
     sync::one_daemon_of_each_role,
     sync::daemons_hear_each_other,
     tunnel::fields_fit_the_kind,

@@ -8,7 +8,7 @@ pub const PAGES: &[Page] = &[
         .bad(kdl("service \"shop\" { listen vip=\"site\" port=80; forward \"nat\"; server \"lb1\"; }\ntuning \"director\" { sysctl \"net.ipv4.tcp_syncookies\" 1; }\ntuning \"real-server\" { sysctl \"net.ipv4.tcp_syncookies\" 2; }"))
         .good(kdl("service \"shop\" { listen vip=\"site\" port=80; forward \"nat\"; server \"lb1\"; }\ntuning \"director\" { sysctl \"net.ipv4.tcp_syncookies\" 1; }\ntuning \"real-server\" { sysctl \"net.ipv4.tcp_syncookies\" 1; }")),
     error("LVS602", "sysctl-against-method", "A sysctl against what a method needs", "A forwarding method needs a value, and the file sets another. `force=#true` says that it is meant.")
-        .why("nat without forwarding forwards nothing; snat without connection tracking translates nothing.")
+        .why("nat without forwarding forwards nothing; snat without connection tracking translates nothing. A server of dr or tun whose `arp_ignore` or `arp_announce` is lower answers for the VIP: clients reach it past the director.")
         .bad(kdl("service \"shop\" { listen vip=\"site\" port=80; forward \"nat\"; pool \"web\"; }\ntuning \"director\" { sysctl \"net.ipv4.ip_forward\" 0; }"))
         .good(kdl("service \"shop\" { listen vip=\"site\" port=80; forward \"nat\"; pool \"web\"; }\ntuning \"director\" { sysctl \"net.ipv4.ip_forward\" 1; }")),
     error("LVS603", "sysctl-value", "A value that IPVS's sysctl does not take", "The keys of `net.ipv4.vs` take integers, some of them few: `sync_ports` a power of two up to 64, `drop_entry`, `drop_packet`, `secure_tcp`, `sync_retries` and `conn_reuse_mode` 0 to 3, `sync_threshold` two numbers, the first smaller.")
@@ -27,14 +27,6 @@ pub const PAGES: &[Page] = &[
         .why("With 0 a client that reuses its port goes to the server of the old connection, also when that is quiesced: it never drains. From 5.9 on there is no delay to avoid.")
         .bad(kdl("tuning \"director\" { sysctl \"net.ipv4.vs.conn_reuse_mode\" 0; }"))
         .good(kdl("tuning \"director\" { sysctl \"net.ipv4.vs.conn_reuse_mode\" 1; }")),
-    warning("LVS607", "reverse-path", "Strict reverse path filter on a tun server", "A server of a tun service has `rp_filter` 1 on `all`, `default` or a tunnel device, and no 2 on `all`.")
-        .why("What leaves the decapsulating device comes from clients, whose route leads elsewhere: the strict filter drops it without a word. The larger of `all` and the device counts, so 2 on `all` helps and 0 on the device does not.")
-        .bad(kdl("real-server \"web1\" { interface \"eth0\" address=\"10.0.0.11/24\"; }\nservice \"shop\" { listen vip=\"site\" port=80; forward \"tun\"; server \"web1\"; }\ntuning \"real-server\" { sysctl \"net.ipv4.conf.all.rp_filter\" 1; }"))
-        .good(kdl("real-server \"web1\" { interface \"eth0\" address=\"10.0.0.11/24\"; }\nservice \"shop\" { listen vip=\"site\" port=80; forward \"tun\"; server \"web1\"; }\ntuning \"real-server\" { sysctl \"net.ipv4.conf.all.rp_filter\" 2; }")),
-    warning("LVS608", "arp-answer", "A dr or tun server that answers ARP for the VIP", "`arp_ignore` or `arp_announce` of `all` is set lower than 1 and 2 on a server of such a service.")
-        .why("The server has the VIP too. If it answers ARP for it, clients and routers in its subnet reach it past the director, and the others with it.")
-        .bad(kdl("real-server \"web1\" { interface \"eth0\" address=\"10.0.0.11/24\"; }\nservice \"shop\" { listen vip=\"site\" port=80; forward \"dr\"; server \"web1\"; }\ntuning \"real-server\" { sysctl \"net.ipv4.conf.all.arp_ignore\" 0; }"))
-        .good(kdl("real-server \"web1\" { interface \"eth0\" address=\"10.0.0.11/24\"; }\nservice \"shop\" { listen vip=\"site\" port=80; forward \"dr\"; server \"web1\"; }\ntuning \"real-server\" { sysctl \"net.ipv4.conf.all.arp_ignore\" 1; }")),
     error("LVS620", "daemon-twice", "Two sync daemons of one role on one host", "A host is master in one `sync` and backup in one.")
         .why("The kernel has one daemon of each role in a namespace, and answers EEXIST to the second.")
         .bad(kdl("sync id=1 interface=\"eth0\" master=\"lb1\"\nsync id=2 interface=\"eth0\" { master \"lb1\"; }\nlint \"sync-unheard\" level=\"allow\" reason=\"the backup is another file's\""))

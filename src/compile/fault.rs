@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::provenance::Provenance;
 use crate::source::{Label, Origin, Problem, Severity, Span};
-use crate::state::{Family, Key};
+use crate::state::{Family, Key, TunnelKind};
 use crate::topology::fault::conflict::Conflict;
 use crate::topology::shape::family as spelled;
 
@@ -21,6 +21,11 @@ pub(super) enum Fault {
     NoServer { service: String, family: Family, listen: Span },
     /// A server of another family than its service beside a sync daemon.
     MixedFamilyWithSync { service: String, server: Origin, sync: Span },
+    /// A device that the host declares is the one that takes packets out of their tunnel: the kernel has one of a kind and local
+    /// address.
+    DeviceTwice { kind: TunnelKind, local: IpAddr, declared: Origin, server: Origin },
+    /// One address takes gre packets with checksums or without, not both.
+    GreChecksums { local: IpAddr, first: Origin, second: Origin },
     /// A sysctl that a method needs otherwise.
     AgainstMethod { key: String, value: String, needed: String, reason: &'static str, origin: Origin, cause: Origin },
     /// A sysctl that the tunings of two roles set differently.
@@ -66,6 +71,18 @@ impl Fault {
                 format!("service `{service}` has a server of the other address family, and a sync daemon runs on its director"),
                 [label(server, "its address is of the other family"), label(Origin::Text(sync), "the sync daemon")],
                 Some("the kernel refuses the two together: give the server an address of the service's family, or do without `sync`".to_owned()),
+            ),
+            Fault::DeviceTwice { kind, local, declared, server } => error(
+                "one-object-twice",
+                format!("the kernel has one {kind} device of {local} for all remote ends, and two are needed"),
+                [label(declared, "declared here"), label(server, "needed by this server")],
+                Some("remove the declared one: forward \"tun\" brings its own; or give it a remote end".to_owned()),
+            ),
+            Fault::GreChecksums { local, first, second } => error(
+                "one-object-twice",
+                format!("{local} takes gre packets with checksums or without, and is to take both"),
+                [label(second, "otherwise here"), label(first, "once here")],
+                Some("give both the same `checksum`, or one server another address".to_owned()),
             ),
             Fault::AgainstMethod { key, value, needed, reason, origin, cause } => error(
                 "sysctl-against-method",

@@ -14,23 +14,37 @@ use crate::topology::{Host, ReturnMode, Role, Sysctl, Topology, Vip};
 const NAT: &str = "forward \"nat\" needs it";
 
 /// What a method needs of one key.
-struct Need {
-    value: &'static str,
+pub(super) struct Need {
+    pub value: &'static str,
     /// Whether it is set; otherwise another key sets it, and nobody may set it otherwise.
-    set: bool,
+    pub set: bool,
     /// A live value that may stay as it is.
-    unless: Option<&'static str>,
-    reason: &'static str,
-    name: Arc<str>,
-    origin: Origin,
+    pub unless: Option<&'static str>,
+    /// In words that follow the place: `forward "nat" needs it`.
+    pub reason: &'static str,
+    pub name: Arc<str>,
+    pub origin: Origin,
 }
 
-pub(super) fn compile(topology: &Topology, host: &Host, target: &mut Target) {
-    let mut needs: BTreeMap<SysctlKey, Need> = BTreeMap::new();
+/// What the methods of a host need. The first to need a key names it.
+#[derive(Default)]
+pub(super) struct Needs(BTreeMap<SysctlKey, Need>);
+
+impl Needs {
+    /// Adds what a path below `/proc/sys` must be.
+    pub(super) fn add(&mut self, path: &str, need: Need) {
+        if let Some(key) = SysctlKey::parse(path) {
+            self.0.entry(key).or_insert(need);
+        }
+    }
+}
+
+pub(super) fn compile(topology: &Topology, host: &Host, target: &mut Target, mut needs: Needs) {
     if host.role == Role::Director {
         nat(topology, host, target, &mut needs);
         snat(topology, host, &mut needs);
     }
+    let Needs(mut needs) = needs;
     let mut written = tuning(topology, host, target);
     for sysctl in &host.sysctls {
         written.insert(sysctl.key.value.clone(), sysctl);
@@ -86,7 +100,7 @@ fn tuning<'t>(topology: &'t Topology, host: &Host, target: &mut Target) -> BTree
 }
 
 /// nat: the director is the servers' router.
-fn nat(topology: &Topology, host: &Host, target: &Target, needs: &mut BTreeMap<SysctlKey, Need>) {
+fn nat(topology: &Topology, host: &Host, target: &Target, needs: &mut Needs) {
     let clients = clients(topology, host);
     for (key, (resource, provenance)) in &target.objects {
         let (Key::Destination(destination), Resource::Destination(settings)) = (key, resource) else { continue };
@@ -94,16 +108,8 @@ fn nat(topology: &Topology, host: &Host, target: &Target, needs: &mut BTreeMap<S
             continue;
         }
         let mut need = |path: &str, value, set, unless, reason| {
-            if let Some(key) = SysctlKey::parse(path) {
-                needs.entry(key).or_insert_with(|| Need {
-                    value,
-                    set,
-                    unless,
-                    reason,
-                    name: provenance.name.clone(),
-                    origin: provenance.origin,
-                });
-            }
+            let (name, origin) = (provenance.name.clone(), provenance.origin);
+            needs.add(path, Need { value, set, unless, reason, name, origin });
         };
         match Family::of(destination.address) {
             Family::Ipv4 => {
@@ -155,21 +161,12 @@ fn clients<'t>(topology: &'t Topology, host: &'t Host) -> BTreeMap<ServiceKey, B
 }
 
 /// `return-path "snat"`: masquerading needs connection tracking of IPVS's packets.
-fn snat(topology: &Topology, host: &Host, needs: &mut BTreeMap<SysctlKey, Need>) {
+fn snat(topology: &Topology, host: &Host, needs: &mut Needs) {
     for service in topology.services.values() {
         let mode = &service.return_path.mode;
-        if mode.value == ReturnMode::Snat
-            && server::vips(topology, service).any(|vip| server::carries(vip, host))
-            && let Some(key) = SysctlKey::parse("net/ipv4/vs/conntrack")
-        {
-            needs.entry(key).or_insert_with(|| Need {
-                value: "1",
-                set: true,
-                unless: None,
-                reason: "return-path \"snat\" needs it",
-                name: service.name.value.as_str().into(),
-                origin: mode.origin,
-            });
+        if mode.value == ReturnMode::Snat && server::vips(topology, service).any(|vip| server::carries(vip, host)) {
+            let (name, origin, reason) = (service.name.value.as_str().into(), mode.origin, "return-path \"snat\" needs it");
+            needs.add("net/ipv4/vs/conntrack", Need { value: "1", set: true, unless: None, reason, name, origin });
         }
     }
 }

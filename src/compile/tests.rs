@@ -522,6 +522,7 @@ fn what_is_not_carried_out_is_named() {
     let nat = |rest: &str| service("listen vip=\"v4\" port=80", &format!("forward \"nat\"; server \"10.0.0.9\"; {rest}"));
     let mark = |listen: &str| service(listen, "forward \"dr\"; server \"10.0.0.9\"");
     let marks = "the nftables rules that put mark 7 on the packets of service `s`";
+    let replies = "the rules and routes that bring the replies of service `s` back through its director";
     let rule = "the routing rule that delivers packets of mark 7 locally: `lb2` does not hold their VIP";
     for (text, host, expected) in [
         (nat(""), "lb1", vec![]),
@@ -537,23 +538,123 @@ fn what_is_not_carried_out_is_named() {
             "lb3",
             vec!["route 10.2.0.0/16 through tunnel `a`", "masquerade on eth1"],
         ),
-        (nat(""), "web4", vec!["the real-server side of `web4`: VIPs, ARP, decapsulation, return path"]),
+        (nat("server \"web4\""), "web4", vec![replies]),
+        (nat("server \"web4\"; return-path \"default-route\""), "web4", vec![]),
+        (nat(""), "web4", vec![]),
     ] {
         assert_eq!(left_out(&text, host), expected, "{text}");
     }
 }
 
+/// Everything but services, of one host.
+fn plumbing(text: &str, host: &str) -> Vec<String> {
+    on(text, host, &["module", "sysctl", "link", "vip", "address", "fou"])
+}
+
 #[test]
-fn a_real_server_has_its_tuning_and_tunnels_and_what_it_lacks_is_said() {
+fn a_real_server_has_its_tuning_and_its_own_tunnels() {
     let text = "tuning \"real-server\" { sysctl \"net.core.somaxconn\" 65535; }\nreal-server \"e\" { interface \"eth0\" address=\"10.0.0.41/24\"; tunnel \"a\" kind=\"gre\" remote=\"192.0.2.9\"; }\n";
-    let text = format!("{text}{}", service("listen vip=\"v4\" port=80", "forward \"tun\"; server \"e\""));
     assert_eq!(
-        on(&text, "e", &["module", "sysctl", "link", "vip", "address", "service", "server", "fou", "timeouts"]),
+        plumbing(text, "e"),
         [
             "sysctl net.core.somaxconn → {value:65535}",
             "link a → {alias:lvsform:t,device:{tunnel:{kind:gre,remote:192.0.2.9,ttl:0}},up:true}",
         ]
     );
+}
+
+const SERVERS: &str = "real-server \"one\" { interface \"eth0\" { address \"10.0.0.41/24\" \"2001:db8::41/64\"; }; }\n\
+    real-server \"two\" { interface \"eth0\" address=\"10.0.0.42/24\"; interface \"eth1\" address=\"172.16.0.42/24\"; }\n\
+    vip \"both\" { address \"10.0.0.110\" \"2001:db8::110\"; directors \"lb1\"; managed #false; }\n";
+
+fn serving(rest: &str) -> String {
+    format!("{SERVERS}{}", service("listen vip=\"both\" port=80", rest))
+}
+
+const ARP: [&str; 2] =
+    ["sysctl net.ipv4.conf.all.arp_announce → {value:2}", "sysctl net.ipv4.conf.all.arp_ignore → {unless:2,value:1}"];
+
+#[test]
+fn a_server_of_dr_has_the_vip_on_lo_and_tells_nobody() {
+    let vips = ["vip 10.0.0.110 lo → {}", "vip 2001:db8::110 lo → {deprecated:true,nodad:true}"];
+    let dr = serving("forward \"dr\"; server \"one\"");
+    assert_eq!(plumbing(&dr, "one"), [&ARP[..], &vips].concat());
+    // Replies may leave by another interface than requests come by.
+    let two = serving("forward \"dr\"; server \"one\"; server \"two\"");
+    assert_eq!(plumbing(&two, "two"), [&ARP[..], &["sysctl net.ipv4.conf.eth0.rp_filter → {value:2}"], &vips[..1]].concat());
+    assert_eq!(plumbing(&dr, "two"), [""; 0]);
+}
+
+#[test]
+fn a_server_of_tun_has_a_device_for_what_its_packets_are_wrapped_in() {
+    let link = |name: &str, local: &str, more: &str| {
+        let kind = name.split('-').next().unwrap_or_default();
+        format!("link {name} → {{alias:lvsform:t,device:{{tunnel:{{{more}kind:{kind},local:{local},ttl:0}}}},up:true}}")
+    };
+    let with = |device: &str, links: &[String], fou: &[&str]| {
+        let mut all: Vec<String> = fou.iter().filter(|line| line.starts_with("module")).map(ToString::to_string).collect();
+        all.extend(ARP.map(str::to_owned));
+        all.push(format!("sysctl net.ipv4.conf.{device}.rp_filter → {{value:2}}"));
+        all.extend(fou.iter().filter(|line| !line.starts_with("module")).map(ToString::to_string));
+        all.extend_from_slice(links);
+        all.push(format!("vip 10.0.0.110 {device} → {{}}"));
+        all.push("vip 2001:db8::110 lo → {deprecated:true,nodad:true}".into());
+        all
+    };
+    let tun =
+        |encap: &str, address: &str| plumbing(&serving(&format!("forward \"tun\" {encap}; server \"one\" {address}")), "one");
+    let v6 = "address=\"2001:db8::41\"";
+    let (ipip, sit) = (link("ipip-397c2b", "10.0.0.41", ""), link("sit-397c2b", "10.0.0.41", ""));
+    // Without an address a server has one of each family, and each is wrapped in its own.
+    let own = with("ipip-397c2b", &[link("ip6tnl-6e285a", "2001:db8::41", "inner:any,"), ipip.clone()], &[]);
+    assert_eq!(tun("", ""), own);
+    assert_eq!(tun("", "address=\"10.0.0.41\""), with("ipip-397c2b", &[ipip.clone(), sit.clone()], &[]));
+    assert_eq!(tun("", v6), with("ip6tnl-6e285a", &[link("ip6tnl-6e285a", "2001:db8::41", "inner:any,")], &[]));
+    let four = "address=\"10.0.0.41\"";
+    assert_eq!(tun("encap=\"gre\"", four), with("gre-397c2b", &[link("gre-397c2b", "10.0.0.41", "")], &[]));
+    let checked = link("gre-397c2b", "10.0.0.41", "checksum:true,");
+    assert_eq!(tun("encap=\"gre\" checksum=\"csum\"", four), with("gre-397c2b", &[checked], &[]));
+    assert_eq!(tun("encap=\"gre\"", v6), with("ip6gre-6e285a", &[link("ip6gre-6e285a", "2001:db8::41", "")], &[]));
+    let port = ["module fou → {}", "fou 6080 ipv4 → {gue:true}"];
+    assert_eq!(tun("encap=\"gue\" port=6080", four), with("ipip-397c2b", &[ipip, sit], &port));
+}
+
+#[test]
+fn what_services_of_one_host_need_alike_is_there_once() {
+    let of =
+        |name: &str, port: u16, rest: &str| service(&format!("listen vip=\"both\" port={port}"), rest).replace("\"s\"", name);
+    let one = of("\"s\"", 80, "forward \"tun\"; server \"one\"");
+    let two = format!("{one}{}", of("\"s2\"", 81, "forward \"tun\"; server \"one\""));
+    assert_eq!(plumbing(&format!("{SERVERS}{two}"), "one"), plumbing(&format!("{SERVERS}{one}"), "one"));
+}
+
+#[test]
+fn a_director_that_serves_its_own_vip_has_it_once() {
+    let own = service("listen vip=\"v4\" port=80", "forward \"dr\"; server \"lb1\" address=\"10.0.0.2\"");
+    let vips = |text: &str| on(text, "lb1", &["vip"]).into_iter().filter(|line| line.contains("10.0.0.101")).collect::<Vec<_>>();
+    assert_eq!(vips(&own), ["vip 10.0.0.101 eth0 → {}"]);
+}
+
+#[test]
+fn one_address_takes_gre_packets_with_checksums_or_without() {
+    let of = |name: &str, port: u16, checksum: &str| {
+        let rest = format!("forward \"tun\" encap=\"gre\" {checksum}; server \"one\" address=\"10.0.0.41\"");
+        service(&format!("listen vip=\"both\" port={port}"), &rest).replace("\"s\"", name)
+    };
+    let text = format!("{HOSTS}{SERVERS}{}{}", of("\"s\"", 80, ""), of("\"s2\"", 81, "checksum=\"csum\""));
+    let found = problems(&topology(&text));
+    let [problem] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!(problem.message, "10.0.0.41 takes gre packets with checksums or without, and is to take both");
+}
+
+#[test]
+fn a_declared_device_that_would_be_the_same_is_an_error() {
+    let server =
+        "real-server \"e\" { interface \"eth0\" address=\"10.0.0.43/24\"; tunnel \"a\" kind=\"ipip\" local=\"10.0.0.43\"; }\n";
+    let text = format!("{HOSTS}{server}{}", service("listen vip=\"v4\" port=80", "forward \"tun\"; server \"e\""));
+    let found = problems(&topology(&text));
+    let [problem] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!(problem.message, "the kernel has one ipip device of 10.0.0.43 for all remote ends, and two are needed");
 }
 
 #[test]

@@ -77,12 +77,13 @@ fn place(topology: &Topology, host: &Host, vip: &Vip, alone: bool, address: IpAd
     here.then(|| interface.unwrap_or_else(|| dummy_name(topology)))
 }
 
+/// Whether this host has one address of a VIP as its director, or by itself.
+pub(super) fn has(topology: &Topology, host: &Host, vip: &Vip, address: IpAddr) -> bool {
+    let placed = || place(topology, host, vip, carriers(topology, vip).nth(1).is_none(), address).is_some();
+    has_by_itself(host, address) || (vip.managed.value && server::carries(vip, host) && placed())
+}
+
 /// Whether packets for a VIP are local on this host: because it is placed there, or is one of the host's own addresses.
 pub(super) fn holds(topology: &Topology, host: &Host, vip: &Vip) -> bool {
-    let alone = carriers(topology, vip).nth(1).is_none();
-    server::carries(vip, host)
-        && vip.addresses.iter().all(|address| {
-            has_by_itself(host, address.value)
-                || (vip.managed.value && place(topology, host, vip, alone, address.value).is_some())
-        })
+    server::carries(vip, host) && vip.addresses.iter().all(|address| has(topology, host, vip, address.value))
 }

@@ -154,7 +154,7 @@ fn ranks(change: &Change, action: Action, plan: &Surroundings) -> Option<Ranks> 
         // A module stays, and there is no such thing as a sysctl or a timeout that goes away.
         (Key::Module(_) | Key::Sysctl(_) | Key::Timeouts, _, None) | (Key::Order(_), _, _) => None,
         (Key::Module(_), _, _) => then(Rank::Modules),
-        (Key::Sysctl(key), _, Some(after)) => then(rank_of_sysctl(key, after, plan)),
+        (Key::Sysctl(key), before, Some(after)) => then(rank_of_sysctl(key, before.as_ref(), after, plan)),
         (Key::Fou(_), _, _) => by_action(Rank::FouPorts, Rank::FouPorts, Rank::FouPortsReplaced, Rank::FouPortsDeleted),
         (Key::Link(_), _, _) => by_action(Rank::Links, Rank::Links, Rank::LinksDeleted, Rank::LinksGone),
         (Key::Address(key), _, after) if plan.replaced.contains(key.interface.as_str()) => {
@@ -190,12 +190,15 @@ fn ranks(change: &Change, action: Action, plan: &Surroundings) -> Option<Ranks> 
     }
 }
 
-fn rank_of_sysctl(key: &SysctlKey, after: &Resource, plan: &Surroundings) -> Rank {
+fn rank_of_sysctl(key: &SysctlKey, before: Option<&Resource>, after: &Resource, plan: &Surroundings) -> Rank {
     if key.device().is_some_and(|device| plan.made.contains(device)) {
         return Rank::LinkSysctls;
     }
     if switches(key).is_some() {
         return Rank::Forwarding;
+    }
+    if before.is_some_and(|before| speaks_more(key, before, after)) {
+        return Rank::ArpReleased;
     }
     // With `accept_ra` 2 a device keeps its default route when forwarding is turned on; afterwards is too late.
     let keeps_routes = key.path().starts_with("net/ipv6/conf/") && key.path().ends_with("/accept_ra");
@@ -203,6 +206,16 @@ fn rank_of_sysctl(key: &SysctlKey, after: &Resource, plan: &Surroundings) -> Ran
         Resource::Sysctl(sysctl) if keeps_routes && sysctl.value == "2" => Rank::RouterAdvertisements,
         _ => Rank::Sysctls,
     }
+}
+
+/// Whether a host answers more questions for its addresses, or tells more of them, than before.
+fn speaks_more(key: &SysctlKey, before: &Resource, after: &Resource) -> bool {
+    let level = |resource: &Resource| match resource {
+        Resource::Sysctl(sysctl) => sysctl.value.parse::<u32>().ok(),
+        _ => None,
+    };
+    let arp = key.path().ends_with("/arp_ignore") || key.path().ends_with("/arp_announce");
+    arp && level(after).zip(level(before)).is_some_and(|(after, before)| after < before)
 }
 
 /// Whether an address stands for services: the whole address is its prefix.
@@ -383,6 +396,32 @@ mod tests {
                 "DestinationsDeleted: - server tcp 10.0.0.100:80 10.0.0.11:80",
                 "ServicesDeleted: - service tcp 10.0.0.100:80",
                 "LinksGone: - link d0"
+            ]
+        );
+    }
+
+    #[test]
+    fn nobody_is_asked_for_a_vip_that_is_a_real_servers() {
+        let [ignore, announce] = ["arp_ignore", "arp_announce"].map(|name| format!("net.ipv4.conf.all.{name}"));
+        let silent = [sysctl(&ignore, "1"), sysctl(&announce, "2")];
+        let loud = [sysctl(&ignore, "0"), sysctl(&announce, "0")];
+        let lo = r#""vip 10.0.0.100 lo": {"kind": "address"}"#;
+        let serving = [&*silent[0], &*silent[1], lo];
+        let idle = loud.each_ref().map(String::as_str);
+        assert_eq!(
+            plan(&serving, &idle),
+            [
+                "Sysctls: ~ sysctl net.ipv4.conf.all.arp_announce",
+                "Sysctls: ~ sysctl net.ipv4.conf.all.arp_ignore",
+                "Vips: + vip 10.0.0.100 lo"
+            ]
+        );
+        assert_eq!(
+            undo(&serving, &idle),
+            [
+                "VipsDeleted: - vip 10.0.0.100 lo",
+                "ArpReleased: ~ sysctl net.ipv4.conf.all.arp_announce",
+                "ArpReleased: ~ sysctl net.ipv4.conf.all.arp_ignore"
             ]
         );
     }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Conflict, Doubt, Report, View, forward, place};
+use super::{Conflict, Doubt, Report, View, place};
 use crate::source::problem::nearest;
-use crate::topology::{Forward, Host, Role, Sysctl};
+use crate::topology::{Host, Role, Sysctl};
 
 /// What a key of `net.ipv4.vs` takes.
 #[derive(Clone, Copy, PartialEq)]
@@ -168,55 +168,5 @@ pub fn reused_ports_are_rescheduled(view: &View, report: &mut Report) {
     }
     for sysctl in all(view).filter(|sysctl| own(sysctl) == Some("conn_reuse_mode") && sysctl.value.value == "0") {
         report.doubt(&Doubt::ConnReuseMode, place(&sysctl.value));
-    }
-}
-
-/// The hosts that some service reaches with such a method.
-fn reached_by<'t>(view: &View<'t>, method: impl Fn(Forward) -> bool) -> BTreeSet<&'t str> {
-    let mut hosts = BTreeSet::new();
-    for service in view.services() {
-        for server in view.servers(service) {
-            if let Some(host) = server.host.as_ref().filter(|_| method(forward(service, server).value)) {
-                hosts.insert(host.value.as_str());
-            }
-        }
-    }
-    hosts
-}
-
-pub fn unwrapped_packets_pass_the_filter(view: &View, report: &mut Report) {
-    let mut said = BTreeSet::new();
-    for host in
-        reached_by(view, |method| matches!(method, Forward::Tun(_))).into_iter().filter_map(|name| view.topology.hosts.get(name))
-    {
-        let of = |device: &str| effective(view, host, &format!("net/ipv4/conf/{device}/rp_filter"));
-        if of("all").is_some_and(|sysctl| sysctl.value.value == "2") {
-            continue;
-        }
-        let devices = ["all", "default"].into_iter().chain(host.tunnels.iter().map(|tunnel| tunnel.name.value.as_str()));
-        if let Some(strict) = devices.filter_map(of).find(|sysctl| sysctl.value.value == "1")
-            && said.insert(place(&strict.value))
-        {
-            report.doubt(&Doubt::ReversePath { host: &host.name.value }, place(&strict.value));
-        }
-    }
-}
-
-pub fn servers_do_not_answer_for_vips(view: &View, report: &mut Report) {
-    let mut said = BTreeSet::new();
-    for host in reached_by(view, |method| method != Forward::Nat).into_iter().filter_map(|name| view.topology.hosts.get(name)) {
-        // A director that serves holds its VIPs, and answers for them.
-        if host.role == Role::Director {
-            continue;
-        }
-        for (key, path, least) in [
-            ("net.ipv4.conf.all.arp_ignore", "net/ipv4/conf/all/arp_ignore", 1),
-            ("net.ipv4.conf.all.arp_announce", "net/ipv4/conf/all/arp_announce", 2),
-        ] {
-            let Some(sysctl) = effective(view, host, path).filter(|sysctl| !sysctl.force.value) else { continue };
-            if sysctl.value.value.parse::<u32>().is_ok_and(|value| value < least) && said.insert(place(&sysctl.value)) {
-                report.doubt(&Doubt::ArpAnswer { host: &host.name.value, key, least }, place(&sysctl.value));
-            }
-        }
     }
 }

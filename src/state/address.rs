@@ -1,6 +1,6 @@
 //! Addresses on devices: the VIPs, and the addresses of declared tunnels.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -28,9 +28,11 @@ impl AddressKey {
         self.interface == other.interface && network(self).is_some_and(|own| network(other) == Some(own))
     }
 
-    /// A link-local address comes with a device that is up, and so does `::1`.
+    /// A link-local address comes with a device that is up, and so does `::1`; a `sit` device brings its local address as
+    /// `::10.0.0.11/96` (`add_v4_addrs`).
     pub fn comes_by_itself(&self) -> bool {
-        matches!(self.address, IpAddr::V6(address) if address.is_unicast_link_local() || address.is_loopback())
+        let compatible = |address: Ipv6Addr| address.octets().starts_with(&[0; 12]);
+        matches!(self.address, IpAddr::V6(address) if address.is_unicast_link_local() || compatible(address))
     }
 }
 

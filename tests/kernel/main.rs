@@ -4,6 +4,13 @@
 //! under QEMU, in `tests/qemu`.
 
 mod clients;
+mod cluster;
+#[path = "../apply/hand.rs"]
+#[allow(dead_code, reason = "another suite uses the rest")]
+#[allow(clippy::disallowed_methods, reason = "tests run programs")]
+mod hand;
+#[allow(clippy::disallowed_methods, reason = "tests look at files")]
+mod host;
 mod ipvs;
 mod links;
 mod sends;
@@ -26,11 +33,18 @@ fn tests() -> ExitCode {
         println!("{}", sends::read());
         return ExitCode::SUCCESS;
     }
-    let mut trials: Vec<Trial> =
-        [clients::tests(), ipvs::tests(), links::tests(), sends::tests(), sysctls::tests(), torn::tests(10)]
-            .into_iter()
-            .flatten()
-            .collect();
+    let mut trials: Vec<Trial> = [
+        clients::tests(),
+        cluster::tests(false),
+        ipvs::tests(),
+        links::tests(),
+        sends::tests(),
+        sysctls::tests(),
+        torn::tests(10),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     trials.retain(|trial| !["gue::", "smp::"].iter().any(|apart| trial.name().starts_with(apart)));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

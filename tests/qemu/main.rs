@@ -4,6 +4,8 @@
 
 #[path = "../kernel/clients.rs"]
 mod clients;
+#[path = "../kernel/cluster.rs"]
+mod cluster;
 #[path = "../apply/director.rs"]
 #[allow(dead_code, reason = "another suite uses the rest")]
 mod director;
@@ -11,6 +13,8 @@ mod gue;
 #[path = "../apply/hand.rs"]
 #[allow(dead_code, reason = "another suite uses the rest")]
 mod hand;
+#[path = "../kernel/host.rs"]
+mod host;
 #[path = "../kernel/ipvs.rs"]
 #[allow(dead_code, reason = "another suite uses the rest")]
 mod ipvs;
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
         tests.extend(gue::tests());
         tests.extend(torn::tests(2));
         tests.extend(traffic::tests());
+        tests.extend(cluster::tests(true));
         libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
     })
 }

@@ -29,8 +29,6 @@ pub enum Doubt<'t> {
     SysctlOfServers { key: String },
     SysctlOfDirectors { key: String },
     ConnReuseMode,
-    ReversePath { host: &'t str },
-    ArpAnswer { host: &'t str, key: &'static str, least: u32 },
     SyncUnheard { id: u8, role: SyncRole, host: &'t str },
     UnusedLint { name: &'static str },
 }
@@ -150,15 +148,6 @@ impl Doubt<'_> {
                 doubt("conn-reuse-mode", "0 sends a client that reuses its port to its old server, also where that is being drained")
                     .help("leave it out: the default is 1")
             }
-            Doubt::ReversePath { host } => {
-                doubt("reverse-path", format!("the strict filter drops what {} unwraps: it comes from clients", shown(host)))
-                    .help("set net.ipv4.conf.all.rp_filter to 2")
-            }
-            Doubt::ArpAnswer { host, key, least } => doubt(
-                "arp-answer",
-                format!("{} would answer for the VIPs that it serves: {key} must be {least} there", shown(host)),
-            )
-            .help(format!("set it to {least}, or leave it out")),
             Doubt::SyncUnheard { id, role: role @ SyncRole::Master, host } => {
                 doubt("sync-unheard", format!("nobody hears {} as {role}: no other director is backup with id {id} or 0, this group and port", shown(host)))
                     .help("give both directors one `sync` with `master` and `backup`")

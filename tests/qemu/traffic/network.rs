@@ -1,17 +1,13 @@
 //! Three hosts, each a network namespace: a client, a director behind it, and behind that one host which is all real servers.
 
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
-use std::panic::resume_unwind;
 use std::thread;
 use std::time::Duration;
 
-use nix::sched::{CloneFlags, setns, unshare};
-
 use crate::hand;
+use crate::host::Host;
 
 /// Where clients go.
 pub const VIP: [u8; 4] = [10, 0, 1, 100];
@@ -25,35 +21,6 @@ pub const SERVER_PORT: u16 = 8080;
 const IDLE: Duration = Duration::from_mins(2);
 /// What the thread of one connection needs.
 const STACK: usize = 128 << 10;
-
-/// A network namespace.
-pub struct Host(File);
-
-impl Host {
-    fn new() -> Host {
-        let open = || {
-            unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace of its own");
-            File::open("/proc/thread-self/ns/net").expect("our own namespace")
-        };
-        let host = Host(thread::spawn(open).join().expect("a namespace"));
-        host.run(|| hand::run("ip", "link set lo up"));
-        host
-    }
-
-    /// Does something in this host: in a thread that has entered it.
-    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let enter_and_work = || {
-            setns(&self.0, CloneFlags::CLONE_NEWNET).expect("a namespace of ours");
-            work()
-        };
-        thread::scope(|scope| scope.spawn(enter_and_work).join().unwrap_or_else(|panic| resume_unwind(panic)))
-    }
-
-    /// As `ip` takes it for the name of a namespace.
-    fn path(&self) -> String {
-        format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
-    }
-}
 
 /// The three of them, with the servers listening.
 pub struct Network {
