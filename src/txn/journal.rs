@@ -252,7 +252,7 @@ impl Unfinished {
         for Mark { what, .. } in marks.into_iter().filter(|mark| mark.transaction == journal.transaction) {
             match what {
                 Progress::Begun(phase, found) => {
-                    begun = begun.max(phase + 1);
+                    begun = begun.max(phase.saturating_add(1));
                     let Some(phase) = journal.intent.phases.get_mut(phase) else { continue };
                     fill_in(phase, found);
                 }
@@ -276,4 +276,28 @@ pub fn fill_in(phase: &mut Phase, found: Vec<(Key, Resource)>) {
 /// Where the journal lies, to name it.
 pub fn journal_path(store: &Store) -> PathBuf {
     store.path(Record::Journal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Intent, Journal, Mark, Progress, Unfinished, record};
+    use crate::txn::ledger::Instance;
+
+    #[test]
+    fn a_mark_of_a_phase_that_the_journal_does_not_have_means_that_every_phase_may_have_been_sent() {
+        let journal = Journal {
+            transaction: "2".to_owned(),
+            topology: "shop".to_owned(),
+            host: "lb1".to_owned(),
+            instance: Instance { boot: "1".to_owned(), cookie: 1 },
+            ends: false,
+            sysctls: Vec::new(),
+            intent: Intent::default(),
+        };
+        for phase in [0, 7, usize::MAX] {
+            let mark = Mark { transaction: "2".to_owned(), what: Progress::Begun(phase, Vec::new()) };
+            let unfinished = Unfinished::new(journal.clone(), &record::encode_line(&mark), false);
+            assert_eq!(unfinished.map(|unfinished| unfinished.begun > 0), Ok(true), "{phase}");
+        }
+    }
 }
