@@ -93,7 +93,8 @@ fn owned(ledger: Ledger) {
     let foreign = drift::foreign(&ledgers, &OBSERVED);
     let report =
         Report { namespace: "host".to_owned(), topologies: topologies.into(), foreign, unfinished: true, running: true, now };
-    said::is_plain(&report::drift::text(&report, PLAIN));
+    let text = report::drift::text(&report, PLAIN);
+    said::is_plain(&text);
     for line in report::drift::metrics(&report).lines() {
         assert!(
             line.starts_with("# HELP lvsform_") || line.starts_with("# TYPE lvsform_") || line.starts_with("lvsform_"),
@@ -101,7 +102,7 @@ fn owned(ledger: Ledger) {
         );
     }
     serde_json::to_string(&report::drift::json(&report)).expect("a document");
-    said::every_format(&report::drift::review(&report));
+    said::a_format(&report::drift::review(&report), text.len());
     debt::payable(ledger, &OBSERVED, now);
     let mut forgiven = ledger.clone();
     debt::forgive(&mut forgiven, ledger.debts.keys().cloned());
