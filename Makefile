@@ -1,11 +1,11 @@
 # The commands for a fresh Debian or Ubuntu machine with a Rust toolchain: `make demo` and `make test`.
 
-.PHONY: demo test soak bench deb deps
+.PHONY: demo test fuzz soak bench deb deps
 .DEFAULT_GOAL := test
 
 # Programs that the build, the lab and the tests run, and files that they read, each with its package.
 PROGRAMS := git:git jq:jq ipvsadm:ipvsadm ip:iproute2 modprobe:kmod busybox:busybox-static nft:nftables setpriv:util-linux systemd-run:systemd \
-	qemu-system-x86_64:qemu-system-x86 keepalived:keepalived xz:xz-utils zstd:zstd cc:gcc \
+	qemu-system-x86_64:qemu-system-x86 keepalived:keepalived xz:xz-utils zstd:zstd cc:gcc c++:g++ \
 	dpkg-shlibdeps:dpkg-dev strip:binutils dmsetup:dmsetup mkfs.ext4:e2fsprogs losetup:mount \
 	/usr/include/stdlib.h:libc6-dev
 # Not in every release of Ubuntu: without the first every guest runs under QEMU, without the second no browser opens a page.
@@ -30,15 +30,28 @@ APART := rollback:: powerloss:: systemd::
 SUITES := golden $(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) $(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs))
 OTHERS := $(addprefix --test ,$(filter-out $(LONGEST),$(SUITES)))
 
-## Format, lints, and every test, those on real kernels among them.
+## Format, lints, every test, those on real kernels among them, and random input for a minute.
 test: deps
 	$(CARGO) fmt --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) test --no-run
 	log=$$(mktemp); $(CARGO) test --test $(LONGEST) -- $(addprefix --skip ,$(APART)) >"$$log" 2>&1 & longest=$$!; \
 	$(CARGO) test --lib --bins --no-fail-fast $(OTHERS); others=$$?; \
 	for part in $(APART); do $(CARGO) test --test $(LONGEST) "$$part" || others=1; done; \
 	wait $$longest; ended=$$?; cat "$$log"; rm "$$log"; [ $$others = 0 ] && [ $$ended = 0 ]
+	$(MAKE) fuzz
+
+# Random input, so many seconds for each target. What counts where it leads is in every compiler; only libFuzzer is C++.
+TARGETS := kdl toml fmt live plan ledger
+SECONDS := 10
+COVERAGE := --cfg fuzzing -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-, \
+	level=4 inline-8bit-counters pc-table trace-compares)
+
+## Random input for everything that is read from outside: see fuzz/README.md.
+fuzz: deps
+	RUSTFLAGS="$(COVERAGE)" $(CARGO) build --manifest-path fuzz/Cargo.toml --release --locked --target "$$(rustc -vV | sed -n 's/^host: //p')"
+	printf '%s\n' $(TARGETS) | xargs -P 2 -I TARGET fuzz/run TARGET $(SECONDS)
 
 ## Every test that says "thousands", in an optimised build, on both kernels.
 soak: deps

@@ -30,7 +30,7 @@ mod recover;
 mod resume;
 mod revert;
 mod revision;
-mod saved;
+pub mod saved;
 mod schema;
 mod signals;
 mod snapshot;

@@ -223,8 +223,8 @@ pub fn recover(
     unfinished: &Unfinished,
     instance: &ledger::Instance,
 ) -> Result<Recovered, RecoverError> {
-    let Unfinished { journal, begun, not_ours, decided, committed } = unfinished;
-    let recovered = if *committed {
+    let journal = &unfinished.journal;
+    let recovered = if unfinished.committed {
         if let Err(error) = journal.keep_former(store) {
             return Err(RecoverError::Untidy(Recovered::WasDone, error));
         }
@@ -232,10 +232,7 @@ pub fn recover(
     } else if journal.instance != *instance {
         Recovered::WasGone
     } else {
-        let whose = Whose { not_ours: not_ours.clone(), decided: decided.clone() };
-        let (intent, scope) = (&journal.intent, journal.scope());
-        let mut left = undo::undo(kernel, intent, *begun, &whose, &scope).map_err(RecoverError::Reading)?;
-        left.extend(undo::unmarked(kernel, intent, *begun, &whose, &scope).map_err(RecoverError::Reading)?);
+        let left = take_back(kernel, unfinished).map_err(RecoverError::Reading)?;
         if !left.is_empty() {
             return Ok(Recovered::Incomplete(left));
         }
@@ -245,6 +242,16 @@ pub fn recover(
         Ok(()) => Ok(recovered),
         Err(error) => Err(RecoverError::Untidy(recovered, error)),
     }
+}
+
+/// Takes back what a run did that did not end, whatever its records say beside: what is not as it was before it.
+pub fn take_back(kernel: &mut dyn Kernel, unfinished: &Unfinished) -> Result<Vec<Left>, ReadError> {
+    let Unfinished { journal, begun, not_ours, decided, committed: _ } = unfinished;
+    let whose = Whose { not_ours: not_ours.clone(), decided: decided.clone() };
+    let (intent, scope) = (&journal.intent, journal.scope());
+    let mut left = undo::undo(kernel, intent, *begun, &whose, &scope)?;
+    left.extend(undo::unmarked(kernel, intent, *begun, &whose, &scope)?);
+    Ok(left)
 }
 
 /// Why a run could not be taken up.

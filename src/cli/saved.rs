@@ -15,7 +15,7 @@ use super::files::{self, DiskFiles};
 use super::output::Output;
 use crate::report;
 use crate::source::{Files, Included, Unreadable};
-use crate::txn::record;
+use crate::txn::record::{self, Damage};
 
 const FORMAT: &str = "lvsform-saved-plan/1";
 
@@ -57,16 +57,21 @@ impl Saved {
         record::encode(FORMAT, self)
     }
 
+    /// Reads what [`Saved::encode`] wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Saved, Damage> {
+        record::decode(FORMAT, bytes)
+    }
+
     /// Reads a saved plan; `None` where the file is something else, or cannot be read.
-    pub fn read(path: &Path, out: &mut Output) -> Result<Option<Saved>, Exit> {
+    pub(super) fn read(path: &Path, out: &mut Output) -> Result<Option<Saved>, Exit> {
         let Ok(file) = files::real(path).and_then(|path| files::open(&path, CAP)) else { return Ok(None) };
         let mut bytes = Vec::new();
         let begins = |bytes: &[u8]| bytes == MARK.as_bytes();
         if (&file).take(MARK.len() as u64).read_to_end(&mut bytes).is_err() || !begins(&bytes) {
             return Ok(None);
         }
-        let read = file.take(CAP).read_to_end(&mut bytes).map_err(|_| record::Damage::Broken);
-        match read.and_then(|_| record::decode(FORMAT, &bytes)) {
+        let read = file.take(CAP).read_to_end(&mut bytes).map_err(|_| Damage::Broken);
+        match read.and_then(|_| Saved::decode(&bytes)) {
             Ok(saved) => Ok(Some(saved)),
             Err(damage) => {
                 let message = format!("{} {damage}; nothing was done", path.display());

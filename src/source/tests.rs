@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::memory::{InMemory, load_text};
-use super::problem::{Style, json, render};
+use super::problem::{Style, edit, json, render};
 use super::*;
 
 /// A tree without places and forms, one node a line.
@@ -363,6 +363,49 @@ fn a_toml_table_given_twice_offers_an_array_of_tables() {
     let loaded = load_text("a.toml", "[service.shop.listen]\nport = 80\n[service.shop.listen]\nport = 443\n");
     let help = "write [[service.shop.listen]] in each place if it may be there several times; else join the two";
     assert_eq!(told(&loaded), [format!("duplicate-table 3:15 \"listen\" + 1:15 \"listen\" `listen` is there twice | {help}")]);
+}
+
+#[test]
+fn of_a_toml_list_that_is_not_closed_one_thing_is_told_and_no_key_behind_it_is_quoted() {
+    for (list, own) in [("[1, 2", 2), ("[\n  1,\n", 1), ("[", 0)] {
+        let text = format!("a = {list}\nb = false\n\n[c.d]\ne = \"x\"\nf = y # why\n");
+        let loaded = load_text("a.toml", &text);
+        let messages: Vec<&str> = loaded.problems.iter().map(|problem| problem.message.as_str()).collect();
+        assert_eq!(messages, ["a list that is not closed, expected `]`"], "{text}");
+        assert_eq!(loaded.sources.text(loaded.problems[0].labels[0].span), "[");
+        assert_eq!(loaded.sources.text(loaded.problems[0].labels[1].span), "b", "{text}");
+        assert_eq!(loaded.tree.nodes[0].args.len(), own, "{text}");
+        assert_eq!(edit::mended(&text, FileId(0), &loaded.problems), (text.clone(), 0));
+    }
+    // The header is taken for a list in the list.
+    let loaded = load_text("a.toml", "[a]\nb = [\"x\"\n\n[c.d]\ne = 1\n");
+    assert_eq!(loaded.problems.len(), 1, "{:?}", loaded.problems);
+}
+
+#[test]
+fn where_a_toml_value_is_missing_nothing_is_said_of_a_value() {
+    for text in ["a =\n", "a == [\"x\"]\n", "a\n", "b = { a = }\n", "a = [1,,]\n"] {
+        let loaded = load_text("a.toml", text);
+        assert!(loaded.problems.iter().all(|problem| problem.code == "syntax"), "{text}: {:?}", loaded.problems);
+        let values = |node: &Node| node.args.iter().map(|arg| loaded.sources.text(arg.span)).collect::<String>();
+        assert!(loaded.tree.nodes.iter().all(|node| ["", "1"].contains(&values(node).as_str())), "{text}");
+    }
+}
+
+#[test]
+fn a_toml_boolean_beside_a_mistake_is_one() {
+    let text = "b = { for c=true, }\n";
+    let loaded = load_text("a.toml", text);
+    assert!(loaded.problems.iter().all(|problem| problem.code == "syntax"), "{:?}", loaded.problems);
+}
+
+#[test]
+fn two_words_without_quotes_may_be_two_values_of_a_toml_list_and_are_not_mended() {
+    for (text, count) in [("a = [80 443]\n", 0), ("a = [eth0, eth1]\n", 2)] {
+        let loaded = load_text("a.toml", text);
+        assert!(loaded.problems.iter().all(|problem| problem.code == "unquoted"), "{:?}", loaded.problems);
+        assert_eq!(edit::mended(text, FileId(0), &loaded.problems).1, count, "{text}");
+    }
 }
 
 #[test]

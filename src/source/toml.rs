@@ -72,7 +72,7 @@ impl Reader<'_, '_> {
                 }
             }
             DeValue::Array(array) => {
-                let args = self.array(array);
+                let args = self.array(array, value.span());
                 nodes.push(node(args, Vec::new(), Form::TomlArray));
             }
             _ => {
@@ -82,9 +82,10 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn array(&mut self, array: &DeArray<'_>) -> Vec<Arg> {
+    fn array(&mut self, array: &DeArray<'_>, bytes: Range<usize>) -> Vec<Arg> {
         let mut args = Vec::new();
-        for item in array {
+        let own = self.own_items(array, bytes);
+        for item in array.iter().take(own) {
             let span = self.span(item.span());
             match item.get_ref() {
                 DeValue::Array(_) => self.problems.push(
@@ -103,11 +104,35 @@ impl Reader<'_, '_> {
         args
     }
 
+    /// How many items of a list are its own: one that is not closed takes in what follows it, headers and keys. Of these
+    /// nothing is said but that.
+    fn own_items(&mut self, array: &DeArray<'_>, bytes: Range<usize>) -> usize {
+        let text = |bytes: Range<usize>| self.text.get(bytes).unwrap_or_default();
+        let is_key =
+            |item: &Spanned<DeValue<'_>>| text(item.span().end..self.text.len()).trim_start_matches([' ', '\t']).starts_with('=');
+        let Some(key) = array.iter().position(is_key) else { return array.len() };
+        let no_comma = |at: &usize| match (array.get(at - 1), array.get(*at)) {
+            (Some(one), Some(next)) => !text(one.span().end..next.span().start).contains(','),
+            _ => false,
+        };
+        let own = (1..=key).find(no_comma).unwrap_or(key);
+        let foreign = array.get(own).map_or(bytes.end, |item| item.span().start);
+        self.mistakes.take(&(foreign..bytes.end.saturating_add(1)));
+        let key = array.get(key).map_or(bytes.clone(), Spanned::span);
+        let (open, key) = (self.span(bytes.start..bytes.start + 1), self.span(key));
+        let problem = Problem::error("syntax", "a list that is not closed, expected `]`");
+        self.problems.push(problem.at(open, "begins here").at(key, "a key, which no list has"));
+        own
+    }
+
     fn scalar(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Arg> {
         let bytes = value.span();
         let span = self.span(bytes.clone());
         let token = self.text.get(bytes.clone()).unwrap_or_default();
-        if self.mistakes.touch(&bytes) && !token.starts_with(['"', '\'']) && !token.is_empty() {
+        if token.is_empty() {
+            return None; // where a value is missing the crate supposes one
+        }
+        if self.mistakes.touch(&bytes) && !token.starts_with(['"', '\'']) && !matches!(token, "true" | "false") {
             self.mistakes.take(&bytes);
             self.problems.push(unquoted(token, span));
             return Some(Arg { value: Scalar::Text(token.into()), span });
@@ -267,7 +292,9 @@ fn unquoted(token: &str, span: Span) -> Problem {
         _ => format!("\"{token}\""),
     };
     let problem = Problem::error("unquoted", "a value that is not quoted").at(span, "").help(help);
-    if token.contains(['"', '\\', '\'']) { problem } else { problem.edit(span, text, true) }
+    // Of two words one may have been meant for something else: `[80 443]` lacks a comma.
+    let certain = !token.contains([' ', '\t']);
+    if token.contains(['"', '\\', '\'']) { problem } else { problem.edit(span, text, certain) }
 }
 
 /// The nearest place within the text and between characters.

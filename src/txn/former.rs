@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::ledger::{Ledger, LedgerError};
-use super::record;
+use super::record::{self, Damage};
 use super::store::{Record, Store};
 use crate::plan::Plan;
 use crate::state::{Key, Resource, State};
@@ -54,8 +54,13 @@ impl Former {
     pub fn read(store: &Store, ledger: &Ledger) -> Result<Option<Former>, LedgerError> {
         let record = Record::Former(&ledger.topology);
         let Some(bytes) = store.read(record)? else { return Ok(None) };
-        let former: Former = record::decode(FORMAT, &bytes).map_err(|damage| LedgerError::Damaged(store.path(record), damage))?;
+        let former = Former::decode(&bytes).map_err(|damage| LedgerError::Damaged(store.path(record), damage))?;
         Ok((ledger.former.as_ref() == Some(&former.ledger.transaction)).then_some(former))
+    }
+
+    /// Reads what [`Former::encode`] wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Former, Damage> {
+        record::decode(FORMAT, bytes)
     }
 
     /// The record's bytes.

@@ -73,8 +73,12 @@ pub fn append(store: &mut Store, entry: &Entry) -> Result<(), StoreError> {
 
 /// Every line that is whole, the oldest first.
 pub fn read(store: &Store) -> Result<Vec<Entry>, StoreError> {
-    let bytes = store.read(Record::History)?.unwrap_or_default();
-    Ok(bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    Ok(decode(&store.read(Record::History)?.unwrap_or_default()))
+}
+
+/// The lines of a history that are whole, in their order.
+pub fn decode(bytes: &[u8]) -> Vec<Entry> {
+    bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
 }
 
 /// Seconds since 1970.

@@ -126,6 +126,16 @@ pub struct Unfinished {
 }
 
 impl Journal {
+    /// Reads what [`Journal::encode`] wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Journal, Damage> {
+        record::decode(FORMAT, bytes)
+    }
+
+    /// The record's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        record::encode(FORMAT, self)
+    }
+
     /// What must be read to undo it.
     pub fn scope(&self) -> Scope {
         let objects = self.sysctls.iter().map(|key| (key.clone(), Resource::Module)).collect();
@@ -142,7 +152,7 @@ impl Journal {
         if let Some(next) = next {
             store.put(Record::NextLedger, &next.encode())?;
         }
-        let written = store.put(Record::Journal, &record::encode(FORMAT, self));
+        let written = store.put(Record::Journal, &self.encode());
         if matches!(written, Err(StoreError::Unsynced(..))) {
             let _ = forget(store); // it has its place, and the run does not begin: the next one would take it up
         }
@@ -227,25 +237,31 @@ pub fn forget(store: &mut Store) -> Result<(), StoreError> {
 /// The run that did not end, if there is one.
 pub fn unfinished(store: &Store) -> Result<Option<Unfinished>, LedgerError> {
     let Some(bytes) = store.read(Record::Journal)? else { return Ok(None) };
-    let mut journal: Journal =
-        record::decode(FORMAT, &bytes).map_err(|damage| LedgerError::Damaged(journal_path(store), damage))?;
+    let damaged = |record| move |damage| LedgerError::Damaged(store.path(record), damage);
+    let journal = Journal::decode(&bytes).map_err(damaged(Record::Journal))?;
     let committed = journal.is_committed(store)?;
-    let (mut begun, mut not_ours, mut decided) = (0, BTreeSet::new(), BTreeMap::new());
     let marks = store.read(Record::Marks)?.unwrap_or_default();
-    let marks: Vec<Mark> =
-        record::decode_lines(&marks).map_err(|damage| LedgerError::Damaged(store.path(Record::Marks), damage))?;
-    for Mark { what, .. } in marks.into_iter().filter(|mark| mark.transaction == journal.transaction) {
-        match what {
-            Progress::Begun(phase, found) => {
-                begun = begun.max(phase + 1);
-                let Some(phase) = journal.intent.phases.get_mut(phase) else { continue };
-                fill_in(phase, found);
+    Unfinished::new(journal, &marks, committed).map(Some).map_err(damaged(Record::Marks))
+}
+
+impl Unfinished {
+    /// A run of which the marks say how far it has come: the lines of its record.
+    pub fn new(mut journal: Journal, marks: &[u8], committed: bool) -> Result<Unfinished, Damage> {
+        let (mut begun, mut not_ours, mut decided) = (0, BTreeSet::new(), BTreeMap::new());
+        let marks: Vec<Mark> = record::decode_lines(marks)?;
+        for Mark { what, .. } in marks.into_iter().filter(|mark| mark.transaction == journal.transaction) {
+            match what {
+                Progress::Begun(phase, found) => {
+                    begun = begun.max(phase.saturating_add(1));
+                    let Some(phase) = journal.intent.phases.get_mut(phase) else { continue };
+                    fill_in(phase, found);
+                }
+                Progress::NotOurs(keys) => not_ours.extend(keys),
+                Progress::Decided(key, ours) => _ = decided.insert(key, ours),
             }
-            Progress::NotOurs(keys) => not_ours.extend(keys),
-            Progress::Decided(key, ours) => _ = decided.insert(key, ours),
         }
+        Ok(Unfinished { journal, begun, not_ours, decided, committed })
     }
-    Ok(Some(Unfinished { journal, begun, not_ours, decided, committed }))
 }
 
 /// Gives the steps of a phase what was found only just before it was sent.
@@ -260,4 +276,28 @@ pub fn fill_in(phase: &mut Phase, found: Vec<(Key, Resource)>) {
 /// Where the journal lies, to name it.
 pub fn journal_path(store: &Store) -> PathBuf {
     store.path(Record::Journal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Intent, Journal, Mark, Progress, Unfinished, record};
+    use crate::txn::ledger::Instance;
+
+    #[test]
+    fn a_mark_of_a_phase_that_the_journal_does_not_have_means_that_every_phase_may_have_been_sent() {
+        let journal = Journal {
+            transaction: "2".to_owned(),
+            topology: "shop".to_owned(),
+            host: "lb1".to_owned(),
+            instance: Instance { boot: "1".to_owned(), cookie: 1 },
+            ends: false,
+            sysctls: Vec::new(),
+            intent: Intent::default(),
+        };
+        for phase in [0, 7, usize::MAX] {
+            let mark = Mark { transaction: "2".to_owned(), what: Progress::Begun(phase, Vec::new()) };
+            let unfinished = Unfinished::new(journal.clone(), &record::encode_line(&mark), false);
+            assert_eq!(unfinished.map(|unfinished| unfinished.begun > 0), Ok(true), "{phase}");
+        }
+    }
 }

@@ -144,7 +144,7 @@ impl Ledger {
 
     fn of(store: &Store, record: Record<'_>) -> Result<Option<Ledger>, LedgerError> {
         let Some(bytes) = store.read(record)? else { return Ok(None) };
-        record::decode(FORMAT, &bytes).map(Some).map_err(|damage| LedgerError::Damaged(store.path(record), damage))
+        Ledger::decode(&bytes).map(Some).map_err(|damage| LedgerError::Damaged(store.path(record), damage))
     }
 
     /// The ledger that counts in this life of the namespace: of one that nobody confirmed in an earlier one, what there was
@@ -158,6 +158,11 @@ impl Ledger {
             }
             ledger => Ok(ledger),
         }
+    }
+
+    /// Reads what [`Ledger::encode`] wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Ledger, Damage> {
+        record::decode(FORMAT, bytes)
     }
 
     /// The record's bytes.
