@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := test
 
 # Programs that the build, the lab and the tests run, and files that they read, each with its package.
-PROGRAMS := git:git jq:jq ipvsadm:ipvsadm ip:iproute2 modprobe:kmod busybox:busybox-static nft:nftables setpriv:util-linux systemd-run:systemd \
+PROGRAMS := git:git jq:jq xmllint:libxml2-utils ipvsadm:ipvsadm ip:iproute2 modprobe:kmod busybox:busybox-static nft:nftables setpriv:util-linux systemd-run:systemd \
 	qemu-system-x86_64:qemu-system-x86 keepalived:keepalived xz:xz-utils zstd:zstd cc:gcc c++:g++ \
 	dpkg-shlibdeps:dpkg-dev strip:binutils dmsetup:dmsetup mkfs.ext4:e2fsprogs losetup:mount \
 	/usr/include/stdlib.h:libc6-dev

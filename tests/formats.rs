@@ -1,6 +1,6 @@
 //! One plan in every format says the same: its counts, its places, and nothing that is not text.
 //!
-//! SARIF is judged by its schema, `JUnit` by a reader of it, the page by a browser.
+//! SARIF is judged by its schema, `JUnit` by a schema and by a reader of it, the page by a browser.
 #![expect(clippy::disallowed_methods, reason = "these tests run the program, and a browser")]
 
 use std::collections::BTreeMap;
@@ -205,6 +205,26 @@ fn junit_is_read_as_it_was_meant() {
     assert_eq!(report.test_suites.len(), 2, "one a file");
     assert!(report.failures > 0);
     assert_eq!(report.test_suites[1].failures, 0, "{bad}");
+}
+
+#[test]
+fn junit_is_valid() {
+    let folder = Folder::new("junit-schema");
+    let cases = folder.cases();
+    let mut documents: Vec<String> = cases.iter().map(|(_, case)| plan(case, &["--format", "junit"])).collect();
+    for pair in cases.windows(2) {
+        documents.push(lvsform(&["diff", &pair[0].1.topology, &pair[1].1.topology, "--format", "junit"]));
+    }
+    let bad = bad_input();
+    let bad: Vec<&str> = bad.iter().map(String::as_str).collect();
+    documents.push(lvsform(&[&["check", "--format", "junit"], &*bad].concat()));
+    for (number, document) in documents.iter().enumerate() {
+        let file = folder.0.join(format!("{number}.xml"));
+        fs::write(&file, document).expect("our own file");
+        let judged = Command::new("xmllint").args(["--noout", "--schema", "tests/junit.xsd"]).arg(&file).output();
+        let judged = judged.expect("xmllint: make test installs it");
+        assert!(judged.status.success(), "{}\n{document}", String::from_utf8_lossy(&judged.stderr));
+    }
 }
 
 #[test]
