@@ -192,19 +192,25 @@ fn reseated(phases: &[Phase]) -> BTreeMap<ServiceKey, usize> {
 }
 
 impl Summary {
-    fn of(changes: &[Planned]) -> Summary {
+    /// So many of each; nothing is said of connections.
+    pub fn counting(actions: impl Iterator<Item = Action>) -> Summary {
         let mut summary = Summary::default();
-        for planned in changes.iter().filter(|planned| !planned.incidental) {
-            *match planned.action {
+        for action in actions {
+            *match action {
                 Action::Add => &mut summary.add,
                 Action::Change => &mut summary.change,
                 Action::Replace => &mut summary.replace,
                 Action::Restore => &mut summary.restore,
                 Action::Delete => &mut summary.delete,
             } += 1;
-            summary.connections_cut += planned.impacts.iter().map(Impact::cut).sum::<u64>();
         }
         summary
+    }
+
+    fn of(changes: &[Planned]) -> Summary {
+        let shown = || changes.iter().filter(|planned| !planned.incidental);
+        let connections_cut = shown().flat_map(|planned| &planned.impacts).map(Impact::cut).sum();
+        Summary { connections_cut, ..Summary::counting(shown().map(|planned| planned.action)) }
     }
 }
 

@@ -117,7 +117,7 @@ pub fn review(report: &Report) -> Review {
         Part {
             name: format!("{} · {}", drift.topology, drift.host),
             outcome: format!("{} drifted, {} pending.", drift.drifted.len(), drift.pending.len()),
-            summary: counted(drift.drifted.iter().map(|(_, change)| change).chain(&drift.pending)),
+            summary: Summary::counting(drift.drifted.iter().map(|(_, change)| change).chain(&drift.pending).map(Change::action)),
             changes: drifted.chain(pending).collect(),
             notes: drift.debts.keys().map(|key| format!("Draining: {key}.")).collect(),
             ..Part::default()
@@ -149,20 +149,6 @@ pub fn review(report: &Report) -> Review {
         parts.push(Part { name: report.namespace.clone(), outcome, findings, ..Part::default() });
     }
     Review { command: "drift", parts, files: Vec::new() }
-}
-
-fn counted<'a>(changes: impl Iterator<Item = &'a Change>) -> Summary {
-    let mut summary = Summary::default();
-    for change in changes {
-        *match change.action() {
-            Action::Add => &mut summary.add,
-            Action::Change => &mut summary.change,
-            Action::Replace => &mut summary.replace,
-            Action::Restore => &mut summary.restore,
-            Action::Delete => &mut summary.delete,
-        } += 1;
-    }
-    summary
 }
 
 /// For people.

@@ -79,7 +79,9 @@ pub(super) fn ending(plan: &Plan, style: Style) -> String {
         let (host, file) = (printable(&plan.target.host), printable(&plan.target.file));
         return format!("Nothing to do: {host} holds {}.", held(&file));
     }
-    summary(&plan.summary, &Out { text: String::new(), style })
+    let gone = |planned: &&Planned| planned.impacts.contains(&Impact::VipGone);
+    let gone = plan.changes.iter().filter(gone).count();
+    summary(&plan.summary, gone, &Out { text: String::new(), style })
 }
 
 /// What the topology says and this version does not do.
@@ -149,10 +151,13 @@ fn argument(text: &str) -> String {
     if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-fn summary(summary: &Summary, out: &Out) -> String {
-    let cut = match summary.connections_cut {
-        0 => "none".to_owned(),
-        cut => out.painted(RED, &cut.to_string()),
+/// `gone`: the VIPs that are taken away. Connections to them end, too, and nobody counts those of a real server.
+fn summary(summary: &Summary, gone: usize, out: &Out) -> String {
+    let cut = match (summary.connections_cut, gone) {
+        (0, 0) => "none".to_owned(),
+        (0, 1) => "none that IPVS counts, and those to the VIP that goes".to_owned(),
+        (0, gone) => format!("none that IPVS counts, and those to the {gone} VIPs that go"),
+        (cut, _) => out.painted(RED, &cut.to_string()),
     };
     format!("{}. Established connections cut: {cut}.", counts(summary))
 }

@@ -46,12 +46,6 @@ pub fn tests(gue: bool) -> Vec<Trial> {
     WAYS.into_iter().filter(|(name, ..)| gue || !name.starts_with("gue")).map(one).collect()
 }
 
-/// Who took a connection.
-#[derive(Debug)]
-struct Answer {
-    server: u8,
-}
-
 struct Cluster {
     /// Held for the wire between the others.
     _switch: Host,
@@ -132,7 +126,7 @@ impl Cluster {
     }
 
     /// Who answers so many connections, one after the other.
-    fn ask(&self, vip: &str, times: usize) -> Vec<Answer> {
+    fn ask(&self, vip: &str, times: usize) -> Vec<u32> {
         let to = SocketAddr::new(vip.parse::<IpAddr>().expect("an address"), PORT);
         self.client.run(|| {
             let once = |_| {
@@ -140,7 +134,7 @@ impl Cluster {
                 stream.set_read_timeout(Some(PATIENCE)).expect("a limit");
                 let mut who = [0];
                 stream.read_exact(&mut who).unwrap_or_else(|error| panic!("{to}: {error}"));
-                Answer { server: who[0] }
+                u32::from(who[0])
             };
             (0..times).map(once).collect()
         })
@@ -194,11 +188,7 @@ fn works(name: &str, forward: &str, address: &str) {
     let director = cluster.hosts[0].1.run(|| link_address("link/ether ", &["link", "show", "eth0"]));
     for vip in VIPS {
         let answers = cluster.ask(vip, 20);
-        assert_eq!(
-            [1, 2].map(|server| answers.iter().filter(|one| one.server == server).count()),
-            [10, 10],
-            "{vip}: {answers:?}"
-        );
+        assert_eq!([1, 2].map(|server| answers.iter().filter(|one| **one == server).count()), [10, 10], "{vip}: {answers:?}");
         let answered = cluster.client.run(|| link_address("lladdr ", &["neigh", "show", vip]));
         assert_eq!(answered, director, "who answers for {vip}");
     }
