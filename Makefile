@@ -1,12 +1,12 @@
 # The commands for a fresh Debian or Ubuntu machine with a Rust toolchain: `make demo` and `make test`.
 
-.PHONY: demo test fuzz soak bench deb deps
+.PHONY: demo test fuzz soak backports bench deb deps
 .DEFAULT_GOAL := test
 
 # Programs that the build, the lab and the tests run, and files that they read, each with its package.
 PROGRAMS := git:git jq:jq xmllint:libxml2-utils ipvsadm:ipvsadm ip:iproute2 modprobe:kmod busybox:busybox-static nft:nftables setpriv:util-linux systemd-run:systemd \
 	qemu-system-x86_64:qemu-system-x86 keepalived:keepalived xz:xz-utils zstd:zstd cc:gcc c++:g++ \
-	dpkg-shlibdeps:dpkg-dev strip:binutils dmsetup:dmsetup mkfs.ext4:e2fsprogs losetup:mount \
+	dpkg-shlibdeps:dpkg-dev strip:binutils dot:graphviz python3:python3-venv dmsetup:dmsetup mkfs.ext4:e2fsprogs losetup:mount \
 	/usr/include/stdlib.h:libc6-dev
 # Not in every release of Ubuntu: without the first every guest runs under QEMU, without the second no browser opens a page.
 OPTIONAL := linux.uml:user-mode-linux chromium:chromium
@@ -18,7 +18,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends
 CARGO ?= cargo
 
-## Shows the main job in the lab: check, plan, apply, a change by hand, a plan that finds it.
+## Shows the main job in the lab: check, plan, apply, a change by hand, a plan that finds it; then rehearses the whole cluster.
 demo: deps
 	$(CARGO) build
 	target="$${CARGO_TARGET_DIR:-$$PWD/target}/debug"; \
@@ -36,10 +36,14 @@ test: deps
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) test --no-run
-	log=$$(mktemp); $(CARGO) test --test $(LONGEST) -- $(addprefix --skip ,$(APART)) >"$$log" 2>&1 & longest=$$!; \
-	$(CARGO) test --lib --bins --no-fail-fast $(OTHERS); others=$$?; \
-	for part in $(APART); do $(CARGO) test --test $(LONGEST) "$$part" || others=1; done; \
-	wait $$longest; ended=$$?; cat "$$log"; rm "$$log"; [ $$others = 0 ] && [ $$ended = 0 ]
+	@logs=$$(mktemp -d); export RUST_BACKTRACE=0; \
+	$(CARGO) test --test $(LONGEST) -- $(addprefix --skip ,$(APART)) >"$$logs/longest" 2>&1 & longest=$$!; \
+	{ $(CARGO) test --lib --bins --no-fail-fast $(OTHERS) || touch "$$logs/failed"; \
+	  for part in $(APART); do $(CARGO) test --test $(LONGEST) "$$part" || touch "$$logs/failed"; done; } 2>&1 | tee "$$logs/others"; \
+	wait $$longest || touch "$$logs/failed"; cat "$$logs/longest"; \
+	if [ -e "$$logs/failed" ]; then echo "What failed, once more:"; \
+	  for log in others longest; do sed -n '/^failures:/,/^test result/p; /^error/p' "$$logs/$$log" | tail -n 150; tail -n 5 "$$logs/$$log"; done; \
+	  rm -r "$$logs"; exit 1; fi; rm -r "$$logs"
 	$(MAKE) fuzz
 
 # Random input, so many seconds for each target. What counts where it leads is in every compiler; only libFuzzer is C++.
@@ -53,9 +57,14 @@ fuzz: deps
 	RUSTFLAGS="$(COVERAGE)" $(CARGO) build --manifest-path fuzz/Cargo.toml --release --locked --target "$$(rustc -vV | sed -n 's/^host: //p')"
 	printf '%s\n' $(TARGETS) | xargs -P 2 -I TARGET fuzz/run TARGET $(SECONDS)
 
-## Every test that says "thousands", in an optimised build, on both kernels.
+## Every test that says "thousands", in an optimised build, on both kernels; what needs QEMU also on Debian's newest.
 soak: deps
 	$(CARGO) test --profile lab -- --include-ignored
+	$(MAKE) backports
+
+## What needs QEMU, on the newest kernel that Debian builds for its release. LVSFORM_TEST_KERNEL may be another package.
+backports: deps
+	LVSFORM_TEST_KERNEL=backports $(CARGO) test --test qemu -- --include-ignored
 
 ## The table of README: how long each step takes, beside ipvsadm and a bare loop.
 bench: deps

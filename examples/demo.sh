@@ -57,4 +57,7 @@ apply
 say "The kernel is what the file says: nothing to do."
 plan 0
 
+say "And the servers? The whole cluster, each host a namespace, with clients that connect."
+show lvsform rehearse $file
+
 say "Done. That kernel is gone now, and this machine was not touched."

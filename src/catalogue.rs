@@ -4,6 +4,7 @@
 //! never changes: people write it into files (`lint`), scripts and tickets. What is no longer said keeps its number unused.
 //! This module knows no topology and finds nothing; messages are worded where they are found.
 
+mod composed;
 mod host;
 mod kernel;
 mod page;
@@ -105,6 +106,7 @@ pub struct Group {
 pub const GROUPS: &[Group] = &[
     Group { file: "text", title: "Files and their text", pages: text::PAGES },
     Group { file: "word", title: "Words and values", pages: word::PAGES },
+    Group { file: "composed", title: "Variables and overlays", pages: composed::PAGES },
     Group { file: "whole", title: "Names, and the whole topology", pages: whole::PAGES },
     Group { file: "host", title: "Hosts, VIPs and tunnels", pages: host::PAGES },
     Group { file: "service", title: "Services", pages: service::PAGES },

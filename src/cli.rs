@@ -11,22 +11,27 @@ mod confirm;
 mod convert;
 mod destroy;
 mod diff;
+mod doctor;
 mod drift;
+mod expand;
 mod explain;
 pub mod files;
 mod fix;
 mod fmt;
 mod format;
+mod graph;
 mod guard;
 mod history;
 mod input;
 mod lab;
+mod lsp;
 mod man;
 mod output;
 mod pending;
 mod plan;
 mod records;
 mod recover;
+mod rehearse;
 mod resume;
 mod revert;
 mod revision;
@@ -35,6 +40,7 @@ mod schema;
 mod signals;
 mod snapshot;
 mod spelled;
+mod test;
 mod work;
 mod written;
 
@@ -63,6 +69,9 @@ enum Command {
     Check(check::Check),
     Fmt(fmt::Fmt),
     Convert(convert::Convert),
+    Expand(expand::Expand),
+    Test(test::Test),
+    Graph(graph::Graph),
     Explain(explain::Explain),
     Diff(diff::Diff),
     Plan(plan::Plan),
@@ -75,9 +84,12 @@ enum Command {
     Confirm(confirm::Confirm),
     Guard(guard::Guard),
     Drift(drift::Drift),
+    Doctor(doctor::Doctor),
     History(history::History),
     Snapshot(snapshot::Snapshot),
+    Rehearse(rehearse::Rehearse),
     Lab(lab::Lab),
+    Lsp(lsp::Lsp),
     Schema(schema::Schema),
     Completions(completions::Completions),
     Man(man::Man),
@@ -157,6 +169,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Check(command) => command.run(&mut out),
         Command::Fmt(command) => command.run(&mut out),
         Command::Convert(command) => command.run(&mut out),
+        Command::Expand(command) => command.run(&mut out),
+        Command::Test(command) => command.run(&mut out),
+        Command::Graph(command) => command.run(&mut out),
         Command::Explain(command) => command.run(&mut out),
         Command::Plan(command) => command.run(&mut out),
         Command::Apply(command) => command.run(&mut out),
@@ -168,10 +183,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Guard(command) => command.run(&mut out),
         Command::Recover(command) => command.run(&mut out),
         Command::Drift(command) => command.run(&mut out),
+        Command::Doctor(command) => command.run(&mut out),
         Command::Diff(command) => command.run(&mut out),
         Command::History(command) => command.run(&mut out),
         Command::Snapshot(command) => command.run(&mut out),
+        Command::Rehearse(command) => command.run(&mut out),
         Command::Lab(command) => Exit::Command(command.run()),
+        Command::Lsp(command) => command.run(&mut out),
         Command::Schema(command) => command.run(&mut out),
         Command::Completions(command) => command.run(&mut out),
         Command::Man(command) => command.run(&mut out),

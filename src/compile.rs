@@ -1,11 +1,13 @@
 //! From a topology to what one host's kernel must hold.
 //!
-//! Pure: the same topology and allocation give the same state, byte for byte. What a host must hold is decided here and
+//! Pure: the same topology gives the same state, byte for byte. What a host must hold is decided here and
 //! nowhere later; a plan only compares. What this version does not compile is named in [`Compiled::left_out`].
 
 mod director;
 mod fault;
+mod nftables;
 mod real_server;
+mod return_path;
 mod server;
 mod sysctl;
 #[cfg(test)]
@@ -18,13 +20,14 @@ use std::collections::btree_map::Entry;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::provenance::{Elsewhere, LeftOut, Names, Provenance};
 use crate::source::{Origin, Problem};
-use crate::state::{Key, Resource, ServiceKey, State};
+use crate::state::{Family, Key, Resource, ServiceKey, State};
 use crate::topology::{Host, Role, Topology};
 use fault::Fault;
+pub(crate) use server::{carries, listen_vips, servers};
 use sysctl::Needs;
 
 /// What a host must hold, in the kernel's terms and in the user's.
@@ -44,33 +47,29 @@ pub struct Compiled {
     pub problems: Vec<Problem>,
 }
 
-/// Numbers that the kernel needs and nobody wrote: rule priorities, routing tables, generations. They stay as they are when
-/// the file is edited, so they are an input of the next compilation. A director's state needs none of them yet.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Allocation {}
-
 /// Compiles `host`, which must be one of the topology's.
-pub fn compile(topology: &Topology, host: &Host, allocation: &Allocation) -> (Compiled, Allocation) {
+pub fn compile(topology: &Topology, host: &Host) -> Compiled {
     let mut target = Target::default();
     tunnel::compile(topology, host, &mut target);
     let mut elsewhere = Elsewhere { mark: alias(topology), ..Elsewhere::default() };
     if host.role == Role::Director {
         director::compile(topology, host, &mut target);
+        nftables::compile(topology, host, &mut target);
         elsewhere.holders = vip::holders(topology, host);
     }
     let mut needs = Needs::default();
     real_server::compile(topology, host, &mut target, &mut needs);
+    return_path::compile(topology, host, &mut target, &mut needs);
     sysctl::compile(topology, host, &mut target, needs);
-    leave_out(host, &mut target);
     modules(&mut target);
-    (target.compiled(elsewhere), allocation.clone())
+    target.compiled(elsewhere)
 }
 
 /// Compiles every host, for what only a compilation finds wrong.
 pub fn problems(topology: &Topology) -> Vec<Problem> {
     let mut problems: Vec<Problem> = Vec::new();
     for host in topology.hosts.values() {
-        for problem in compile(topology, host, &Allocation::default()).0.problems {
+        for problem in compile(topology, host).problems {
             push(&mut problems, problem);
         }
     }
@@ -165,10 +164,23 @@ pub fn dummy_name(topology: &Topology) -> String {
 
 /// Six hexadecimal digits of a text: FNV-1a, folded to 24 bits. Fixed for ever, since names of devices come from it.
 fn six_digits(text: &[u8]) -> String {
-    let hash = text.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    let hash = fnv(text);
     let mut digits = String::new();
     let _ = write!(digits, "{:06x}", (hash >> 24) ^ (hash & 0x00ff_ffff));
     digits
+}
+
+/// FNV-1a, 32 bits.
+fn fnv(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
+/// Everywhere.
+fn default_of(family: Family) -> IpNet {
+    match family {
+        Family::Ipv4 => IpNet::V4(Ipv4Net::default()),
+        Family::Ipv6 => IpNet::V6(Ipv6Net::default()),
+    }
 }
 
 /// Modules that nothing loads by itself in time, each because of the first object that needs it.
@@ -180,18 +192,5 @@ fn modules(target: &mut Target) {
         if !target.objects.contains_key(&key) {
             target.imply(key, Resource::Module, &"".into(), origin, "needs it");
         }
-    }
-}
-
-/// Says what the topology asks of this host beyond what this version compiles. One line each, never silently.
-fn leave_out(host: &Host, target: &mut Target) {
-    for route in &host.routes {
-        target.leave_out(
-            format!("route {} through tunnel `{}`", route.destination.value, route.tunnel.value),
-            route.destination.origin,
-        );
-    }
-    for masquerade in &host.masquerades {
-        target.leave_out(format!("masquerade on {}", masquerade.interface.value), Origin::Text(masquerade.span));
     }
 }

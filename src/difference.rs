@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::compile::{self, Allocation, Compiled};
+use crate::compile::{self, Compiled};
 use crate::plan::{Aim, Owned, Plan, Summary, Target};
 use crate::provenance::{Elsewhere, Provenance};
 use crate::source::Problem;
@@ -104,7 +104,7 @@ pub fn hosts(old: Option<&Topology>, new: Option<&Topology>) -> (BTreeMap<String
 fn compiled<'t>(topology: Option<&'t Topology>, name: &str) -> Option<(&'t Host, Compiled)> {
     let topology = topology?;
     let host = topology.hosts.get(name)?;
-    Some((host, compile::compile(topology, host, &Allocation::default()).0))
+    Some((host, compile::compile(topology, host)))
 }
 
 fn difference(new: Option<&Topology>, before: Option<(&Host, Compiled)>, after: Option<(&Host, Compiled)>) -> HostDifference {

@@ -3,14 +3,16 @@
 //! Only what is below this module opens sockets, `/proc` and `/sys`, and runs `modprobe`. The implementations are the real
 //! kernel and a model of it that answers with the same errnos.
 
+mod announce;
 pub mod capability;
 pub mod fake;
 pub mod fou;
 pub mod ipvs;
 pub mod linux;
-mod module;
+pub mod module;
 pub mod netlink;
 pub mod netns;
+pub mod nftables;
 pub mod rtnl;
 mod sysctl;
 

@@ -43,7 +43,8 @@ pub enum Kernel {
     Uml,
     /// QEMU with a kernel package of this machine's distribution: five to eight seconds; everything, several CPUs.
     Qemu {
-        /// The package, such as `linux-image-6.1.0-40-amd64`; none: the one that the distribution installs by default.
+        /// The package, such as `linux-image-6.1.0-40-amd64`, or `backports`: the newest that Debian builds for its release;
+        /// none: the one that the distribution installs by default.
         package: Option<String>,
     },
 }

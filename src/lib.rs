@@ -3,11 +3,17 @@
 pub mod catalogue;
 pub mod cli;
 pub mod compile;
+pub mod compose;
 pub mod difference;
+pub mod doctor;
+pub mod editor;
+pub mod expect;
+pub mod graph;
 pub mod kernel;
 pub mod lab;
 pub mod plan;
 pub mod provenance;
+pub mod rehearse;
 pub mod report;
 pub mod rules;
 pub mod source;

@@ -253,6 +253,10 @@ pub enum Rank {
     LinkAddressesReplaced,
     /// Addresses of tunnels.
     LinkAddresses,
+    /// Routes of ours, when the devices that they lead through are there.
+    RoutesAdded,
+    /// Rules that lead to them.
+    Rules,
     /// IPVS timeouts.
     Timeouts,
     /// Sync daemons that must stop before there can be a destination of another family than its service.
@@ -267,6 +271,8 @@ pub enum Rank {
     DestinationsRaised,
     /// Destinations edited in place whose weight falls.
     DestinationsLowered,
+    /// Tables of nftables: a mark, when there is a service for it.
+    Nftables,
     /// `expire_nodest_conn` set to 0 before a destination is taken away.
     ConnectionsKept,
     /// Destinations taken away and put back at once, pair by pair, where their order matters.
@@ -275,12 +281,14 @@ pub enum Rank {
     VipsReplaced,
     /// VIPs, when everything that they lead to is there.
     Vips,
-    /// Routes of others that went with a device or an address, put back.
+    /// Routes that went with a device or an address, put back.
     Routes,
     /// VIPs that go, before anything that they lead to.
     VipsDeleted,
     /// `arp_ignore` and `arp_announce` that say more than before: nobody may hear of a VIP that is about to go.
     ArpReleased,
+    /// Tables of nftables that go.
+    NftablesDeleted,
     /// Destinations that go.
     DestinationsDeleted,
     /// Services that go, after their destinations.
@@ -291,6 +299,10 @@ pub enum Rank {
     SyncDeleted,
     /// Sync daemons, when no destination of another family than its service is left.
     Sync,
+    /// Rules that go, before the routes that they lead to.
+    RulesDeleted,
+    /// Routes of ours that go.
+    RoutesDeleted,
     /// Addresses of tunnels that go.
     LinkAddressesDeleted,
     /// Devices that go.

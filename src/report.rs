@@ -3,6 +3,7 @@
 //! Each format escapes by its own rules. Nothing here prints: every function returns what is to be printed.
 
 pub mod captured;
+pub mod doctor;
 pub mod drift;
 pub mod failure;
 pub mod github;
@@ -10,6 +11,7 @@ pub mod html;
 pub mod json;
 pub mod junit;
 pub mod markdown;
+pub mod rehearsal;
 pub mod review;
 pub mod sarif;
 pub mod text;

@@ -23,6 +23,7 @@ mod vip;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
+use crate::compose::compose;
 use crate::source::{At, FileId, Loaded, Problem, Severity, Sources, Span, problem};
 use crate::state::Family;
 use crate::topology::fault::conflict::Conflict;
@@ -64,7 +65,9 @@ pub fn examine(loaded: Loaded) -> (Sources, Option<Topology>, Vec<Problem>) {
 
 /// The same, as a command line asks for.
 pub fn examine_as(loaded: Loaded, asked: &Asked) -> (Sources, Option<Topology>, Vec<Problem>) {
-    let Loaded { sources, tree, mut problems } = loaded;
+    let mut loaded = loaded;
+    compose(&mut loaded);
+    let Loaded { sources, tree, mut problems, given: _ } = loaded;
     let torn = problems.iter().any(|problem| problem.severity == Severity::Error);
     if sources.files().is_empty() || (torn && tree.nodes.is_empty()) {
         return (sources, None, problems);
@@ -77,6 +80,10 @@ pub fn examine_as(loaded: Loaded, asked: &Asked) -> (Sources, Option<Topology>, 
         found
             .extend(check(topology, asked.kernel).into_iter().filter(|problem| !broken || !FROM_ABSENCE.contains(&problem.code)));
     }
+    // Where a variable has no value, whoever takes it in has none.
+    let valueless = problems.iter().any(|problem| matches!(problem.code, "no-value" | "variable-value"));
+    found.retain(|problem| !valueless || problem.code != "reserved-text");
+    sources.settle(&mut found);
     // A token of which the text's reader has said something holds no longer what was written.
     let said: BTreeSet<(FileId, u32)> = tokens(&problems).map(|span| (span.file, span.end)).collect();
     let spoilt = |span: Span| {
@@ -118,6 +125,7 @@ const RULES: &[Rule] = &[
     vip::somebody_carries_it,
     vip::holder_carries_it,
     vip::one_host_answers_for_it,
+    vip::no_other_host_has_it,
     vip::an_address_is_one_vips,
     vip::somebody_on_the_wire_has_it,
     listen::server_port_is_nats,
@@ -146,6 +154,8 @@ const RULES: &[Rule] = &[
     server::sync_daemons_need_one_family,
     reach::no_server_is_the_vip,
     reach::dr_servers_are_on_the_wire,
+    reach::replies_reach_their_director,
+    reach::servers_are_hosts_of_the_file,
     reach::every_server_has_a_family_that_is_listened_on,
     reach::weights_are_for_every_tool,
     reach::outer_headers_have_room,

@@ -4,6 +4,7 @@
 //! fails early: it returns what it understood and every problem. This module does no I/O: files come through [`Files`].
 
 mod include;
+mod input;
 mod kdl;
 #[cfg(test)]
 pub(crate) mod memory;
@@ -24,7 +25,7 @@ pub use problem::{Label, Problem, Severity};
 
 /// Which file of a [`Sources`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FileId(pub u16);
+pub struct FileId(pub u32);
 
 /// Which of the two spellings a file has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +114,21 @@ impl<T> At<T> {
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     files: Vec<SourceFile>,
+    uses: Vec<Use>,
 }
+
+/// A file once more, for what of its text holds elsewhere: a value with a variable in it, a default, what an overlay sets. Every
+/// message about a token of it also shows the other places.
+#[derive(Clone, Debug)]
+struct Use {
+    file: FileId,
+    labels: Vec<Label>,
+    /// Whether the value is what the text says.
+    is_literal: bool,
+}
+
+/// The numbers of uses begin here; so many files nobody has.
+const USES: u32 = 1 << 31;
 
 /// One file as it was read.
 #[derive(Clone, Debug)]
@@ -138,9 +153,9 @@ impl Sources {
     /// Adds a file; its id is its position.
     ///
     /// # Panics
-    /// With more than 65,535 files; `include` stops long before.
+    /// With more than 4,294,967,295 files; `include` stops long before.
     pub fn add(&mut self, path: PathBuf, text: String) -> FileId {
-        let id = FileId(u16::try_from(self.files.len()).expect("include caps the number of files"));
+        let id = FileId(u32::try_from(self.files.len()).expect("include caps the number of files"));
         let line_starts = std::iter::once(0)
             .chain(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').filter_map(|(at, _)| u32::try_from(at + 1).ok()))
             .collect();
@@ -148,9 +163,60 @@ impl Sources {
         id
     }
 
-    /// The file of an id that [`Sources::add`] gave.
+    /// A number for a file's text where it holds with other places too.
+    pub fn used(&mut self, file: FileId, labels: Vec<Label>, is_literal: bool) -> FileId {
+        let (mut labels, mut is_literal) = (labels, is_literal);
+        if let Some(before) = self.use_of(file) {
+            is_literal &= before.is_literal;
+            labels.splice(0..0, before.labels.iter().cloned());
+        }
+        let id = FileId(u32::try_from(self.uses.len()).map_or(u32::MAX, |at| at | USES));
+        let file = self.plain(file);
+        self.uses.push(Use { file, labels, is_literal });
+        id
+    }
+
+    fn use_of(&self, id: FileId) -> Option<&Use> {
+        self.uses.get(id.0.checked_sub(USES)? as usize)
+    }
+
+    /// The file itself.
+    pub fn plain(&self, id: FileId) -> FileId {
+        self.use_of(id).map_or(id, |found| found.file)
+    }
+
+    /// Where a piece stands, whatever it is used for.
+    pub fn place(&self, span: Span) -> Span {
+        Span { file: self.plain(span.file), ..span }
+    }
+
+    /// Adds to each problem the other places that belong to its tokens. Once is enough, and twice does nothing.
+    pub fn settle(&self, problems: &mut [Problem]) {
+        for problem in problems.iter_mut().filter(|_| !self.uses.is_empty()) {
+            let mut more: Vec<Label> = Vec::new();
+            for label in &mut problem.labels {
+                if let Some(found) = self.use_of(label.span.file) {
+                    more.extend(found.labels.iter().cloned());
+                    label.span.file = found.file;
+                }
+            }
+            for label in more {
+                if problem.labels.iter().all(|known| known.span != label.span) {
+                    problem.labels.push(label);
+                }
+            }
+            let is_used = |span: Span| self.use_of(span.file).map(|found| (found.file, found.is_literal));
+            match problem.edit.as_deref().and_then(|edit| is_used(edit.span)) {
+                Some((_, false)) => problem.edit = None,
+                Some((file, true)) => problem.edit.iter_mut().for_each(|edit| edit.span.file = file),
+                None => {}
+            }
+        }
+    }
+
+    /// The file of an id that [`Sources::add`] or [`Sources::used`] gave.
     pub fn file(&self, id: FileId) -> &SourceFile {
-        &self.files[usize::from(id.0)]
+        &self.files[self.plain(id).0 as usize]
     }
 
     /// All files, the root first.
@@ -202,6 +268,8 @@ impl SourceFile {
 pub struct Tree {
     /// The top-level nodes of all files, in the order in which they were read.
     pub nodes: Vec<Node>,
+    /// What an overlay has taken away, by its path (`pool.web`), and where it says so.
+    pub removed: Vec<(Box<str>, Span)>,
 }
 
 /// One node of a [`Tree`].
@@ -234,6 +302,8 @@ pub enum Form {
     TomlValue,
     /// `key = [value, …]`.
     TomlArray,
+    /// TOML that stands as KDL would have it: composing has unfolded its names.
+    Unfolded,
 }
 
 impl Form {
@@ -272,6 +342,30 @@ pub struct Loaded {
     pub tree: Tree,
     /// Everything that was not.
     pub problems: Vec<Problem>,
+    /// What was given beside the files, still to be put in.
+    pub given: Given,
+}
+
+/// What is given beside a topology's files, as it was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Inputs {
+    /// Files that set, add and remove, the last one last.
+    pub overlays: Vec<PathBuf>,
+    /// Files of variables' values; a later one wins.
+    pub variable_files: Vec<PathBuf>,
+    /// `NAME=VALUE`; they win over files.
+    pub variables: Vec<String>,
+}
+
+/// What was given beside a topology's files, as it was read.
+#[derive(Debug, Default)]
+pub struct Given {
+    /// The nodes of each overlay.
+    pub overlays: Vec<Vec<Node>>,
+    /// The values of variables, the strongest last. The name's place is that of the value where it has none of its own.
+    pub values: Vec<(Box<str>, Span, Arg)>,
+    /// What variables of the environment say, of those that the files name.
+    pub environment: std::collections::BTreeMap<Box<str>, Arg>,
 }
 
 /// Where files come from: the disk in the command, a map in tests.
@@ -281,6 +375,16 @@ pub trait Files {
 
     /// The text of an included file. It must be a regular file below `folder` after all links are followed.
     fn included(&self, folder: &Path, path: &Path) -> Result<Included, Unreadable>;
+
+    /// What is given beside them.
+    fn inputs(&self) -> Inputs {
+        Inputs::default()
+    }
+
+    /// A variable of the environment. It is asked for only where a file names it.
+    fn environment(&self, _name: &str) -> Option<String> {
+        None
+    }
 
     /// The paths that match a pattern, sorted. A folder that cannot be looked into is an error: its files would be missed.
     fn matching(&self, pattern: &Path) -> Result<Vec<PathBuf>, Unreadable>;

@@ -13,8 +13,10 @@ pub mod effects;
 mod fou;
 mod key;
 mod link;
+mod nftables;
 mod observed;
 mod route;
+mod rule;
 mod service;
 mod sync;
 mod sysctl;
@@ -30,8 +32,10 @@ pub use duration::{UNITS, duration};
 pub use fou::{FouKey, FouPort};
 pub use key::{Family, Key, ParseKeyError};
 pub use link::{GueEncap, Inner, Link, LinkKind, Tunnel, TunnelKind};
+pub use nftables::{Base, Chain, Match, Statement, Table, TableRule};
 pub use observed::{Absence, Connections, KernelFacts, Observed, ReadOnly, Scope, Traffic};
-pub use route::{MAIN_TABLE, Route, RouteKey};
+pub use route::{MAIN_TABLE, OURS, Route, RouteKey};
+pub use rule::{RULE_PRIORITY, RuleKey};
 pub use service::{ClientMask, Persistence, Protocol, Service, ServiceFlags, ServiceKey, order_matters};
 pub use sync::{SyncDaemon, SyncRole};
 pub use sysctl::{SysctlKey, SysctlValue};
@@ -64,8 +68,12 @@ pub enum Resource {
     Fou(FouPort),
     /// An address on a device.
     Address(Address),
-    /// A route, of somebody else.
+    /// A route.
     Route(Box<Route>),
+    /// A rule of the routing policy.
+    Rule,
+    /// A table of nftables.
+    Nftables(Box<Table>),
     /// The IPVS connection timeouts of the namespace.
     Timeouts(Timeouts),
     /// A virtual service.
@@ -93,6 +101,12 @@ impl From<Link> for Resource {
 impl From<Route> for Resource {
     fn from(route: Route) -> Resource {
         Resource::Route(Box::new(route))
+    }
+}
+
+impl From<Table> for Resource {
+    fn from(table: Table) -> Resource {
+        Resource::Nftables(Box::new(table))
     }
 }
 
@@ -182,10 +196,12 @@ impl Change {
         Change { key: self.key.clone(), before: self.after.clone(), after: self.before.clone() }
     }
 
-    /// The fields that differ; empty unless the object is there before and after.
+    /// The fields that differ; empty unless the object is there before and after, but for the rules of a new table.
     pub fn fields(&self) -> Vec<FieldChange> {
         match (&self.before, &self.after) {
             (Some(before), Some(after)) => before.differences(after),
+            // What a table does is in its rules alone.
+            (None, Some(Resource::Nftables(after))) => Table::default().differences(after),
             _ => Vec::new(),
         }
     }
@@ -206,12 +222,13 @@ impl Resource {
     /// Every field in which `after` differs from `self`.
     pub fn differences(&self, after: &Resource) -> Vec<FieldChange> {
         match (self, after) {
-            (Resource::Module, Resource::Module) => Vec::new(),
+            (Resource::Module, Resource::Module) | (Resource::Rule, Resource::Rule) => Vec::new(),
             (Resource::Sysctl(before), Resource::Sysctl(after)) => before.differences(after),
             (Resource::Link(before), Resource::Link(after)) => before.differences(after),
             (Resource::Fou(before), Resource::Fou(after)) => before.differences(*after),
             (Resource::Address(before), Resource::Address(after)) => before.differences(*after),
             (Resource::Route(before), Resource::Route(after)) => before.differences(after),
+            (Resource::Nftables(before), Resource::Nftables(after)) => before.differences(after),
             (Resource::Timeouts(before), Resource::Timeouts(after)) => before.differences(after),
             (Resource::Service(before), Resource::Service(after)) => before.differences(after),
             (Resource::Destination(before), Resource::Destination(after)) => before.differences(after),

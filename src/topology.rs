@@ -6,10 +6,11 @@
 mod block;
 mod cluster;
 mod decode;
+mod expectation;
 pub(crate) mod fault;
 mod host;
 mod kinds;
-mod range;
+pub(crate) mod range;
 mod reference;
 mod same;
 mod schema;
@@ -19,6 +20,7 @@ pub mod shape;
 #[cfg(test)]
 mod tests;
 mod tuning;
+mod unfold;
 mod value;
 mod vip;
 
@@ -30,9 +32,11 @@ use crate::state::{Checksum, Encapsulation, Family, Inner, Protocol, SysctlKey, 
 use ipnet::IpNet;
 
 pub use decode::{decode, misshapen};
-pub use reference::reference;
+pub use reference::{explain, paths, reference};
 pub use same::same;
 pub use schema::schema;
+pub use unfold::unfold;
+pub use value::is_name;
 
 /// One topology. Every map is by name, and names are unique over all files.
 #[derive(Clone, Debug)]
@@ -63,6 +67,89 @@ pub struct Topology {
     pub policy: Policy,
     /// How warnings are taken.
     pub lints: Vec<Lint>,
+    /// What must stay true.
+    pub expectations: Vec<Expectation>,
+}
+
+impl Topology {
+    /// How much it is: `1 director, 4 real servers, 1 VIP, 2 services`.
+    pub fn counted(&self) -> String {
+        let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
+        let directors = self.hosts.values().filter(|host| host.role == Role::Director).count();
+        let parts = [
+            count(directors, "director"),
+            count(self.hosts.len() - directors, "real server"),
+            count(self.vips.len(), "VIP"),
+            count(self.services.len(), "service"),
+        ];
+        parts.join(", ")
+    }
+}
+
+/// `expect`
+#[derive(Clone, Debug)]
+pub struct Expectation {
+    /// What people call it.
+    pub name: At<String>,
+    /// Hosts that are gone.
+    pub without: Vec<At<String>>,
+    /// in percent
+    pub moved_max: Option<At<u32>>,
+    /// The path of a captured state.
+    pub live: Option<At<String>>,
+    /// Whose.
+    pub host: Option<At<String>>,
+    /// What the plan from there does at most.
+    pub changes: Option<At<u32>>,
+    /// What it deletes at most.
+    pub deletes: Option<At<u32>>,
+    /// How many connections it ends at most.
+    pub connections_cut: Option<At<u32>>,
+    /// What holds for services.
+    pub services: Vec<OfServices>,
+    /// How things are called.
+    pub names: Vec<Called>,
+    /// What is reached from where.
+    pub reached: Vec<Reached>,
+}
+
+/// `service` in `expect`
+#[derive(Clone, Debug)]
+pub struct OfServices {
+    /// Which services.
+    pub pattern: At<String>,
+    /// Servers of a weight over 0.
+    pub servers_min: Option<At<u32>>,
+    /// Servers of a weight over 0.
+    pub servers_max: Option<At<u32>>,
+    /// The sum of their weights.
+    pub weight_min: Option<At<u32>>,
+    /// in percent
+    pub share_max: Option<At<u32>>,
+    /// Any of these; empty: every one.
+    pub methods: Vec<At<&'static str>>,
+    /// Any of these; empty: every one.
+    pub schedulers: Vec<At<&'static str>>,
+    /// seconds
+    pub drain_min: Option<At<u32>>,
+}
+
+/// `names` in `expect`
+#[derive(Clone, Debug)]
+pub struct Called {
+    /// The word of the kind.
+    pub kind: At<&'static str>,
+    /// What each name is one of.
+    pub patterns: Vec<At<String>>,
+}
+
+/// `reach` in `expect`
+#[derive(Clone, Debug)]
+pub struct Reached {
+    /// The VIP.
+    pub vip: At<String>,
+    /// Where its clients are.
+    pub from: At<IpNet>,
 }
 
 /// `lint`

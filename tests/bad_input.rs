@@ -36,8 +36,16 @@ fn of_file(path: PathBuf) -> Trial {
 }
 
 /// Codes that no text of reasonable length shows, or none at all; most of them are in `golden/bad`.
-const WITHOUT_EXAMPLE: [&str; 6] =
-    ["file", "too-many-files", "too-large", "control-character", "topology-outside-root", "one-object-twice"];
+const WITHOUT_EXAMPLE: [&str; 8] = [
+    "file",
+    "too-many-files",
+    "too-large",
+    "control-character",
+    "topology-outside-root",
+    "one-object-twice",
+    "not-there",
+    "already-there",
+];
 
 /// The bad example of a code says that code and no other, in the words of its text; of the good one there is nothing to say.
 fn of_page(page: &'static Page) -> Trial {
@@ -79,6 +87,7 @@ fn of_example(page: &Page, example: &Example) -> Result<(Sources, Vec<Problem>),
     let (sources, topology, mut problems) = read?;
     if let Some(topology) = topology.filter(|_| problems.iter().all(|problem| problem.severity == Severity::Warning)) {
         problems.extend(lvsform::compile::problems(&topology));
+        problems.extend(lvsform::expect::problems(&topology, &sources));
     }
     // Its folder is nobody's business.
     let mut plain = Sources::default();

@@ -172,6 +172,9 @@ fn a_code_is_explained_by_number_and_by_name() {
     assert!(run(&["explain", "LVS402", "LVS503"]).1.contains("lint \"all-quiesced\""));
     assert!(run(&["explain", "--list"]).1.lines().filter(|line| line.starts_with("  LVS")).count() > 100);
     refuses(&["explain", "evry-port"], 64, &["did you mean `every-port`?"]);
+    let (code, said, _) = run(&["explain", "service.scheduler", "listen.server-port"]);
+    assert!(code == 0 && said.contains("Which server gets a new connection") && said.contains("server-port 8443"), "{said}");
+    refuses(&["explain", "service.shceduler"], 64, &["did you mean `service.scheduler`?"]);
     refuses(&["explain"], 64, &["<CODE>"]);
 }
 

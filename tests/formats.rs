@@ -1,6 +1,6 @@
 //! One plan in every format says the same: its counts, its places, and nothing that is not text.
 //!
-//! SARIF is judged by its schema, `JUnit` by a schema and by a reader of it, the page by a browser.
+//! SARIF is judged by its schema, `JUnit` by a schema and by a reader of it, the page by a browser, pictures by graphviz and as XML.
 #![expect(clippy::disallowed_methods, reason = "these tests run the program, and a browser")]
 
 use std::collections::BTreeMap;
@@ -265,6 +265,22 @@ fn browsed(folder: &Folder, page: &str, script: &str) -> Option<String> {
     let dom = String::from_utf8_lossy(&output.stdout).into_owned();
     let answer = dom.split("data-answer=\"").nth(1).and_then(|rest| rest.split('"').next());
     Some(answer.unwrap_or_else(|| panic!("no answer in {dom}")).replace("&quot;", "\""))
+}
+
+/// SVG is XML, and graphviz takes what is for it.
+#[test]
+fn other_programs_take_the_pictures() {
+    let folder = Folder::new("pictures");
+    for (_, case) in &folder.cases() {
+        let drawn = |format: &str| {
+            let live = format!("lb1={}", case.live);
+            folder.file(&format!("picture.{format}"), &lvsform(&["graph", &case.topology, "--live", &live, "--format", format]))
+        };
+        for (program, arguments) in [("xmllint", ["--noout", &drawn("svg")]), ("dot", ["-Tcanon", &drawn("dot")])] {
+            let judged = Command::new(program).args(arguments).output().expect("make test installs it");
+            assert!(judged.status.success(), "{program}: {}", String::from_utf8_lossy(&judged.stderr));
+        }
+    }
 }
 
 #[test]

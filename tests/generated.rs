@@ -18,11 +18,32 @@ const EXAMPLES: [&str; 4] = ["api-gateway", "cdn", "flash-sale", "game"];
 
 #[test]
 fn the_schemas_are_those_that_the_tool_prints() {
-    for name in ["topology", "plan", "check", "drift", "diff"] {
+    for name in ["topology", "plan", "check", "test", "drift", "diff", "doctor", "rehearsal"] {
         let printed = lvsform(&["schema", name]).stdout;
         let schema: serde_json::Value = serde_json::from_slice(&printed).expect("JSON");
         jsonschema::validator_for(&schema).expect("a schema");
         generated(&format!("schemas/{name}.schema.json"), &String::from_utf8(printed).expect("UTF-8"));
+    }
+}
+
+/// `docs/pictures` has each example and the fleet, and one as text.
+#[test]
+fn the_pictures_are_those_that_the_tool_draws() {
+    let drawn = |arguments: &[&str]| {
+        let graph = lvsform(&[&["graph"], arguments].concat());
+        assert_eq!(String::from_utf8_lossy(&graph.stderr), "");
+        String::from_utf8(graph.stdout).expect("UTF-8")
+    };
+    for name in EXAMPLES {
+        generated(&format!("docs/pictures/{name}.svg"), &drawn(&[&format!("examples/{name}.kdl")]));
+    }
+    let fleet = ["examples/fleet/fleet.kdl", "--overlay", "examples/fleet/production.kdl"];
+    generated("docs/pictures/fleet.svg", &drawn(&fleet));
+    let live = ["golden/readme/shop.kdl", "--live", "lb1=golden/readme/lb1.json"];
+    generated("docs/pictures/live.svg", &drawn(&live));
+    for (format, ending) in [("mermaid", "mmd"), ("dot", "dot")] {
+        let drawn = drawn(&["examples/flash-sale.kdl", "--format", format]);
+        generated(&format!("docs/pictures/flash-sale.{ending}"), &drawn);
     }
 }
 

@@ -17,7 +17,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use kdl::KdlDocument;
-use lvsform::compile::{self, Allocation};
+use lvsform::compile;
 use lvsform::kernel::linux::Linux;
 use lvsform::kernel::{Kernel, Outcome};
 use lvsform::lab::{self, Lab, harness};
@@ -183,7 +183,7 @@ fn ours(text: &str, saved: &Path) -> Outcomes<Ours> {
     let ((_sources, topology, problems), check) = took(|| lvsform::rules::examine(loaded));
     let topology = topology.filter(|_| problems.is_empty()).ok_or_else(|| format!("the topology has problems: {problems:?}"))?;
     let host = topology.hosts.get("lb1").ok_or("no lb1")?;
-    let ((compiled, _), compile) = took(|| compile::compile(&topology, host, &Allocation::default()));
+    let (compiled, compile) = took(|| compile::compile(&topology, host));
     drop(topology); // as the command does
     let scope = Scope::of(&compiled.state);
     let mut kernel = Linux::open(None)?;
@@ -247,7 +247,7 @@ fn plan_again(text: &str, kernel: &mut Linux) -> Outcomes<usize> {
     let loaded = source::load(Path::new("speed.kdl"), &OneFile(text));
     let topology = lvsform::rules::examine(loaded).1.ok_or("the topology has problems")?;
     let host = topology.hosts.get("lb1").ok_or("no lb1")?;
-    let (compiled, _) = compile::compile(&topology, host, &Allocation::default());
+    let compiled = compile::compile(&topology, host);
     let observed = kernel.read(&Scope::of(&compiled.state))?;
     Ok(Plan::make(
         target(),
@@ -288,7 +288,7 @@ fn transaction(text: &str, records: Option<&Path>) -> Outcomes<Duration> {
     let loaded = source::load(Path::new("speed.kdl"), &OneFile(text));
     let topology = lvsform::rules::examine(loaded).1.ok_or("the topology has problems")?;
     let host = topology.hosts.get("lb1").ok_or("no lb1")?;
-    let (compiled, _) = compile::compile(&topology, host, &Allocation::default());
+    let compiled = compile::compile(&topology, host);
     let mut kernel = Linux::open(None)?;
     let observed = kernel.read(&Scope::of(&compiled.state))?;
     let aim = Aim::from(&compiled.state);
@@ -328,7 +328,7 @@ fn one_weight(text: &str, live: &Observed, kernel: &mut Linux) -> Outcomes<Durat
     let loaded = source::load(Path::new("speed.kdl"), &OneFile(text));
     let topology = decode(loaded.tree).0.ok_or("the topology has problems")?;
     let host = topology.hosts.get("lb1").ok_or("no lb1")?;
-    let (compiled, _) = compile::compile(&topology, host, &Allocation::default());
+    let compiled = compile::compile(&topology, host);
     let plan =
         Plan::make(target(), &Aim::from(&compiled.state), &compiled.names, live, false, compiled.left_out, &compiled.elsewhere);
     if plan.phases.len() != 1 || plan.phases.iter().any(|phase| phase.steps.len() != 1) {

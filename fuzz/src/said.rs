@@ -11,7 +11,7 @@ use lvsform::source::{Sources, Span, printable};
 /// Every place lies in its file, between two characters.
 pub fn places(problems: &[Problem], sources: &Sources) {
     let holds = |span: Span, problem: &Problem| {
-        let text = &sources.files().get(usize::from(span.file.0)).unwrap_or_else(|| panic!("no such file: {problem:?}")).text;
+        let text = &sources.files().get(span.file.0 as usize).unwrap_or_else(|| panic!("no such file: {problem:?}")).text;
         let (start, end) = (span.start as usize, span.end as usize);
         assert!(start <= end && end <= text.len(), "a place that lies outside: {problem:?}");
         assert!(text.is_char_boundary(start) && text.is_char_boundary(end), "a place within a character: {problem:?}");
@@ -50,7 +50,7 @@ pub fn plan(plan: &Plan, broken: &[Broken], sources: &Sources, digest: &str) {
     is_plain(&text);
     let turn = text.len();
     is_plain(&report::text::plan(plan, sources, Style { colour: false, width: 40 + turn % 200, verbose: true }));
-    is_plain(&report::text::how_to_apply(plan, Some("a b"), digest));
+    is_plain(&report::text::how_to_apply(plan, &["--overlay".to_owned(), "a b".to_owned()], Some("a b"), digest));
     is_plain(&report::text::applied(plan));
     serde_json::to_string(&report::json::plan(plan, sources, digest)).expect("a document");
     a_format(&Review::of_plan(plan, broken, Vec::new(), sources), turn);

@@ -56,7 +56,7 @@ pub fn plan(data: &[u8]) {
     }
     let Some(topology) = topology else { return };
     let Some(host) = topology.hosts.get(&saved.host) else { return };
-    let (compiled, _) = compile::compile(&topology, host, &compile::Allocation::default());
+    let compiled = compile::compile(&topology, host);
     if !has_errors(&compiled.problems) {
         Fixture::new(&topology, host, compiled, sources).plan(&Claims::default(), &OBSERVED);
     }
@@ -168,7 +168,7 @@ static FIXTURES: LazyLock<Vec<Fixture>> = LazyLock::new(|| {
             assert!(!has_errors(&problems), "{problems:?}");
             let topology = topology.expect("an example");
             let host = topology.hosts.values().find(|host| host.role == role).expect("an example has both");
-            let (compiled, _) = compile::compile(&topology, host, &compile::Allocation::default());
+            let compiled = compile::compile(&topology, host);
             fixtures.push(Fixture::new(&topology, host, compiled, sources));
         }
     }

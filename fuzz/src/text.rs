@@ -72,7 +72,7 @@ fn mended(root: &Path, files: &mut Parts, mut sources: Sources, mut problems: Ve
     for round in 0.. {
         let mut count = 0;
         for (index, file) in sources.files().iter().enumerate() {
-            let (text, edits) = edit::mended(&file.text, FileId(u16::try_from(index).expect("few files")), &problems);
+            let (text, edits) = edit::mended(&file.text, FileId(u32::try_from(index).expect("few files")), &problems);
             if edits > 0 {
                 assert_ne!(text, file.text, "an edit that changes nothing: {problems:?}");
                 files.put(&file.path, text);
@@ -99,7 +99,7 @@ fn compiled(topology: &Topology, sources: &Sources) {
     difference::hosts(None, Some(topology));
     difference::hosts(Some(topology), None);
     for host in topology.hosts.values() {
-        let (compiled, _) = compile::compile(topology, host, &compile::Allocation::default());
+        let compiled = compile::compile(topology, host);
         if !has_errors(&compiled.problems) {
             state::on_an_empty_kernel(topology, host, compiled, sources);
         }

@@ -27,6 +27,10 @@ pub const PAGES: &[Page] = &[
         .why("On the real server itself it would translate what the server answers, too.")
         .bad(kdl("real-server \"web1\" {\n    interface \"eth0\" address=\"10.0.0.11/24\"\n    masquerade interface=\"eth0\" { source \"10.0.0.0/24\"; }\n}"))
         .good(kdl("director \"lb1\" {\n    interface \"eth0\" address=\"10.0.0.2/24\"\n    masquerade interface=\"eth0\" { source \"10.0.0.0/24\"; }\n}")),
+    warning("LVS307", "vip-of-another-host", "The VIP is another host's address", "An interface of a host that does not carry the VIP has its address.")
+        .why("Two hosts on one wire answer for the address: IPv4 goes to one of them at random, IPv6 fails its duplicate address detection.")
+        .bad(kdl("real-server \"web1\" { interface \"eth0\" address=\"10.0.0.100/24\"; }"))
+        .good(kdl("real-server \"web1\" { interface \"eth0\" address=\"10.0.0.11/24\"; }")),
     error("LVS310", "tunnel-field", "A field that this kind of tunnel does not have", "`mode` is ip6tnl's; `key` and `checksum` are those of gre and ip6gre.")
         .why("The kernel has no such attribute for the kind, and ignores it.")
         .bad(kdl("real-server \"edge1\" { tunnel \"dc2\" kind=\"ipip\" remote=\"10.9.0.1\" key=7; }"))

@@ -63,4 +63,8 @@ pub const PAGES: &[Page] = &[
         .why("Large packets are refused with \"fragmentation needed\", which many firewalls drop: connections open, small answers work, uploads hang. Give the backbone a larger MTU, or clamp the MSS of clients and allow this.")
         .bad(kdl("director \"lb1\" { interface \"eth0\" address=\"10.0.0.2/24\" mtu=1500; }\nservice \"shop\" { listen vip=\"site\" port=80; forward \"tun\"; pool \"web\"; }"))
         .good(kdl("director \"lb1\" { interface \"eth0\" address=\"10.0.0.2/24\" mtu=9000; }\nservice \"shop\" { listen vip=\"site\" port=80; forward \"tun\"; pool \"web\"; }")),
+    warning("LVS516", "server-outside", "A server that is no host of the file", "The file has real servers, and the service sends to an address that none of its hosts has, where its method needs something.")
+        .why("dr and tun servers must have the VIP, silent to ARP, and tun a device that unwraps; replies of nat must come back through the director. What is a `real-server` of the file gets that from `apply`; for others it must be done by hand.")
+        .bad(kdl("real-server \"web1\" { interface \"eth0\" address=\"10.0.0.31/24\"; }\nservice \"shop\" { listen vip=\"site\" port=80; forward \"dr\"; server \"web1\" \"10.0.0.32\"; }"))
+        .good(kdl("real-server \"web[1-2]\" { interface \"eth0\" address=\"10.0.0.[31-32]/24\"; }\nservice \"shop\" { listen vip=\"site\" port=80; forward \"dr\"; server \"web1\" \"web2\"; }")),
 ];

@@ -79,4 +79,8 @@ pub const PAGES: &[Page] = &[
         .why("The replies leave untranslated, and clients drop them.")
         .bad(kdl("real-server \"web1\" { interface \"eth0\" address=\"10.0.0.11/24\" gateway=\"10.0.0.1\"; }\nservice \"shop\" { listen vip=\"site\" port=80; forward \"nat\"; return-path \"default-route\"; server \"web1\"; }"))
         .good(kdl("real-server \"web1\" { interface \"eth0\" address=\"10.0.0.11/24\" gateway=\"10.0.0.2\"; }\nservice \"shop\" { listen vip=\"site\" port=80; forward \"nat\"; return-path \"default-route\"; server \"web1\"; }")),
+    warning("LVS422", "way-back-off-link", "A nat server that cannot reach its director", "`return-path \"policy\"` sends the replies of nat servers to a director on their own link, and this host has no interface there.")
+        .why("The kernel takes no route by an address that no link reaches. Without it the replies leave untranslated, and clients drop them.")
+        .bad(kdl("real-server \"far\" { interface \"eth0\" address=\"10.9.0.11/24\"; }\nservice \"shop\" { listen vip=\"site\" port=80; forward \"nat\"; server \"far\"; }"))
+        .good(kdl("real-server \"near\" { interface \"eth0\" address=\"10.0.0.11/24\"; }\nservice \"shop\" { listen vip=\"site\" port=80; forward \"nat\"; server \"near\"; }")),
 ];

@@ -13,11 +13,11 @@ pub const PAGES: &[Page] = &[
         .bad(kdl("service \"shop\" { listen vip=\"site\" port=80; forward \"masq\"; pool \"web\"; }"))
         .good(kdl("service \"shop\" { listen vip=\"site\" port=80; forward \"nat\"; pool \"web\"; }")),
     error("LVS104", "reserved-word", "A word that is kept for later", "The language may use it one day, so nothing may be called so now.")
-        .bad(kdl("defaults {}"))
+        .bad(kdl("vrrp {}"))
         .good(kdl("policy { max-deletes 10; }")),
-    error("LVS105", "reserved-text", "`${` is kept for variables", "Variables do not exist yet, and no text may look like one.")
+    error("LVS105", "reserved-text", "`${` begins a variable", "No text may look like a variable and be none. Where the files declare no variable at all, this is said.")
         .bad(kdl("director \"lb1\" hostname=\"${HOST}\""))
-        .good(kdl("director \"lb1\" hostname=\"lb1.example.net\"")),
+        .good(kdl("variable \"HOST\" default=\"lb1.example.net\"\ndirector \"lb1\" hostname=\"${HOST}\"")),
     error("LVS106", "main-value", "The main value stands behind the word", "In KDL the main value of a kind has no key; TOML tables have one.")
         .bad(kdl("service \"shop\" { listen vip=\"site\" port=80; forward method=\"dr\"; pool \"web\"; }"))
         .good(kdl("service \"shop\" { listen vip=\"site\" port=80; forward \"dr\"; pool \"web\"; }")),

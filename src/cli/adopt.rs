@@ -35,7 +35,7 @@ impl Adopt {
     }
 
     fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
-        let prepared = input::prepare(&self.host.file, self.host.host.as_deref(), out)?;
+        let prepared = input::prepare(&self.host.file, &self.host.composition, self.host.host.as_deref(), out)?;
         let (mut kernel, place) = self.place.open(out)?;
         let _guard = place.lock(&self.wait, out)?;
         let mut store = place.open(out)?;

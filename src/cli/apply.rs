@@ -64,7 +64,7 @@ impl Apply {
     fn try_run(mut self, out: &mut Output) -> Result<Exit, Exit> {
         let prepared = match Saved::read(&self.host.file, out)? {
             Some(saved) => self.approve(saved, out)?,
-            None => input::prepare(&self.host.file, self.host.host.as_deref(), out)?,
+            None => input::prepare(&self.host.file, &self.host.composition, self.host.host.as_deref(), out)?,
         };
         let (mut kernel, place) = self.place.open(out)?;
 

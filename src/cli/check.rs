@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::format::{self, Format, FormatArguments};
+use super::input::Composition;
 use super::output::Output;
 use super::{Exit, fix, input};
-use crate::compile;
 use crate::report::json::CheckedFile;
 use crate::report::{self, review::Review};
 use crate::rules::{self, Asked, Kernel};
 use crate::source::{printable, problem};
-use crate::topology::{Role, Topology};
+use crate::topology::Topology;
+use crate::{compile, expect, graph};
 
 /// Check topology files, without root, kernel or network
 ///
@@ -38,6 +39,8 @@ pub struct Check {
     #[arg(long, value_name = "RELEASE", value_parser = release)]
     target_kernel: Option<Kernel>,
     #[command(flatten)]
+    composition: Composition,
+    #[command(flatten)]
     format: FormatArguments,
 }
 
@@ -54,13 +57,15 @@ impl Check {
         let mut reports = Vec::new();
         let mut review = Review { command: "check", ..Review::default() };
         for file in &self.files {
-            if self.fix && !fix::fix(file, &asked, out) {
+            if self.fix && !fix::fix(file, &self.composition, &asked, out) {
                 return Exit::Failed;
             }
-            let (sources, topology, mut problems) = input::examine(file, &asked);
+            let (sources, topology, mut problems) = input::examine(file, &self.composition, &asked);
             // What is wrong in the text would only come back in other words.
             if let (Some(topology), false) = (&topology, input::has_errors(&problems)) {
                 problems.extend(compile::problems(topology));
+                problems.extend(expect::problems(topology, &sources));
+                sources.settle(&mut problems);
             }
             let valid = topology.is_some() && !input::has_errors(&problems);
             if !valid {
@@ -81,6 +86,9 @@ impl Check {
                 _ => {
                     let outcome = outcome.unwrap_or_else(|| input::count(&problems));
                     review.add_file(&file.to_string_lossy(), &outcome, &problems, &sources);
+                    if let (Format::Html, Some(topology), [_]) = (self.format.format, topology.filter(|_| valid), &*self.files) {
+                        review.picture = Some(graph::figure(&graph::picture(&topology, &[])));
+                    }
                 }
             }
         }
@@ -108,13 +116,5 @@ fn release(text: &str) -> Result<Kernel, String> {
 
 /// `flash-sale: 1 director, 4 real servers, 1 VIP, 2 services`
 fn describe(topology: &Topology) -> String {
-    let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
-    let directors = topology.hosts.values().filter(|host| host.role == Role::Director).count();
-    let parts = [
-        count(directors, "director"),
-        count(topology.hosts.len() - directors, "real server"),
-        count(topology.vips.len(), "VIP"),
-        count(topology.services.len(), "service"),
-    ];
-    format!("topology {}: {}. No errors.", topology.name.value, parts.join(", "))
+    format!("topology {}: {}. No errors.", topology.name.value, topology.counted())
 }

@@ -8,7 +8,7 @@ use super::output::Output;
 use super::spelled::{self, Word};
 use super::{Exit, input, written};
 use crate::report;
-use crate::source::{Spelling, printable};
+use crate::source::Spelling;
 use crate::spelling::convert::convert;
 
 /// Print a topology file in the other spelling
@@ -59,13 +59,7 @@ impl Convert {
             input::say(&loaded.problems, &loaded.sources, out);
             Exit::Invalid
         })?;
-        match &self.out {
-            None => out.print(&text),
-            Some(path) => {
-                written::new(path, text.as_bytes(), out)?;
-                out.say(&format!("{}: written\n", printable(&path.to_string_lossy())));
-            }
-        }
+        written::print_or_new(&text, self.out.as_deref(), out)?;
         Ok(Exit::Done)
     }
 }

@@ -8,6 +8,7 @@ use similar::TextDiff;
 
 use super::files::DiskFiles;
 use super::format::{self, Format, FormatArguments};
+use super::input::Composition;
 use super::output::Output;
 use super::revision::Revision;
 use super::{Exit, input};
@@ -39,6 +40,8 @@ pub struct Diff {
     #[arg(long)]
     text: bool,
     #[command(flatten)]
+    composition: Composition,
+    #[command(flatten)]
     format: FormatArguments,
 }
 
@@ -56,10 +59,10 @@ impl Side {
         Side { sources, topology, problems }
     }
 
-    fn read(argument: &Path) -> Side {
+    fn read(argument: &Path, composition: &Composition) -> Side {
         Side::of(match Revision::of(argument) {
-            Some((revision, path)) => source::load(&path, &revision),
-            None => source::load(argument, &DiskFiles),
+            Some((revision, path)) => source::load(&path, &composition.with(revision)),
+            None => source::load(argument, &composition.with(DiskFiles)),
         })
     }
 
@@ -72,7 +75,7 @@ impl Side {
 impl Diff {
     pub(super) fn run(self, out: &mut Output) -> Exit {
         match self.files.as_slice() {
-            [old, new] => self.compare(&Side::read(old), &Side::read(new), out),
+            [old, new] => self.compare(&Side::read(old, &self.composition), &Side::read(new, &self.composition), out),
             // `git` (gitdiff): path, old file, old hex, old mode, new file, new hex, new mode; for a rename two more.
             [path, old, _, _, new, ..] if self.files.len() >= 7 => self.drive(path, old, new, out),
             _ => {

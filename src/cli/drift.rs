@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::format::{self, Format, FormatArguments};
+use super::input::Composition;
 use super::output::Output;
 use super::records::{self, Place, PlaceArguments};
 use super::written::write_whole;
@@ -31,6 +32,8 @@ pub struct Drift {
     #[arg(long, value_name = "NAME", requires = "file")]
     host: Option<String>,
     #[command(flatten)]
+    composition: Composition,
+    #[command(flatten)]
     place: PlaceArguments,
     #[command(flatten)]
     format: FormatArguments,
@@ -45,7 +48,8 @@ impl Drift {
     }
 
     fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
-        let prepared = self.file.as_ref().map(|file| input::prepare(file, self.host.as_deref(), out)).transpose()?;
+        let prepared =
+            self.file.as_ref().map(|file| input::prepare(file, &self.composition, self.host.as_deref(), out)).transpose()?;
         let (mut kernel, place) = self.place.open(out)?;
         let running = lock::is_held(Path::new(lock::DIRECTORY), place.instance.cookie);
         let store = place.look_beside(&mut kernel, out)?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::libc::{O_NOCTTY, O_NOFOLLOW, O_NONBLOCK};
 
-use crate::source::{FILE_CAP, Files, Included, Unreadable};
+use crate::source::{FILE_CAP, Files, Included, Inputs, Unreadable};
 
 /// The files of this machine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,6 +38,38 @@ impl Files for DiskFiles {
     }
 }
 
+/// Files from elsewhere, and what the command line and the environment give beside them.
+#[derive(Clone, Debug, Default)]
+pub struct With<F> {
+    /// Where they come from; overlays and files of values too.
+    pub files: F,
+    /// What is given.
+    pub inputs: Inputs,
+}
+
+impl<F: Files> Files for With<F> {
+    fn root(&self, path: &Path) -> Result<Included, Unreadable> {
+        self.files.root(path)
+    }
+
+    fn included(&self, folder: &Path, path: &Path) -> Result<Included, Unreadable> {
+        self.files.included(folder, path)
+    }
+
+    fn matching(&self, pattern: &Path) -> Result<Vec<PathBuf>, Unreadable> {
+        self.files.matching(pattern)
+    }
+
+    fn inputs(&self) -> Inputs {
+        self.inputs.clone()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a variable that a topology names")]
+    fn environment(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+}
+
 /// The path after all links were followed.
 pub fn real(path: &Path) -> Result<PathBuf, Unreadable> {
     fs::canonicalize(path).map_err(unreadable)
@@ -52,6 +84,11 @@ pub fn open(path: &Path, cap: u64) -> Result<File, Unreadable> {
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(unreadable)?;
     check(&file.metadata().map_err(unreadable)?, cap)?;
     Ok(file)
+}
+
+/// The text of a file, by its real path.
+pub fn text(path: &Path) -> Result<String, Unreadable> {
+    read(path.to_owned()).map(|file| file.text)
 }
 
 /// Reads a file by its real path.

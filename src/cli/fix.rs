@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use super::input::Composition;
 use super::output::Output;
 use super::{files, in_words, input};
 use crate::report;
@@ -15,12 +16,12 @@ use crate::source::{FileId, printable};
 const ROUNDS: usize = 8;
 
 /// Mends the files of a topology; `false` where one of them could not be written, which has been said.
-pub fn fix(file: &Path, asked: &Asked, out: &mut Output) -> bool {
+pub fn fix(file: &Path, composition: &Composition, asked: &Asked, out: &mut Output) -> bool {
     for _ in 0..ROUNDS {
-        let (sources, _, problems) = input::examine(file, asked);
+        let (sources, _, problems) = input::examine(file, composition, asked);
         let mut done = 0;
         for (index, source) in sources.files().iter().enumerate() {
-            let id = FileId(u16::try_from(index).unwrap_or(u16::MAX));
+            let id = FileId(u32::try_from(index).unwrap_or(u32::MAX));
             let (text, count) = edit::mended(&source.text, id, &problems);
             if count == 0 {
                 continue;

@@ -1,12 +1,13 @@
 //! What most commands start from: a topology file, one of its hosts, and a kernel or what was captured of one.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::files::DiskFiles;
+use super::files::{DiskFiles, With};
 use super::output::Output;
 use super::{Exit, in_words};
 use crate::compile::{self, Compiled};
@@ -18,7 +19,7 @@ use crate::provenance::Provenance;
 use crate::report;
 use crate::rules::{self, Asked};
 use crate::source::problem::{self, nearest};
-use crate::source::{self, At, Files, Problem, Severity, Sources};
+use crate::source::{self, At, Files, Inputs, Problem, Severity, Sources};
 use crate::state::{Key, Observed, Resource, Scope, State};
 use crate::topology::{self, Host, Ownership, Role, Topology};
 use crate::txn::former::Former;
@@ -27,11 +28,57 @@ use crate::txn::ledger::{Claims, Entry, Ledger};
 /// So much is read of a captured state; a million servers take about half of it.
 const CAPTURED_CAP: u64 = 512 << 20;
 
+/// What a topology is composed with.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Composition")]
+pub struct Composition {
+    /// Lay this file over the topology: what it sets, adds and removes. May be repeated; the last one is on top
+    #[arg(long = "overlay", value_name = "FILE")]
+    overlays: Vec<PathBuf>,
+    /// Give a variable of the topology a value. May be repeated; stronger than --var-file, the environment and the default
+    #[arg(long = "var", value_name = "NAME=VALUE")]
+    variables: Vec<String>,
+    /// Give variables the values of this file, in KDL (`dc "fra1"`) or TOML (`dc = "fra1"`). May be repeated
+    #[arg(long = "var-file", value_name = "FILE")]
+    variable_files: Vec<PathBuf>,
+}
+
+impl Composition {
+    /// Files from elsewhere, composed with this.
+    pub fn with<F>(&self, files: F) -> With<F> {
+        With { files, inputs: self.inputs() }
+    }
+
+    /// What is asked for.
+    pub fn inputs(&self) -> Inputs {
+        let Composition { overlays, variables, variable_files } = self.clone();
+        Inputs { overlays, variable_files, variables }
+    }
+
+    /// The same as arguments again.
+    pub fn arguments(&self) -> Vec<OsString> {
+        let of = |option: &str, values: &mut dyn Iterator<Item = OsString>| -> Vec<OsString> {
+            values.flat_map(|value| [option.into(), value]).collect()
+        };
+        let mut all = of("--overlay", &mut self.overlays.iter().map(OsString::from));
+        all.extend(of("--var", &mut self.variables.iter().map(OsString::from)));
+        all.extend(of("--var-file", &mut self.variable_files.iter().map(OsString::from)));
+        all
+    }
+
+    /// The files that it names.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.overlays.iter().chain(&self.variable_files)
+    }
+}
+
 /// Which host of which topology.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct HostArguments {
     /// The topology, in KDL (.kdl) or TOML (.toml)
     pub file: PathBuf,
+    #[command(flatten)]
+    pub composition: Composition,
     /// Which host of it; by default the one whose `hostname` is this machine's
     #[arg(long, value_name = "NAME")]
     pub host: Option<String>,
@@ -163,17 +210,33 @@ impl Prepared {
 }
 
 /// Reads a topology, picks a host and compiles it, and says everything that is wrong. Warnings do not stop anything.
-pub fn prepare(file: &Path, name: Option<&str>, out: &mut Output) -> Result<Prepared, Exit> {
-    prepare_of(file, &DiskFiles, name, out)
+pub fn prepare(file: &Path, composition: &Composition, name: Option<&str>, out: &mut Output) -> Result<Prepared, Exit> {
+    prepare_of(file, &composition.with(DiskFiles), name, out)
+}
+
+/// The same, and the topology itself.
+pub fn prepare_whole(arguments: &HostArguments, out: &mut Output) -> Result<(Prepared, Topology), Exit> {
+    let HostArguments { file, composition, host } = arguments;
+    prepare_whole_of(file, &composition.with(DiskFiles), host.as_deref(), out)
 }
 
 /// The same of files that lie elsewhere.
 pub fn prepare_of(file: &Path, files: &dyn Files, name: Option<&str>, out: &mut Output) -> Result<Prepared, Exit> {
+    prepare_whole_of(file, files, name, out).map(|(prepared, _)| prepared)
+}
+
+/// The same, and the topology itself.
+pub fn prepare_whole_of(
+    file: &Path,
+    files: &dyn Files,
+    name: Option<&str>,
+    out: &mut Output,
+) -> Result<(Prepared, Topology), Exit> {
     let (sources, topology, problems) = rules::examine(source::load(file, files));
     say(&problems, &sources, out);
     let topology = topology.filter(|_| !has_errors(&problems)).ok_or(Exit::Invalid)?;
     let host = pick(&topology, name, out)?;
-    let (compiled, _) = compile::compile(&topology, host, &compile::Allocation::default());
+    let compiled = compile::compile(&topology, host);
     say(&compiled.problems, &sources, out);
     if has_errors(&compiled.problems) {
         return Err(Exit::Invalid);
@@ -190,12 +253,12 @@ pub fn prepare_of(file: &Path, files: &dyn Files, name: Option<&str>, out: &mut 
     let exclusive = topology.ownership.value == Ownership::Exclusive;
     let policy = limits(&topology.policy);
     let was = topology.was.as_ref().map(|was| was.value.clone());
-    Ok(Prepared { sources, compiled, exclusive, policy, was, sparing: false, target })
+    Ok((Prepared { sources, compiled, exclusive, policy, was, sparing: false, target }, topology))
 }
 
 /// Reads a topology, and finds everything that is wrong with it as far as no host is compiled.
-pub fn examine(file: &Path, asked: &Asked) -> (Sources, Option<Topology>, Vec<Problem>) {
-    rules::examine_as(source::load(file, &DiskFiles), asked)
+pub fn examine(file: &Path, composition: &Composition, asked: &Asked) -> (Sources, Option<Topology>, Vec<Problem>) {
+    rules::examine_as(source::load(file, &composition.with(DiskFiles)), asked)
 }
 
 /// The limits of a file, without their places.

@@ -15,9 +15,9 @@ use crate::lab;
 /// as "nobody", and sees what that user may read.
 #[derive(Debug, clap::Args)]
 pub struct Lab {
-    /// The kernel: `uml` (2 seconds, one CPU, no nftables), `qemu` (5 to 8 seconds, everything), or the name of a kernel
-    /// package for QEMU. Without it `uml` where that is installed and enough
-    #[arg(long, value_name = "uml|qemu|PACKAGE", value_parser = kernel)]
+    /// The kernel: `uml` (2 seconds, one CPU, no nftables), `qemu` (5 to 8 seconds, everything), `backports` (the same
+    /// with the newest kernel that Debian builds for its release), or the name of a kernel package for QEMU. Without it `uml` where that is installed and enough
+    #[arg(long, value_name = "uml|qemu|backports|PACKAGE", value_parser = kernel)]
     kernel: Option<lab::Kernel>,
     /// The guest's memory
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(128..))]
@@ -57,7 +57,7 @@ fn kernel(name: &str) -> Result<lab::Kernel, String> {
     match name {
         "uml" => Ok(lab::Kernel::Uml),
         "qemu" => Ok(lab::Kernel::Qemu { package: None }),
-        _ if name.starts_with("linux-image-") => Ok(lab::Kernel::Qemu { package: Some(name.to_owned()) }),
-        _ => Err("expected `uml`, `qemu` or the name of a package, `linux-image-…`".to_owned()),
+        _ if name == "backports" || name.starts_with("linux-image-") => Ok(lab::Kernel::Qemu { package: Some(name.to_owned()) }),
+        _ => Err("expected `uml`, `qemu`, `backports` or the name of a package, `linux-image-…`".to_owned()),
     }
 }

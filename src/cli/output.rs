@@ -89,6 +89,12 @@ impl Output {
         problem::Style { colour: self.error_style.colour, width: self.error_style.width }
     }
 
+    /// How another run of this program is told to look like this one.
+    pub fn arguments(&self) -> Vec<&'static str> {
+        let said = [(self.quiet, "--quiet"), (self.style.verbose, "--verbose")];
+        said.into_iter().filter_map(|(said, word)| said.then_some(word)).collect()
+    }
+
     /// Prints what was asked for. After the first failure nothing more is written.
     pub fn print(&mut self, text: &str) {
         if self.lost.is_none() {

@@ -1,10 +1,9 @@
 //! `lvsform plan`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::Exit;
 use super::format::{self, Format, FormatArguments};
 use super::input::{self, HostArguments, Prepared};
 use super::output::Output;
@@ -12,8 +11,11 @@ use super::pending;
 use super::records::{self, Place, PlaceArguments};
 use super::saved::{self, Keeping, Saved};
 use super::written::write_whole;
+use super::{Exit, graph};
 use crate::kernel::linux::Linux;
+use crate::plan::{self, Aim};
 use crate::report::{self, review::Review};
+use crate::state::Observed;
 use crate::txn::ledger::Claims;
 use crate::txn::preflight;
 
@@ -49,23 +51,14 @@ impl Plan {
     }
 
     fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
-        let files = Keeping::default();
-        let prepared = match self.out {
-            Some(_) => input::prepare_of(&self.host.file, &files, self.host.host.as_deref(), out)?,
-            None => input::prepare(&self.host.file, self.host.host.as_deref(), out)?,
+        let files = Keeping::of(&self.host.composition);
+        let (prepared, topology) = match self.out {
+            Some(_) => input::prepare_whole_of(&self.host.file, &files, self.host.host.as_deref(), out)?,
+            None => input::prepare_whole(&self.host, out)?,
         };
-        let (claims, observed) = if let Some(file) = &self.live {
-            (Claims::default(), input::captured(file, out)?)
-        } else {
-            let (mut kernel, place) = self.place.open(out)?;
-            let claims = Self::claims(&prepared, &mut kernel, &place, out)?;
-            input::refuse_claimed(&prepared, &claims, out)?;
-            let observed = input::observe(&mut kernel, &prepared.aim(&claims).scope(), out)?;
-            (claims, observed)
-        };
-        let mut aim = prepared.aim(&claims);
-        aim.drain(&prepared.compiled.drains, &claims.debts(&observed).keys().collect(), &observed);
-        let plan = prepared.plan(&aim, &observed);
+        let topology = Some(topology).filter(|_| self.format.format == Format::Html);
+        let (claims, observed) = look(&prepared, self.live.as_deref(), &self.place, out)?;
+        let (aim, plan) = make(&prepared, &claims, &observed);
         let digest = prepared.digest(&aim, &plan);
         let broken = prepared.broken(&claims, &aim, &observed, &plan);
         if let Some(path) = &self.out {
@@ -88,34 +81,63 @@ impl Plan {
                 out.say(&report::failure::apply_would_refuse(&refused, &prepared.compiled.names, &prepared.sources));
                 if !plan.is_empty() {
                     let netns = self.place.netns.as_deref();
+                    let composed = self.host.composition.arguments();
+                    let composed: Vec<String> = composed.iter().map(|word| word.to_string_lossy().into_owned()).collect();
                     out.say(&match &self.out {
                         Some(path) => report::text::how_to_apply_saved(&path.to_string_lossy(), netns),
-                        None => report::text::how_to_apply(&plan, netns, &digest),
+                        None => report::text::how_to_apply(&plan, &composed, netns, &digest),
                     });
                 }
             }
             Format::Json => out.json(&report::json::plan(&plan, &prepared.sources, &digest)),
             _ => {
                 let refused = report::failure::would_refuse(&refused, &prepared.compiled.names, &prepared.sources).collect();
-                let review = Review::of_plan(&plan, &broken, refused, &prepared.sources);
+                let mut review = Review::of_plan(&plan, &broken, refused, &prepared.sources);
+                let seen = || [graph::seen(&plan, &observed)];
+                review.picture = topology.map(|topology| crate::graph::figure(&crate::graph::picture(&topology, &seen())));
                 format::say(&review, &self.format, false, out);
             }
         }
         Ok(if self.exit_code && !plan.is_empty() { Exit::Changes } else { Exit::Done })
     }
+}
 
-    /// Who owns what, as far as it is known here.
-    fn claims(prepared: &Prepared, kernel: &mut Linux, place: &Place, out: &mut Output) -> Result<Claims, Exit> {
-        let Some(store) = place.look_beside(kernel, out)? else { return Ok(Claims::default()) };
-        if let Some(unfinished) = records::unfinished(&store, out)?.filter(|unfinished| !unfinished.committed) {
-            let here = (
-                "an earlier run did not end: the kernel is neither as it was before nor as that run wanted it",
-                "take it back first: lvsform recover",
-            );
-            let (message, help) = if unfinished.journal.instance == place.instance { here } else { records::GONE };
-            out.error(&report::error(message, &[], Some(help), out.error_style));
-        }
-        pending::say(&store, place, out)?;
-        place.claims(&store, prepared.topology(), prepared.was.as_deref(), out)
+/// Who owns what, and what a kernel holds: this machine's, or what was captured of one.
+pub fn look(
+    prepared: &Prepared,
+    live: Option<&Path>,
+    place: &PlaceArguments,
+    out: &mut Output,
+) -> Result<(Claims, Observed), Exit> {
+    if let Some(file) = live {
+        return Ok((Claims::default(), input::captured(file, out)?));
     }
+    let (mut kernel, place) = place.open(out)?;
+    let claims = claims(prepared, &mut kernel, &place, out)?;
+    input::refuse_claimed(prepared, &claims, out)?;
+    let observed = input::observe(&mut kernel, &prepared.aim(&claims).scope(), out)?;
+    Ok((claims, observed))
+}
+
+/// The plan from what a kernel holds, and where it leads.
+pub fn make<'p>(prepared: &'p Prepared, claims: &Claims, observed: &Observed) -> (Aim<'p>, plan::Plan) {
+    let mut aim = prepared.aim(claims);
+    aim.drain(&prepared.compiled.drains, &claims.debts(observed).keys().collect(), observed);
+    let plan = prepared.plan(&aim, observed);
+    (aim, plan)
+}
+
+/// Who owns what, as far as it is known here.
+fn claims(prepared: &Prepared, kernel: &mut Linux, place: &Place, out: &mut Output) -> Result<Claims, Exit> {
+    let Some(store) = place.look_beside(kernel, out)? else { return Ok(Claims::default()) };
+    if let Some(unfinished) = records::unfinished(&store, out)?.filter(|unfinished| !unfinished.committed) {
+        let here = (
+            "an earlier run did not end: the kernel is neither as it was before nor as that run wanted it",
+            "take it back first: lvsform recover",
+        );
+        let (message, help) = if unfinished.journal.instance == place.instance { here } else { records::GONE };
+        out.error(&report::error(message, &[], Some(help), out.error_style));
+    }
+    pending::say(&store, place, out)?;
+    place.claims(&store, prepared.topology(), prepared.was.as_deref(), out)
 }

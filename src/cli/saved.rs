@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Exit;
-use super::files::{self, DiskFiles};
+use super::files::{self, DiskFiles, With};
+use super::input::Composition;
 use super::output::Output;
 use crate::report;
-use crate::source::{Files, Included, Unreadable};
+use crate::source::{Files, Included, Inputs, Unreadable};
 use crate::txn::record::{self, Damage};
 
 const FORMAT: &str = "lvsform-saved-plan/1";
@@ -49,6 +50,12 @@ pub struct Texts {
     paths: BTreeMap<String, usize>,
     /// What patterns match.
     patterns: BTreeMap<String, Vec<String>>,
+    /// What was given beside them.
+    #[serde(default)]
+    inputs: Inputs,
+    /// What the environment said.
+    #[serde(default)]
+    environment: BTreeMap<String, String>,
 }
 
 impl Saved {
@@ -104,16 +111,31 @@ impl Files for Texts {
         let found = self.patterns.get(&*pattern.to_string_lossy()).ok_or(Unreadable::Missing)?;
         Ok(found.iter().map(PathBuf::from).collect())
     }
+
+    fn inputs(&self) -> Inputs {
+        self.inputs.clone()
+    }
+
+    fn environment(&self, name: &str) -> Option<String> {
+        self.environment.get(name).cloned()
+    }
 }
 
 /// The files of this machine; what is read of them is kept.
 #[derive(Debug, Default)]
 pub struct Keeping {
+    files: With<DiskFiles>,
     texts: RefCell<Texts>,
     identities: RefCell<Vec<PathBuf>>,
 }
 
 impl Keeping {
+    /// The files that a topology is composed of.
+    pub fn of(composition: &Composition) -> Keeping {
+        let texts = Texts { inputs: composition.inputs(), ..Texts::default() };
+        Keeping { files: composition.with(DiskFiles), texts: RefCell::new(texts), ..Keeping::default() }
+    }
+
     /// What was read.
     pub fn texts(self) -> Texts {
         self.texts.into_inner()
@@ -133,17 +155,27 @@ impl Keeping {
 
 impl Files for Keeping {
     fn root(&self, path: &Path) -> Result<Included, Unreadable> {
-        DiskFiles.root(path).map(|file| self.keep(path, file))
+        self.files.root(path).map(|file| self.keep(path, file))
     }
 
     fn included(&self, folder: &Path, path: &Path) -> Result<Included, Unreadable> {
-        DiskFiles.included(folder, path).map(|file| self.keep(path, file))
+        self.files.included(folder, path).map(|file| self.keep(path, file))
     }
 
     fn matching(&self, pattern: &Path) -> Result<Vec<PathBuf>, Unreadable> {
-        let found = DiskFiles.matching(pattern)?;
+        let found = self.files.matching(pattern)?;
         let paths = found.iter().map(|path| path.to_string_lossy().into_owned()).collect();
         self.texts.borrow_mut().patterns.insert(pattern.to_string_lossy().into_owned(), paths);
         Ok(found)
+    }
+
+    fn inputs(&self) -> Inputs {
+        self.files.inputs()
+    }
+
+    fn environment(&self, name: &str) -> Option<String> {
+        let value = self.files.environment(name)?;
+        self.texts.borrow_mut().environment.insert(name.to_owned(), value.clone());
+        Some(value)
     }
 }

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::Exit;
 use super::output::Output;
-use crate::report::{drift, json};
+use crate::report::{doctor, drift, json, rehearsal};
 use crate::topology;
 
 /// Print a JSON Schema
@@ -23,10 +23,16 @@ enum Of {
     Plan,
     /// what `check --format json` prints
     Check,
+    /// what `test --format json` prints
+    Test,
     /// what `drift --format json` prints
     Drift,
     /// what `diff --format json` prints
     Diff,
+    /// what `doctor --format json` prints
+    Doctor,
+    /// what `rehearse --format json` prints
+    Rehearsal,
 }
 
 impl Schema {
@@ -35,8 +41,11 @@ impl Schema {
             Of::Topology => topology::schema(),
             Of::Plan => json::schema_of::<json::Document>(),
             Of::Check => json::schema_of::<json::Checked>(),
+            Of::Test => json::schema_of::<json::Tested>(),
             Of::Drift => json::schema_of::<drift::Document<'_>>(),
+            Of::Rehearsal => json::schema_of::<rehearsal::Document<'_>>(),
             Of::Diff => json::schema_of::<json::Differences>(),
+            Of::Doctor => json::schema_of::<doctor::Document<'_>>(),
         });
         Exit::Done
     }

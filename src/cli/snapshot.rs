@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::input::Composition;
 use super::output::Output;
 use super::{Exit, input};
 use crate::report;
@@ -19,6 +20,8 @@ pub struct Snapshot {
     /// Which host of it; by default the one whose `hostname` is this machine's
     #[arg(long, value_name = "NAME", requires = "file")]
     host: Option<String>,
+    #[command(flatten)]
+    composition: Composition,
     /// A network namespace, by its name under /run/netns
     #[arg(long, value_name = "NAME")]
     netns: Option<String>,
@@ -32,7 +35,7 @@ impl Snapshot {
     fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
         let scope = match &self.file {
             None => Scope { fou: true, ..Scope::default() },
-            Some(file) => Scope::of(&input::prepare(file, self.host.as_deref(), out)?.compiled.state),
+            Some(file) => Scope::of(&input::prepare(file, &self.composition, self.host.as_deref(), out)?.compiled.state),
         };
         let mut kernel = input::open(self.netns.as_deref(), out)?;
         let observed = input::observe(&mut kernel, &scope, out)?;

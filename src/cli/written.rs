@@ -13,6 +13,7 @@ use nix::fcntl::OFlag;
 use super::output::Output;
 use super::{Exit, in_words};
 use crate::report;
+use crate::source::printable;
 
 /// Puts a text in a file's place, whole. What is there already is replaced if it is a file that begins with `mark`, as all that
 /// we write for this purpose does; and a link is never followed.
@@ -46,6 +47,17 @@ pub fn replace(path: &Path, text: &[u8], out: &mut Output) -> Result<(), Exit> {
         out.error(&report::error(&message, &[], Some("the file is as it was; its folder must be writable"), out.error_style));
         Exit::Failed
     })
+}
+
+/// Prints a text, or writes it into a new file and says so.
+pub fn print_or_new(text: &str, path: Option<&Path>, out: &mut Output) -> Result<(), Exit> {
+    let Some(path) = path else {
+        out.print(text);
+        return Ok(());
+    };
+    new(path, text.as_bytes(), out)?;
+    out.say(&format!("{}: written\n", printable(&path.to_string_lossy())));
+    Ok(())
 }
 
 /// Writes a new file. What is there already, of whatever kind, is never replaced.

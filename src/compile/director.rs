@@ -25,10 +25,8 @@ pub(super) fn compile(topology: &Topology, host: &Host, target: &mut Target) {
 fn compile_service(topology: &Topology, host: &Host, service: &topology::Service, sync: Option<&Sync>, target: &mut Target) {
     let name: Arc<str> = service.name.value.as_str().into();
     let mut families: BTreeMap<Family, Vec<Reached<'_>>> = BTreeMap::new();
-    let mut carried = false;
     for listen in &service.listens {
         for key in keys(topology, host, listen) {
-            carried = true;
             let family = key.family();
             let servers = families.entry(family).or_insert_with(|| server::reached(topology, service, listen, family, target));
             let origin = Origin::Text(listen.span);
@@ -51,9 +49,6 @@ fn compile_service(topology: &Topology, host: &Host, service: &topology::Service
                 target.add(Key::Order(key), Resource::Order(Order { servers: order }), &name, origin);
             }
         }
-    }
-    if carried {
-        leave_out(topology, host, service, target);
     }
 }
 
@@ -101,7 +96,7 @@ fn compile_listen(service: &topology::Service, listen: &Listen, family: Family) 
 }
 
 /// dr and tun keep the port that the client asked for, and so does a mark; nat may have another one.
-fn port(reached: &Reached<'_>, listen: &Listen) -> u16 {
+pub(super) fn port(reached: &Reached<'_>, listen: &Listen) -> u16 {
     let own = reached.server.port.as_ref().map(|port| port.value);
     match (&listen.what, reached.forward) {
         (ListenOn::Mark { .. }, Forward::Nat) => own.unwrap_or(0),
@@ -174,34 +169,4 @@ fn syncs<'t>(topology: &'t Topology, host: &Host, target: &mut Target) -> Option
         }
     }
     first
-}
-
-/// What a service asks of its director that is not compiled yet.
-fn leave_out(topology: &Topology, host: &Host, service: &topology::Service, target: &mut Target) {
-    let name = &service.name.value;
-    for listen in &service.listens {
-        let ListenOn::Mark { mark, matches, .. } = &listen.what else { continue };
-        if !matches.is_empty() {
-            target.leave_out(
-                format!("the nftables rules that put mark {} on the packets of service `{name}`", mark.value),
-                mark.origin,
-            );
-        }
-        let held = |vip: &&str| topology.vips.get(*vip).is_some_and(|vip| vip::holds(topology, host, vip));
-        if !server::listen_vips(&listen.what).iter().all(held) {
-            target.leave_out(
-                format!(
-                    "the routing rule that delivers packets of mark {} locally: `{}` does not hold their VIP",
-                    mark.value, host.name.value
-                ),
-                mark.origin,
-            );
-        }
-    }
-    if service.return_path.mode.value == topology::ReturnMode::Snat {
-        target.leave_out(
-            format!("the nftables rules that masquerade service `{name}` towards its servers"),
-            service.return_path.mode.origin,
-        );
-    }
 }

@@ -14,7 +14,7 @@ use crate::state::{
     Address, AddressKey, Checksum, Encapsulation, Family, FouKey, FouPort, Inner, Key, Link, LinkKind, Resource, Tunnel,
     TunnelKind,
 };
-use crate::topology::{Forward, Host, Listen, ReturnMode, Service, Topology, Vip};
+use crate::topology::{Forward, Host, Listen, Service, Topology, Vip};
 
 const DR: &str = "forward \"dr\" needs it";
 const TUN: &str = "forward \"tun\" needs it";
@@ -34,7 +34,7 @@ struct Served<'t> {
 pub(super) fn compile(topology: &Topology, host: &Host, target: &mut Target, needs: &mut Needs) {
     for served in served(topology, host) {
         match served.reached.forward {
-            Forward::Nat => leave_out(&served, target),
+            Forward::Nat => {} // nothing but the way back
             Forward::Dr => dr(topology, host, &served, target, needs),
             Forward::Tun(encapsulation) => tun(topology, host, &served, encapsulation, target, needs),
         }
@@ -59,8 +59,11 @@ fn served<'t>(topology: &'t Topology, host: &Host) -> Vec<Served<'t>> {
         for (family, (listen, vips)) in families {
             // A director says what is wrong with the servers.
             let servers = server::reached(topology, service, listen, family, &mut Target::default());
-            let own = |reached: &Reached| reached.server.host.as_ref().is_some_and(|name| name.value == host.name.value);
-            all.extend(servers.into_iter().filter(own).map(|reached| Served { service, reached, vips: vips.clone() }));
+            all.extend(servers.into_iter().filter(|reached| reached.is(host)).map(|reached| Served {
+                service,
+                reached,
+                vips: vips.clone(),
+            }));
         }
     }
     all
@@ -160,16 +163,6 @@ fn silence(family: Family, served: &Served, reason: &'static str, needs: &mut Ne
         // 2 answers fewer still.
         needs.add("net/ipv4/conf/all/arp_ignore", Need { unless: Some("2"), ..served.need("1", reason) });
         needs.add("net/ipv4/conf/all/arp_announce", served.need("2", reason));
-    }
-}
-
-fn leave_out(served: &Served, target: &mut Target) {
-    if served.service.return_path.mode.value == ReturnMode::Policy {
-        let text =
-            format!("the rules and routes that bring the replies of service `{}` back through its director", served.name());
-        if target.left_out.iter().all(|left| left.text != text) {
-            target.leave_out(text, served.origin());
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The servers of a service: which hosts they are, and under which address a director reaches each.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::Target;
@@ -17,14 +18,21 @@ pub(super) struct Reached<'t> {
     pub weight: u32,
 }
 
+impl Reached<'_> {
+    /// Whether it is this host.
+    pub(super) fn is(&self, host: &Host) -> bool {
+        self.server.host.as_ref().is_some_and(|name| name.value == host.name.value)
+    }
+}
+
 /// All servers of a service, those of its pools first.
-pub(super) fn servers<'t>(topology: &'t Topology, service: &'t Service) -> impl Iterator<Item = &'t Server> {
+pub(crate) fn servers<'t>(topology: &'t Topology, service: &'t Service) -> impl Iterator<Item = &'t Server> {
     let pools = service.pools.iter().filter_map(|pool| topology.pools.get(&pool.value));
     pools.flat_map(|pool| &pool.servers).chain(&service.servers)
 }
 
 /// Whether a VIP is carried by `host`.
-pub(super) fn carries(vip: &Vip, host: &Host) -> bool {
+pub(crate) fn carries(vip: &Vip, host: &Host) -> bool {
     host.role == Role::Director && (vip.directors.is_empty() || vip.directors.iter().any(|name| name.value == host.name.value))
 }
 
@@ -34,13 +42,20 @@ pub(super) fn vips<'t>(topology: &'t Topology, service: &'t Service) -> impl Ite
 }
 
 /// The names of the VIPs of one listen.
-pub(super) fn listen_vips(listen: &ListenOn) -> Vec<&str> {
+pub(crate) fn listen_vips(listen: &ListenOn) -> Vec<&str> {
     match listen {
         ListenOn::Vip { vip, .. } => vec![&vip.value],
         ListenOn::Mark { matches, vip, .. } => {
             matches.iter().map(|of| &of.vip).chain(vip).map(|vip| vip.value.as_str()).collect()
         }
     }
+}
+
+/// The families that one listen takes packets of.
+pub(super) fn families(topology: &Topology, listen: &Listen) -> BTreeSet<Family> {
+    let vips = listen_vips(&listen.what).into_iter().filter_map(|name| topology.vips.get(name));
+    let families = vips.flat_map(|vip| vip.addresses.iter().map(|address| Family::of(address.value)));
+    families.filter(|family| listen.family.as_ref().is_none_or(|only| only.value == *family)).collect()
 }
 
 /// The directors of a service: those that carry any of its VIPs.

@@ -1,6 +1,6 @@
 //! What a topology becomes on a host, as lines of `key → value`. Each text stands behind what it needs of [`HOSTS`].
 
-use crate::compile::{Allocation, Compiled, compile, problems};
+use crate::compile::{Compiled, compile, problems};
 use crate::source::memory::load_text;
 use crate::state::{Key, Resource};
 use crate::topology::{Topology, decode};
@@ -25,7 +25,7 @@ fn topology(text: &str) -> Topology {
 }
 
 fn compiled(topology: &Topology, host: &str) -> Compiled {
-    compile(topology, topology.hosts.get(host).expect("the host is in the file"), &Allocation::default()).0
+    compile(topology, topology.hosts.get(host).expect("the host is in the file"))
 }
 
 /// Every object of a host whose key begins with one of these words.
@@ -519,31 +519,154 @@ fn what_is_not_carried_out_is_named() {
         assert!(compiled.left_out.iter().all(|one| one.span.is_some()));
         compiled.left_out.into_iter().map(|one| one.text).collect::<Vec<_>>()
     };
-    let nat = |rest: &str| service("listen vip=\"v4\" port=80", &format!("forward \"nat\"; server \"10.0.0.9\"; {rest}"));
-    let mark = |listen: &str| service(listen, "forward \"dr\"; server \"10.0.0.9\"");
-    let marks = "the nftables rules that put mark 7 on the packets of service `s`";
-    let replies = "the rules and routes that bring the replies of service `s` back through its director";
-    let rule = "the routing rule that delivers packets of mark 7 locally: `lb2` does not hold their VIP";
+    let nat = |listen: &str, rest: &str| service(listen, &format!("forward \"nat\"; {rest}"));
+    let v4 = "listen vip=\"v4\" port=80";
+    let unknown = "the way back of service `s`: something else marks its packets, so nobody here knows their ports. With `match` blocks instead of `vip`, or return-path \"default-route\", it is known";
+    let unreached = "the way back of service `s`: no interface of `far` reaches its director";
+    let far = "real-server \"far\" { interface \"eth0\" address=\"198.51.100.9/24\"; }\n";
     for (text, host, expected) in [
-        (nat(""), "lb1", vec![]),
-        (nat("drain \"2m\""), "lb1", vec![]),
-        (nat("return-path \"snat\""), "lb1", vec!["the nftables rules that masquerade service `s` towards its servers"]),
-        (mark("listen fwmark=7 { match vip=\"v4\" port=80; }"), "lb1", vec![marks]),
-        (mark("listen fwmark=7 { match vip=\"v4\" port=80; }"), "lb2", vec![marks, rule]),
-        (mark("listen fwmark=7 vip=\"v4\""), "lb2", vec![rule]),
-        (mark("listen fwmark=7 vip=\"r\""), "lb2", vec![]),
-        ("policy max-deletes=1\n".to_owned(), "lb1", vec![]),
-        (
-            "director \"lb3\" { tunnel \"a\" kind=\"gre\" remote=\"192.0.2.9\"; route \"10.2.0.0/16\" tunnel=\"a\"; masquerade interface=\"eth1\" source=\"10.0.0.0/24\"; }\n".to_owned(),
-            "lb3",
-            vec!["route 10.2.0.0/16 through tunnel `a`", "masquerade on eth1"],
-        ),
-        (nat("server \"web4\""), "web4", vec![replies]),
-        (nat("server \"web4\"; return-path \"default-route\""), "web4", vec![]),
-        (nat(""), "web4", vec![]),
+        (nat(v4, "server \"10.0.0.9\""), "lb1", vec![]),
+        (nat(v4, "server \"web4\""), "web4", vec![]),
+        (nat("listen fwmark=7 vip=\"v4\"", "server \"web4\""), "web4", vec![unknown]),
+        (nat("listen fwmark=7 vip=\"v4\"", "server \"web4\"; return-path \"default-route\""), "web4", vec![]),
+        (nat(v4, "server \"far\"") + far, "far", vec![unreached]),
     ] {
         assert_eq!(left_out(&text, host), expected, "{text}");
     }
+}
+
+#[test]
+fn replies_of_nat_go_back_through_the_director() {
+    let kinds = ["route", "rule", "sysctl"];
+    let text = service(
+        "listen vip=\"v\" port=80 server-port=8080\nlisten vip=\"v\" port=53 protocol=\"udp\"",
+        "forward \"nat\"; server \"web1\"",
+    );
+    assert_eq!(
+        on(&text, "web1", &kinds),
+        [
+            "sysctl net.ipv6.conf.eth0.accept_redirects → {value:0}",
+            "route 0.0.0.0/0 via 10.0.0.2 dev eth0 table 167772162 → {protocol:76,scope:0,source_prefix:0,type:1}",
+            "route ::/0 via 2001:db8::2 dev eth0 table 1901791661 metric 1024 → {attributes:[[20,[0]]],protocol:76,scope:0,source_prefix:0,type:1}",
+            // A UDP socket that is not bound has no source yet.
+            "rule ipv4 30000 ipproto udp sport 53 lookup 167772162 → {}",
+            "rule ipv4 30000 from 10.0.0.11 ipproto tcp sport 8080 lookup 167772162 → {}",
+            "rule ipv6 30000 ipproto udp sport 53 lookup 1901791661 → {}",
+            "rule ipv6 30000 from 2001:db8::11 ipproto tcp sport 8080 lookup 1901791661 → {}",
+        ]
+    );
+    assert_eq!(on(&text, "lb1", &["route", "rule"]), [""; 0], "the director needs none");
+    let rules = |listen: &str, rest: &str| {
+        on(&service(listen, &format!("forward \"nat\"; server \"web4\" {rest}")), "web4", &["route", "rule"])
+            .into_iter()
+            .map(|line| line.split(" \u{2192}").next().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let v4 = "listen vip=\"v4\" port=80";
+    assert_eq!(
+        rules(v4, "port=81; return-path \"policy\" via=\"10.0.0.254\""),
+        [
+            "route 0.0.0.0/0 via 10.0.0.254 dev eth0 table 167772414",
+            "rule ipv4 30000 from 10.0.0.14 ipproto tcp sport 81 lookup 167772414"
+        ]
+    );
+    assert_eq!(
+        rules(v4, "; return-path \"policy\" via=\"v\""),
+        [
+            "route 0.0.0.0/0 via 10.0.0.100 dev eth0 table 167772260",
+            "rule ipv4 30000 from 10.0.0.14 ipproto tcp sport 80 lookup 167772260"
+        ]
+    );
+    assert_eq!(
+        rules("listen fwmark=7 { match vip=\"v4\" protocol=\"udp\"; match vip=\"v4\" { port 80 443; }; }", ""),
+        [
+            "route 0.0.0.0/0 via 10.0.0.2 dev eth0 table 167772162",
+            "rule ipv4 30000 from 10.0.0.14 ipproto tcp sport 80 lookup 167772162",
+            "rule ipv4 30000 from 10.0.0.14 ipproto tcp sport 443 lookup 167772162",
+            "rule ipv4 30001 from 10.0.0.14 ipproto udp lookup 167772162",
+        ]
+    );
+    for mode in ["default-route", "none", "snat"] {
+        assert_eq!(rules(v4, &format!("; return-path \"{mode}\"")), [""; 0]);
+    }
+}
+
+/// The table of nftables of a host, rule by rule.
+fn table(text: &str, host: &str) -> Vec<String> {
+    let compiled = compiled(&topology(&format!("{HOSTS}{text}")), host);
+    assert_eq!(compiled.problems, [], "{text}");
+    let tables = compiled.state.objects.iter().filter_map(|(key, resource)| match resource {
+        Resource::Nftables(table) => Some((key, table)),
+        _ => None,
+    });
+    tables
+        .flat_map(|(key, table)| {
+            assert_eq!(key.to_string(), "nftables lvsform-t");
+            table.chains.iter().flat_map(|(name, chain)| chain.rules.iter().map(move |rule| format!("{name}: {rule}")))
+        })
+        .collect()
+}
+
+#[test]
+fn a_director_marks_what_its_matches_say() {
+    let text = service(
+        "listen fwmark=7 { match vip=\"v\" { port 443 80; }; match vip=\"v4\" protocol=\"udp\"; }",
+        "forward \"dr\"; server \"web1\"",
+    );
+    let rules = [
+        "prerouting: ip daddr 10.0.0.100 meta l4proto tcp th dport 80 meta mark set 7",
+        "prerouting: ip daddr 10.0.0.100 meta l4proto tcp th dport 443 meta mark set 7",
+        "prerouting: ip daddr 10.0.0.101 meta l4proto udp meta mark set 7",
+        "prerouting: ip6 daddr 2001:db8::100 meta l4proto tcp th dport 80 meta mark set 7",
+        "prerouting: ip6 daddr 2001:db8::100 meta l4proto tcp th dport 443 meta mark set 7",
+    ];
+    assert_eq!(table(&text, "lb1"), rules);
+    let delivery = |host: &str| on(&text, host, &["route", "rule"]);
+    assert_eq!(delivery("lb1"), [""; 0], "it has the VIPs");
+    // The backup has not.
+    assert_eq!(table(&text, "lb2"), rules);
+    assert_eq!(
+        delivery("lb2"),
+        [
+            "route 0.0.0.0/0 dev lo table 7108211 → {protocol:76,scope:254,source_prefix:0,type:2}",
+            "route ::/0 dev lo table 7108211 metric 1024 → {attributes:[[20,[0]]],protocol:76,scope:0,source_prefix:0,type:2}",
+            "rule ipv4 30000 fwmark 7 lookup 7108211 → {}",
+            "rule ipv6 30000 fwmark 7 lookup 7108211 → {}",
+        ]
+    );
+    let others = service("listen fwmark=7 vip=\"v4\"", "forward \"dr\"; server \"web1\"");
+    assert_eq!(table(&others, "lb1"), [""; 0], "something else marks");
+    assert_eq!(on(&others, "lb2", &["rule"]), ["rule ipv4 30000 fwmark 7 lookup 7108211 → {}"]);
+    let routed = service("listen fwmark=7 vip=\"r\"", "forward \"dr\"; server \"web1\"");
+    assert_eq!(on(&routed, "lb2", &["rule"]), [""; 0], "a routed VIP is on every director");
+}
+
+#[test]
+fn a_director_masquerades_what_is_asked_and_nothing_else() {
+    let text = "director \"gw\" { interface \"eth1\" address=\"198.51.100.2/24\"; masquerade interface=\"eth1\" { source \"10.0.0.0/24\" \"2001:db8::/64\"; }; }\n";
+    assert_eq!(
+        table(text, "gw"),
+        [
+            "postrouting: oifname \"eth1\" ip saddr 10.0.0.0/24 masquerade",
+            "postrouting: oifname \"eth1\" ip6 saddr 2001:db8::/64 masquerade"
+        ]
+    );
+    let snat = service("listen vip=\"v4\" port=80 server-port=8080", "forward \"nat\"; server \"web4\"; return-path \"snat\"");
+    let rule = "postrouting: ip daddr 10.0.0.14 meta l4proto tcp th dport 8080 ct original ip daddr 10.0.0.101 ct original proto-dst 80 masquerade";
+    assert_eq!(table(&snat, "lb1"), [rule]);
+    assert!(on(&snat, "lb1", &["sysctl"]).contains(&"sysctl net.ipv4.vs.conntrack → {value:1}".to_owned()));
+}
+
+#[test]
+fn a_route_through_a_tunnel_is_ours() {
+    let text = "director \"e\" { tunnel \"a\" kind=\"gre\" remote=\"192.0.2.9\"; route \"10.2.0.0/16\" tunnel=\"a\"; route \"2001:db8:2::/48\" tunnel=\"a\"; }\n";
+    assert_eq!(
+        on(text, "e", &["route"]),
+        [
+            "route 10.2.0.0/16 dev a → {protocol:76,scope:253,source_prefix:0,type:1}",
+            "route 2001:db8:2::/48 dev a metric 1024 → {attributes:[[20,[0]]],protocol:76,scope:0,source_prefix:0,type:1}",
+        ]
+    );
 }
 
 /// Everything but services, of one host.
@@ -626,6 +749,18 @@ fn what_services_of_one_host_need_alike_is_there_once() {
     let one = of("\"s\"", 80, "forward \"tun\"; server \"one\"");
     let two = format!("{one}{}", of("\"s2\"", 81, "forward \"tun\"; server \"one\""));
     assert_eq!(plumbing(&format!("{SERVERS}{two}"), "one"), plumbing(&format!("{SERVERS}{one}"), "one"));
+}
+
+#[test]
+fn a_server_of_a_mark_has_the_vips_of_all_its_matches() {
+    let of = |listen: &str| {
+        let text = format!("{SERVERS}{}", service(listen, "forward \"dr\"; server \"one\""));
+        on(&text, "one", &["vip"])
+    };
+    let [four, six] = ["vip 10.0.0.110 lo → {}", "vip 2001:db8::110 lo → {deprecated:true,nodad:true}"];
+    let matched = "listen fwmark=7 { match vip=\"v4\" port=80; match vip=\"both\" port=443; }";
+    assert_eq!(of(matched), ["vip 10.0.0.101 lo → {}", four, six]);
+    assert_eq!(of("listen fwmark=7 vip=\"both\" family=\"ipv4\""), [four]);
 }
 
 #[test]

@@ -1,14 +1,23 @@
-//! The tunnels that a host declares: device, addresses, and the port that takes GUE apart.
+//! The tunnels that a host declares: device, addresses, routes, and the port that takes GUE apart.
 
 use std::sync::Arc;
 
 use super::{Target, alias};
 use crate::state::{
-    Address, AddressKey, Family, FouKey, FouPort, GueEncap, Inner, Key, Link, LinkKind, Resource, Tunnel, TunnelKind,
+    Address, AddressKey, Family, FouKey, FouPort, GueEncap, Inner, Key, Link, LinkKind, MAIN_TABLE, Resource, Route, RouteKey,
+    Tunnel, TunnelKind,
 };
 use crate::topology::{Host, Topology, TunnelDevice};
 
 pub(super) fn compile(topology: &Topology, host: &Host, target: &mut Target) {
+    for route in &host.routes {
+        let destination = route.destination.value.trunc();
+        let interface = route.tunnel.value.clone();
+        let metric = Route::metric(Family::of(destination.addr()));
+        let key = RouteKey { destination, via: None, interface, table: MAIN_TABLE, metric, tos: 0 };
+        let value = Resource::from(Route::ours(&key));
+        target.add(Key::Route(key), value, &route.tunnel.value.as_str().into(), route.destination.origin);
+    }
     for tunnel in &host.tunnels {
         let name: Arc<str> = tunnel.name.value.as_str().into();
         let link = Link {

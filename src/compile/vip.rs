@@ -82,8 +82,3 @@ pub(super) fn has(topology: &Topology, host: &Host, vip: &Vip, address: IpAddr) 
     let placed = || place(topology, host, vip, carriers(topology, vip).nth(1).is_none(), address).is_some();
     has_by_itself(host, address) || (vip.managed.value && server::carries(vip, host) && placed())
 }
-
-/// Whether packets for a VIP are local on this host: because it is placed there, or is one of the host's own addresses.
-pub(super) fn holds(topology: &Topology, host: &Host, vip: &Vip) -> bool {
-    server::carries(vip, host) && vip.addresses.iter().all(|address| has(topology, host, vip, address.value))
-}

@@ -101,7 +101,9 @@ impl Kernel for Fake {
             Key::Sysctl(key) => scope.sysctls.contains(key) || scope.sysctls.iter().any(|cause| moves(cause, key)),
             Key::Module(name) => scope.modules.contains(name),
             Key::Fou(_) => scope.fou,
-            Key::Route(_) => scope.routes,
+            Key::Route(key) => scope.routes || scope.destinations.contains(&(key.destination, key.table)),
+            Key::Rule(_) => scope.rules,
+            Key::Nftables(table) => scope.tables.contains(table),
             _ => true,
         });
         let absent = scope.sysctls.iter().map(|key| Key::Sysctl(key.clone()));
@@ -183,6 +185,9 @@ impl Fake {
             (Key::Address(key), None) => self.delete_address(key),
             (Key::Route(key), Some(Resource::Route(route))) => self.put_route(key, route, step.before.is_none()),
             (Key::Route(_), None) => self.delete_route(&step.key),
+            (Key::Rule(_) | Key::Nftables(_), after @ (None | Some(Resource::Rule | Resource::Nftables(_)))) => {
+                self.whole(&step.key, step.before.is_some(), after.as_ref())
+            }
             (Key::Timeouts, Some(Resource::Timeouts(timeouts))) => self.set_timeouts(*timeouts),
             (Key::Service(key), Some(Resource::Service(service))) => self.put_service(*key, service, step.before.is_none()),
             (Key::Service(key), None) => self.delete_service(*key),
@@ -195,6 +200,20 @@ impl Fake {
             // No executor has a request for the rest, or a resource is of another kind than its key: a plan has neither.
             (Key::Order(_), None) | (_, Some(_)) => Err(no(Errno::EINVAL)),
         }
+    }
+
+    /// What the kernel knows by its key alone: made where it is not there, taken away where it is, or both.
+    fn whole(&mut self, key: &Key, replaces: bool, after: Option<&Resource>) -> Answer {
+        match (replaces, self.holds(key)) {
+            (false, true) => return Err(no(Errno::EEXIST)),
+            (true, false) => return Err(no(Errno::ENOENT)),
+            _ => {}
+        }
+        match after {
+            Some(after) => drop(self.state().objects.insert(key.clone(), after.clone())),
+            None => drop(self.state().objects.remove(key)),
+        }
+        Ok(())
     }
 
     fn state(&mut self) -> &mut State {

@@ -4,16 +4,17 @@
 
 mod run;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 use std::marker::PhantomData;
 
+use ipnet::IpNet;
 use nix::errno::Errno;
 
 use super::ipvs::{self, DestinationEntry, Request, ServiceEntry, decode};
 use super::netlink::wire::{Malformed, Message};
 use super::netlink::{Dump, Failure, Limits, Protocol, Socket, family};
-use super::{Kernel, Outcome, ReadError, Refusal, fou, module, netns, rtnl, sysctl};
+use super::{Kernel, Outcome, ReadError, Refusal, fou, module, netns, nftables, rtnl, sysctl};
 use crate::plan::Phase;
 use crate::state::effects::disables_ipv6;
 use crate::state::{
@@ -51,6 +52,13 @@ impl Linux {
             initial_namespace: netns::is_initial(),
             stays_on_its_thread: PhantomData,
         })
+    }
+}
+
+impl Linux {
+    /// Whether the kernel has nftables now: asking it for tables would load them.
+    pub fn has_nftables(&self) -> bool {
+        module::is_loaded(nftables::MODULE, &self.release)
     }
 }
 
@@ -97,6 +105,13 @@ impl Kernel for Linux {
             self.read_fou(family, &mut objects)?;
         }
         self.read_devices(scope, &mut objects, &mut observed)?;
+        if scope.rules {
+            let rules = steady("the routing rules", &mut self.route, rtnl::rules, |rule| *rule)?;
+            objects.extend(rules.into_iter().map(|rule| (Key::Rule(rule), Resource::Rule)));
+        }
+        if !scope.tables.is_empty() && self.has_nftables() {
+            read_tables(scope, &mut objects)?;
+        }
         if let Some(family) = number(ipvs::wire::FAMILY) {
             self.read_ipvs(family, &mut objects, &mut observed)?;
         }
@@ -131,7 +146,7 @@ impl Linux {
             let devices = steady(WHAT, &mut self.route, rtnl::devices, |device| (device.index, device.name.clone()))?;
             let addresses = steady("the addresses", &mut self.route, rtnl::addresses, |found| (found.device, found.key.clone()))?;
             let names: HashMap<u32, String> = devices.iter().map(|device| (device.index, device.name.clone())).collect();
-            let routes = if scope.routes {
+            let routes = if scope.routes || !scope.destinations.is_empty() {
                 let at_risk = AtRisk::new(scope, &devices, &addresses);
                 let dump = |socket: &mut Socket| rtnl::routes(socket, |route| at_risk.has(route));
                 steady("the routes", &mut self.route, dump, |route| (route.key.clone(), route.device))?
@@ -220,8 +235,12 @@ impl Linux {
     }
 }
 
-/// The routes that a change of ours may take along. A host may have a million of others.
-struct AtRisk {
+/// The routes that are of interest: ours, and what a change of ours may take along. A host may have a million of others.
+struct AtRisk<'a> {
+    /// Where ours lead.
+    destinations: &'a BTreeSet<(IpNet, u32)>,
+    /// Whether others' are of interest.
+    others: bool,
     /// Devices of kinds that we make.
     made: HashSet<u32>,
     /// Devices whose IPv4 addresses are VIPs or a tunnel's own, if they have any.
@@ -230,12 +249,14 @@ struct AtRisk {
     ipv6: bool,
 }
 
-impl AtRisk {
-    fn new(scope: &Scope, devices: &[rtnl::Device], addresses: &[rtnl::OnDevice]) -> AtRisk {
+impl AtRisk<'_> {
+    fn new<'a>(scope: &'a Scope, devices: &[rtnl::Device], addresses: &[rtnl::OnDevice]) -> AtRisk<'a> {
         let stays = |key: &AddressKey| key.address.is_ipv4() && key.prefix < 30; // a tunnel's own may have 30 or 31
         let kept: HashSet<u32> = addresses.iter().filter(|found| stays(&found.key)).map(|found| found.device).collect();
         let is_made = |device: &&rtnl::Device| !matches!(device.link.device, LinkKind::Other(_));
         AtRisk {
+            destinations: &scope.destinations,
+            others: scope.routes,
             made: devices.iter().filter(is_made).map(|device| device.index).collect(),
             bare: devices.iter().map(|device| device.index).filter(|device| !kept.contains(device)).collect(),
             ipv6: scope.sysctls.iter().any(disables_ipv6),
@@ -245,12 +266,29 @@ impl AtRisk {
     fn has(&self, route: &rtnl::Numbered) -> bool {
         let is_ipv4 = route.key.family() == Family::Ipv4;
         let through = |device: &u32| self.made.contains(device) || if is_ipv4 { self.bare.contains(device) } else { self.ipv6 };
-        route.route.source.is_some() || route.route.is_from_advertisement(&route.key) || numbers(route).any(through)
+        self.destinations.contains(&(route.key.destination, route.key.table))
+            || self.others
+                && (route.route.source.is_some() || route.route.is_from_advertisement(&route.key) || numbers(route).any(through))
     }
 }
 
 fn numbers(route: &rtnl::Numbered) -> impl Iterator<Item = &u32> {
     route.device.iter().chain(&route.devices)
+}
+
+/// The tables that are of interest, if they are there.
+fn read_tables(scope: &Scope, objects: &mut Objects) -> Result<(), ReadError> {
+    const WHAT: &str = "the nftables tables";
+    let mut socket =
+        Socket::open(Protocol::Netfilter, Limits::default()).map_err(|error| failed("the netfilter socket", error.into()))?;
+    for name in &scope.tables {
+        if nftables::exists(&mut socket, name).map_err(|failure| ipvs_failed(WHAT, failure))? {
+            let chains = steady(WHAT, &mut socket, |socket| nftables::chains(socket, name), |chain| chain.0.clone())?;
+            let rules = steady(WHAT, &mut socket, |socket| nftables::rules(socket, name), Clone::clone)?;
+            objects.push((Key::Nftables(name.clone()), Resource::from(nftables::table(chains, rules))));
+        }
+    }
+    Ok(())
 }
 
 fn services(socket: &mut Socket, family: u16) -> Result<(Vec<ServiceEntry>, Dump), Failure> {

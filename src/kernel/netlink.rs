@@ -27,6 +27,8 @@ pub enum Protocol {
     Route,
     /// IPVS and FOU.
     Generic,
+    /// nftables. Opening it loads a module.
+    Netfilter,
 }
 
 /// The limits of a socket.
@@ -114,6 +116,7 @@ impl Socket {
         let mut socket = sys::Socket::new(match protocol {
             Protocol::Route => sys::protocols::NETLINK_ROUTE,
             Protocol::Generic => sys::protocols::NETLINK_GENERIC,
+            Protocol::Netfilter => sys::protocols::NETLINK_NETFILTER,
         })?;
         // The forced size needs CAP_NET_ADMIN and knows no upper limit; the other is cut to net.core.rmem_max.
         if setsockopt(&socket, sockopt::RcvBufForce, &limits.receive_buffer).is_err() {
@@ -230,6 +233,41 @@ impl Socket {
                 };
             }
         }
+    }
+
+    /// Sends messages that the kernel carries out together or not at all (nfnetlink's batch). `write` begins and fills each;
+    /// the first and the last frame them, and are not answered unless the whole fails.
+    pub fn transaction(&mut self, count: usize, mut write: impl FnMut(&mut Writer, usize)) -> Outcome {
+        self.out.clear();
+        let first = self.sequence.wrapping_add(1);
+        for at in 0..count {
+            write(&mut self.out, at);
+            if at > 0 && at + 1 < count {
+                self.out.add_flags(ACK);
+            }
+            self.finish();
+        }
+        // A transaction is one send. Without the capability the kernel refuses what does not fit.
+        if self.out.bytes().len() > self.bytes {
+            let _ = setsockopt(&self.channel, sockopt::SndBufForce, &(2 * self.out.bytes().len()));
+        }
+        if let Err(error) = retry(|| self.channel.send(self.out.bytes(), 0)) {
+            return Outcome::Refused(refusal(&error));
+        }
+        let (mut open, mut refused) = (count.saturating_sub(2), None);
+        while open > 0 {
+            let Ok(length) = retry(|| self.channel.recv(&mut self.incoming.as_mut_slice(), 0)) else { return Outcome::Unknown };
+            for message in Messages(self.incoming.get(..length).unwrap_or_default()).flatten() {
+                let index = usize::try_from(message.sequence.wrapping_sub(first)).unwrap_or(usize::MAX);
+                let (ERROR, Some(errno), true) = (message.kind, message.errno(), index < count) else { continue };
+                if errno != 0 {
+                    refused.get_or_insert(Refusal { errno, text: message.text() });
+                }
+                // Where the whole fails at its end, that is said of the frame.
+                open = if index == 0 || index + 1 == count { 0 } else { open.saturating_sub(1) };
+            }
+        }
+        refused.map_or(Outcome::Done, Outcome::Refused)
     }
 
     /// Sends one request and hands each message of the answer to `each`, up to the acknowledgement.

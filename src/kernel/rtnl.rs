@@ -5,12 +5,10 @@
 
 mod read;
 mod route;
+mod rule;
 mod write;
 
 pub use read::{Device, OnDevice, addresses, devices};
 pub use route::{Numbered, change_routes, routes};
+pub use rule::{change_rules, rules};
 pub use write::{change_addresses, change_links};
-
-/// The protocol number with which we mark addresses (`IFA_PROTO`, kernel 5.18 and later) and one day routes and rules:
-/// `L`. The kernel's own are 1 to 3; iproute2's `rt_protos` has nothing between 42 and 84.
-pub const OUR_PROTOCOL: u8 = 76;

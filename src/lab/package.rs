@@ -2,7 +2,7 @@
 //!
 //! Nothing is installed: the package's scripts never run.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -15,6 +15,9 @@ use super::{LabError, host, program};
 
 /// Packages without files that depend on the kernel of the day: Debian's, Ubuntu's.
 const NEWEST: [&str; 2] = ["linux-image-amd64", "linux-image-generic"];
+
+/// The word for the newest kernel that the distribution builds for this release of it.
+pub(super) const BACKPORTS: &str = "backports";
 
 /// An unpacked kernel.
 pub(super) struct Package {
@@ -29,17 +32,22 @@ pub(super) struct Package {
 
 /// The kernel of `name`, or of the distribution's default; fetched now if the cache does not have it.
 pub(super) fn kernel(name: Option<&str>, progress: &mut dyn Write) -> Result<Package, LabError> {
-    let cache = cache();
-    let name = match name {
+    let mut cache = cache();
+    let mut apt = Apt::default();
+    if name == Some(BACKPORTS) {
+        cache = cache.join(BACKPORTS);
+        apt = Apt::backports(&cache).unwrap_or_default();
+    }
+    let name = match name.filter(|name| *name != BACKPORTS) {
         Some(name) => name.to_owned(),
-        None => newest().or_else(|| cached(&cache)).ok_or_else(|| {
+        None => newest(&apt).or_else(|| cached(&cache)).ok_or_else(|| {
             LabError::Usage("no kernel package is known for QEMU: run `sudo apt-get update`, or name one with `--kernel`".into())
         })?,
     };
     let base = cache.join(&name);
     if !base.exists() {
         let _ = writeln!(progress, "lab: fetching {name}, once");
-        fetch(&name, &cache, &base)?;
+        fetch(&name, &cache, &base, &apt)?;
     }
     let release = name.trim_start_matches("linux-image-").trim_start_matches("unsigned-").to_owned();
     let [plain, packed] = ["vmlinux", "vmlinuz"].map(|kind| base.join("boot").join(format!("{kind}-{release}")));
@@ -88,10 +96,49 @@ fn cache() -> PathBuf {
     folder.join("lvsform-lab")
 }
 
+/// What apt is told beside its command: which packages there are, where not those of this machine's own lists.
+#[derive(Default)]
+struct Apt(Vec<String>);
+
+impl Apt {
+    /// Debian's backports for this release of it, whether the machine uses them or not. The lists are kept in `folder`, and
+    /// nothing of the machine's own is changed.
+    fn backports(folder: &Path) -> io::Result<Apt> {
+        let format = ["indextargets", "--format", "$(REPO_URI) $(CODENAME)", "Origin: Debian"];
+        let targets = output("apt-get", &format.map(OsStr::new))?;
+        let release = targets.lines().find_map(|line| {
+            let mut words = line.split(' ').filter(|word| !word.is_empty());
+            let (uri, name) = (words.next()?, words.next()?);
+            (!name.contains('-')).then(|| format!("deb {uri} {name}-backports main\n"))
+        });
+        let release = release.ok_or_else(|| io::Error::other("apt knows no release of Debian here"))?;
+        let lists = folder.join("lists");
+        fs::create_dir_all(lists.join("partial"))?;
+        let sources = folder.join("sources.list");
+        fs::write(&sources, release)?;
+        let option = |name: &str, path: &Path| format!("-o{name}={}", path.display());
+        let apt = Apt(vec![
+            option("Dir::Etc::sourcelist", &sources),
+            option("Dir::Etc::sourceparts", Path::new("/dev/null")),
+            option("Dir::State::lists", &lists),
+            option("Dir::Cache", folder),
+            "-oAPT::Sandbox::User=root".to_owned(),
+        ]);
+        // Without a network the last lists are as good.
+        let _ = apt.run("apt-get", &["-q", "update"], folder);
+        Ok(apt)
+    }
+
+    fn run(&self, program: &str, words: &[&str], folder: &Path) -> io::Result<String> {
+        let words: Vec<&OsStr> = self.0.iter().map(OsStr::new).chain(words.iter().map(OsStr::new)).collect();
+        run(program, &words, folder).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
 /// The package that the distribution's newest kernel is in.
-fn newest() -> Option<String> {
+fn newest(apt: &Apt) -> Option<String> {
     NEWEST.iter().find_map(|name| {
-        let listed = output("apt-cache", &["depends".as_ref(), name.as_ref()]).ok()?;
+        let listed = apt.run("apt-cache", &["depends", name], Path::new("/")).ok()?;
         let depends = listed.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
         depends.into_iter().find(|package| package.starts_with("linux-image-")).map(str::to_owned)
     })
@@ -103,11 +150,11 @@ fn cached(cache: &Path) -> Option<String> {
     names.filter(|name| name.starts_with("linux-image-")).max()
 }
 
-fn fetch(name: &str, cache: &Path, base: &Path) -> Result<(), LabError> {
+fn fetch(name: &str, cache: &Path, base: &Path, apt: &Apt) -> Result<(), LabError> {
     program::find_all([("apt-get", "apt"), ("dpkg-deb", "dpkg"), ("depmod", "kmod")])?;
     fs::create_dir_all(cache).map_err(host(format!("make {}", cache.display())))?;
     let folder = nix::unistd::mkdtemp(&cache.join("fetch-XXXXXX")).map_err(host(format!("write in {}", cache.display())))?;
-    let unpacked = fetch_into(name, &folder).and_then(|()| match fs::rename(folder.join("root"), base) {
+    let unpacked = fetch_into(name, &folder, apt).and_then(|()| match fs::rename(folder.join("root"), base) {
         // Another run was faster.
         Err(_) if base.exists() => Ok(()),
         renamed => renamed,
@@ -116,18 +163,17 @@ fn fetch(name: &str, cache: &Path, base: &Path) -> Result<(), LabError> {
     unpacked.map_err(host(format!("fetch {name}")))
 }
 
-fn fetch_into(name: &str, folder: &Path) -> io::Result<()> {
+fn fetch_into(name: &str, folder: &Path, apt: &Apt) -> io::Result<()> {
     let root = folder.join("root");
     fs::create_dir(&root)?;
     fs::set_permissions(&root, Permissions::from_mode(0o755))?;
     let release = name.trim_start_matches("linux-image-");
     // Ubuntu keeps modules in packages of their own.
     let beside = [format!("linux-modules-{release}"), format!("linux-modules-extra-{release}")];
-    let known = |package: &String| output("apt-cache", &["show".as_ref(), package.as_ref()]).is_ok_and(|text| !text.is_empty());
-    let packages = std::iter::once(name.to_owned()).chain(beside.into_iter().filter(known));
-    let words: Vec<OsString> = ["-q", "-o", "APT::Sandbox::User=root", "download"].map(OsString::from).into();
-    let words: Vec<OsString> = words.into_iter().chain(packages.map(OsString::from)).collect();
-    run("apt-get", &words.iter().map(OsString::as_os_str).collect::<Vec<_>>(), folder)?;
+    let known = |package: &&String| apt.run("apt-cache", &["show", package], folder).is_ok_and(|text| !text.is_empty());
+    let words = ["-q", "-o", "APT::Sandbox::User=root", "download", name];
+    let words: Vec<&str> = words.into_iter().chain(beside.iter().filter(known).map(String::as_str)).collect();
+    apt.run("apt-get", &words, folder)?;
     for entry in fs::read_dir(folder)? {
         let file = entry?.path();
         if file.extension().is_some_and(|end| end == "deb") {

@@ -109,6 +109,14 @@ pub enum Impact {
     LinkReplaced,
     /// A device is taken away.
     LinkGone,
+    /// A rule that leads replies back to their director is taken away.
+    WayBackGone,
+    /// A rule that delivers packets with a mark here is taken away.
+    DeliveryGone,
+    /// The rules of a table of nftables are replaced, all in one step.
+    TableReplaced,
+    /// A table of nftables is taken away.
+    TableGone,
     /// A sync daemon is stopped.
     SyncStopped(SyncRole),
     /// A sync daemon is stopped and started.
@@ -148,6 +156,10 @@ impl Impact {
             | Impact::Forwarding { .. }
             | Impact::Timeouts
             | Impact::VipGone
+            | Impact::WayBackGone
+            | Impact::DeliveryGone
+            | Impact::TableReplaced
+            | Impact::TableGone
             | Impact::VipReplaced
             | Impact::LinkReplaced
             | Impact::LinkGone
@@ -260,6 +272,14 @@ impl fmt::Display for Impact {
             Impact::VipReplaced => f.write_str("the address is away for a moment"),
             Impact::LinkReplaced => f.write_str("the device is away for a moment, with its addresses and the routes through it"),
             Impact::LinkGone => f.write_str("takes its addresses along"),
+            Impact::WayBackGone => f.write_str("replies of its services no longer pass their director: their connections end"),
+            Impact::DeliveryGone => f.write_str("packets with this mark are no longer delivered here"),
+            Impact::TableReplaced => {
+                f.write_str("all in one step; established connections keep their server and their source address")
+            }
+            Impact::TableGone => {
+                f.write_str("packets get no mark any more; connections that are masqueraded already stay so until they end")
+            }
             Impact::SyncStopped(SyncRole::Master) => f.write_str("other directors no longer hear of connections"),
             Impact::SyncStopped(SyncRole::Backup) => f.write_str("connections of other directors are no longer heard of"),
             Impact::SyncRestarted(_) => f.write_str("what is said between stop and start is missed"),
@@ -409,6 +429,12 @@ impl<'a> Impacts<'a> {
                 (Some(_), Action::Replace) => vec![Impact::LinkReplaced],
                 _ => Vec::new(),
             },
+            (Key::Rule(rule), Some(_), None) => {
+                vec![if rule.mark.is_some() { Impact::DeliveryGone } else { Impact::WayBackGone }]
+            }
+            (Key::Nftables(_), Some(_), after) => {
+                vec![if after.is_some() { Impact::TableReplaced } else { Impact::TableGone }]
+            }
             (Key::Sync(role), Some(_), after) => {
                 vec![if after.is_some() { Impact::SyncRestarted(*role) } else { Impact::SyncStopped(*role) }]
             }

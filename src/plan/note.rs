@@ -10,8 +10,8 @@ use super::loss::Loss;
 use super::{Aim, Phase, Rank};
 use crate::provenance::Elsewhere;
 use crate::state::{
-    Absence, Action, AddressKey, Change, DestinationKey, Family, Key, Observed, Resource, ServiceKey, State, SysctlKey,
-    order_matters,
+    Absence, Action, AddressKey, Change, DestinationKey, Family, Key, OURS, Observed, Resource, RouteKey, ServiceKey, State,
+    SysctlKey, order_matters,
 };
 
 /// Something to know.
@@ -47,6 +47,13 @@ pub enum Note {
     },
     /// The scheduler goes on choosing a server without weight, for the clients that are its own: they are refused.
     DrainingByHash(ServiceKey),
+    /// Somebody else's route leads the packets of one of ours elsewhere; left alone.
+    RouteFirst {
+        /// ours
+        ours: RouteKey,
+        /// the one that the kernel takes
+        first: RouteKey,
+    },
     /// A device of this topology that the file does not have; left alone.
     UnwantedLink(String),
     /// There will be both a sync daemon and a server of another family than its service.
@@ -117,6 +124,9 @@ impl fmt::Display for Note {
                 "The scheduler of {service} goes on choosing a server without weight for the clients that are its own: they \
                  are refused until it is deleted. `fallback` gives them to others."
             ),
+            Note::RouteFirst { ours, first } => {
+                write!(f, "Left alone: {}, which is not ours and comes before {}: packets go there.", Key::Route(first.clone()), Key::Route(ours.clone()))
+            }
             Note::UnwantedLink(name) => {
                 write!(f, "Left alone: the device {name} is this topology's by its alias, and the file has no use for it any more.")
             }
@@ -149,6 +159,28 @@ impl<T: fmt::Display> fmt::Display for Few<'_, T> {
     }
 }
 
+/// Of two routes to one destination in one table the kernel takes the one with the lower metric, of two with one metric the
+/// older (`fib_insert_alias`); IPv6 shares between the latter.
+fn routes_that_come_first(wanted: &State, observed: &Observed) -> Vec<Note> {
+    let routes = |state: &State| {
+        let routes = state.objects.range(..Key::Timeouts).filter_map(|(key, value)| match (key, value) {
+            (Key::Route(key), Resource::Route(route)) => Some((key.clone(), route.protocol)),
+            _ => None,
+        });
+        routes.collect::<Vec<_>>()
+    };
+    let live = routes(&observed.state);
+    let mut notes = Vec::new();
+    for (ours, _) in routes(wanted).into_iter().filter(|(_, protocol)| *protocol == OURS) {
+        let is_before = |other: &RouteKey| {
+            (other.destination, other.table, other.tos) == (ours.destination, ours.table, ours.tos) && other.metric <= ours.metric
+        };
+        let first = live.iter().find(|(other, protocol)| *protocol != OURS && *other != ours && is_before(other));
+        notes.extend(first.map(|(first, _)| Note::RouteFirst { ours, first: first.clone() }));
+    }
+    notes
+}
+
 pub(super) fn notes(aim: &Aim<'_>, observed: &Observed, exclusive: bool, changes: &[Change], phases: &[Phase]) -> Vec<Note> {
     let wanted: &State = &aim.wanted;
     let mut notes = Vec::new();
@@ -167,6 +199,7 @@ pub(super) fn notes(aim: &Aim<'_>, observed: &Observed, exclusive: bool, changes
         notes.extend(foreign(aim, observed));
         notes.extend(kept_for_others(aim, observed));
     }
+    notes.extend(routes_that_come_first(wanted, observed));
     notes.extend(spared(aim, observed, exclusive).into_iter().map(Note::Spared));
     notes.extend(draining(aim, observed));
     notes.extend(sync_beside_mixed(observed, changes));

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Phase, Rank};
 use crate::state::effects::{effects, switches};
 use crate::state::{
-    Action, AddressKey, Change, DestinationId, DestinationKey, Family, Key, Observed, Order, Resource, ServiceKey, SysctlKey,
-    SysctlValue,
+    Action, AddressKey, Change, DestinationId, DestinationKey, Family, Key, OURS, Observed, Order, Resource, ServiceKey,
+    SysctlKey, SysctlValue,
 };
 
 /// The phases that carry out `changes` on what was `observed`.
@@ -169,8 +169,16 @@ fn ranks(change: &Change, action: Action, plan: &Surroundings) -> Option<Ranks> 
         (Key::Address(_), _, _) => {
             by_action(Rank::LinkAddresses, Rank::LinkAddresses, Rank::LinkAddressesReplaced, Rank::LinkAddressesDeleted)
         }
-        // Others' routes are put back, and deleted by nobody.
-        (Key::Route(_), _, after) => after.as_ref().and_then(|_| then(Rank::Routes)),
+        (Key::Route(_), _, Some(_)) if action == Action::Restore => then(Rank::Routes),
+        // A rollback brings others' routes back: they may need every address that is put back.
+        (Key::Route(_), _, Some(Resource::Route(after))) if after.protocol != OURS => then(Rank::Routes),
+        // It went with its device.
+        (Key::Route(key), _, None) if plan.replaced.contains(key.interface.as_str()) => None,
+        // What was written to others' routes is given back; that they went is not undone by anybody.
+        (Key::Route(_), Some(Resource::Route(before)), None) if before.protocol != OURS => None,
+        (Key::Route(_), _, _) => by_action(Rank::RoutesAdded, Rank::RoutesAdded, Rank::RoutesDeleted, Rank::RoutesDeleted),
+        (Key::Rule(_), _, _) => by_action(Rank::Rules, Rank::Rules, Rank::RulesDeleted, Rank::RulesDeleted),
+        (Key::Nftables(_), _, _) => by_action(Rank::Nftables, Rank::Nftables, Rank::NftablesDeleted, Rank::NftablesDeleted),
         (Key::Timeouts, _, _) => then(Rank::Timeouts),
         (Key::Service(_), _, _) => {
             by_action(Rank::ServicesAdded, Rank::ServicesChanged, Rank::ServicesDeleted, Rank::ServicesDeleted)
@@ -314,9 +322,12 @@ pub fn takes_away(rank: Rank) -> bool {
             | Rank::SyncStopped
             | Rank::VipsReplaced
             | Rank::VipsDeleted
+            | Rank::NftablesDeleted
             | Rank::DestinationsDeleted
             | Rank::ServicesDeleted
             | Rank::SyncDeleted
+            | Rank::RulesDeleted
+            | Rank::RoutesDeleted
             | Rank::LinkAddressesDeleted
             | Rank::LinksGone
             | Rank::FouPortsDeleted
@@ -398,6 +409,53 @@ mod tests {
                 "LinksGone: - link d0"
             ]
         );
+    }
+
+    #[test]
+    fn routes_come_before_the_rules_that_lead_to_them_and_go_after_them() {
+        let route = r#""route 0.0.0.0/0 via 10.0.0.2 dev eth0 table 167772162": {"kind": "route", "type": 1, "protocol": 76, "scope": 0}"#;
+        let rule = r#""rule ipv4 30000 ipproto udp sport 53 lookup 167772162": {"kind": "rule"}"#;
+        let [route_key, rule_key] = [route, rule].map(|object| object.split('"').nth(1).expect("a key"));
+        assert_eq!(plan(&[route, rule], &[]), [format!("RoutesAdded: + {route_key}"), format!("Rules: + {rule_key}")]);
+        assert_eq!(undo(&[route, rule], &[]), [format!("RulesDeleted: - {rule_key}"), format!("RoutesDeleted: - {route_key}")]);
+    }
+
+    #[test]
+    fn a_mark_is_set_when_there_is_a_service_for_it() {
+        let table = r#""nftables lvsform-t": {"kind": "nftables", "chains": {}}"#;
+        let service = r#""service fwmark 7 ipv4": {"kind": "service", "scheduler": "rr"}"#;
+        let wanted = [table, service, DUMMY, VIP];
+        let there = [
+            "Links: + link d0",
+            "ServicesAdded: + service fwmark 7 ipv4",
+            "Nftables: + nftables lvsform-t",
+            "Vips: + vip 10.0.0.100 d0",
+        ];
+        assert_eq!(plan(&wanted, &[]), there);
+        let gone = [
+            "VipsDeleted: - vip 10.0.0.100 d0",
+            "NftablesDeleted: - nftables lvsform-t",
+            "ServicesDeleted: - service fwmark 7 ipv4",
+            "LinksGone: - link d0",
+        ];
+        assert_eq!(undo(&wanted, &[]), gone);
+    }
+
+    #[test]
+    fn a_route_that_leaves_with_a_device_that_is_made_anew_is_gone_by_then() {
+        let tunnel = |ttl: u8| {
+            format!(
+                r#""link a": {{"kind": "link", "device": {{"tunnel": {{"kind": "gre", "remote": "192.0.2.{ttl}"}}}}, "up": true}}"#
+            )
+        };
+        let route = r#""route 10.2.0.0/16 dev a": {"kind": "route", "type": 1, "protocol": 76, "scope": 253}"#;
+        let (before, after) = (tunnel(1), tunnel(2));
+        let live = observed(&[&before, route]);
+        let wanted = state(&[&after]);
+        let mut aim = Aim::from(&wanted);
+        aim.leaving.insert("route 10.2.0.0/16 dev a".parse().expect("a key"), "a".into());
+        let steps = order(&diff(&aim, &live, false), &live);
+        assert!(steps.iter().flat_map(|phase| &phase.steps).all(|step| !step.key.to_string().starts_with("route")), "{steps:#?}");
     }
 
     #[test]

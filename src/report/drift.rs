@@ -148,7 +148,7 @@ pub fn review(report: &Report) -> Review {
         let outcome = "what no topology owns".to_owned();
         parts.push(Part { name: report.namespace.clone(), outcome, findings, ..Part::default() });
     }
-    Review { command: "drift", parts, files: Vec::new() }
+    Review { command: "drift", parts, ..Review::default() }
 }
 
 /// For people.

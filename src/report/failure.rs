@@ -9,7 +9,7 @@ use crate::kernel::Refusal;
 use crate::kernel::capability::Capability;
 use crate::provenance::Names;
 use crate::source::Sources;
-use crate::state::{Action, Change, Key, Resource};
+use crate::state::{Action, AddressKey, Change, Key, Resource, RouteKey};
 use crate::txn::ledger::Claimed;
 use crate::txn::store::StoreError;
 use crate::txn::{Ended, Failure, Left, Why};
@@ -243,7 +243,9 @@ fn answer(refusal: &Refusal) -> String {
 fn explain(change: &Change, refusal: &Refusal) -> (String, String) {
     let said = |reason: &str, help: &str| (reason.to_owned(), help.to_owned());
     let errno = Errno::from_raw(refusal.errno);
-    if refusal.proves_another_writer(change) {
+    // The kernel knows a tunnel by its addresses, too: what is there may have another name.
+    let is_tunnel = matches!((&change.key, errno), (Key::Link(_), Errno::EEXIST));
+    if refusal.proves_another_writer(change) && !is_tunnel {
         let reason = match errno {
             Errno::EEXIST => "it is there already, and was not when the plan was made: someone else is writing",
             _ => "it was there when the plan was made, and is gone: someone else is writing",
@@ -293,16 +295,29 @@ fn explain(change: &Change, refusal: &Refusal) -> (String, String) {
             "it takes no sync daemon beside servers of another family than their service",
             "`ipvsadm -Ln` shows them; take the sync block or those servers away",
         ),
-        (Key::Address(key), Errno::ENODEV) => (
-            format!("there is no device `{}`", printable(&key.interface)),
+        (Key::Address(AddressKey { interface, .. }) | Key::Route(RouteKey { interface, .. }), Errno::ENODEV) => (
+            format!("there is no device `{}`", printable(interface)),
             "`ip link` shows those that there are; mend `interface`".to_owned(),
+        ),
+        (Key::Route(RouteKey { interface, .. }), Errno::ENETDOWN) => (
+            format!("the device `{}` is down", printable(interface)),
+            format!("`ip link set {} up`, and see why it was not", printable(interface)),
+        ),
+        (Key::Route(RouteKey { via: Some(via), .. }), Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::EINVAL) => (
+            format!("no address of this host is in a subnet of {via}"),
+            "`ip address` shows those that there are: the file says others; mend `interface`, or `via`".to_owned(),
+        ),
+        (Key::Nftables(_), Errno::EPROTONOSUPPORT | Errno::EOPNOTSUPP | Errno::ENOENT) => said(
+            "it has no nftables, or not all that the table needs (nft_ct, nft_masq, nft_chain_nat)",
+            "install the kernel package that has these modules",
         ),
         (Key::Link(_), Errno::EOPNOTSUPP) => {
             said("it does not know this kind of device", "install the kernel package that has the device's module")
         }
-        (Key::Link(_), Errno::EEXIST) => {
-            said("there is another tunnel of the same kind, local and remote address and key", "`ip -d link` shows it")
-        }
+        (Key::Link(_), Errno::EEXIST) => said(
+            "there is another tunnel of the same kind, local and remote address and key",
+            "`ip -d link` shows it; delete it, or take it out of the file",
+        ),
         (Key::Link(_), Errno::ENODEV) => {
             said("the device that it is bound to does not exist", "`ip link` shows those that do; mend `device`")
         }

@@ -14,6 +14,9 @@ use crate::source::problem::Severity;
 
 const STYLE: &str = include_str!("html/page.css");
 
+/// Bytes of a picture in a page: at most. It is some hundreds of services.
+const PICTURE: usize = 2 << 20;
+
 /// Lines of the file beside a change: so many at most.
 const EXCERPT: usize = 4;
 
@@ -38,6 +41,12 @@ pub fn page(review: &Review) -> String {
                     @if review.parts.len() > 1 || kinds.len() > 1 { (choices(review, &kinds)) }
                 }
                 main {
+                    // Made by our own templates, which escape what comes from outside.
+                    @match &review.picture {
+                        Some(picture) if picture.len() <= PICTURE => figure class="picture" { (PreEscaped(picture)) },
+                        Some(_) => p { "The picture is too large for a page: " code { "lvsform graph" } " draws it." },
+                        None => {}
+                    }
                     @for (at, part) in review.parts.iter().enumerate() { (of_part(at, part, review)) }
                     @if !review.files.is_empty() {
                         section id="files" {

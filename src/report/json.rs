@@ -257,6 +257,34 @@ pub fn checked(files: Vec<CheckedFile>) -> Checked {
     Checked { format: "lvsform-check/1", files }
 }
 
+/// What `test` found.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(title = "A test of lvsform")]
+pub struct Tested {
+    /// `lvsform-test/1`
+    format: &'static str,
+    /// The topology's name.
+    topology: String,
+    /// In the order of the files.
+    expectations: Vec<TestedExpectation>,
+}
+
+/// One `expect` block.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TestedExpectation {
+    /// What people call it.
+    pub name: String,
+    /// Whether all of it holds.
+    pub holds: bool,
+    /// What does not: where it is expected, and what broke it.
+    pub problems: Vec<Told>,
+}
+
+/// The document of `test`.
+pub fn tested(topology: &str, expectations: Vec<TestedExpectation>) -> Tested {
+    Tested { format: "lvsform-test/1", topology: topology.to_owned(), expectations }
+}
+
 /// The JSON Schema (draft 2020-12) of a document.
 pub fn schema_of<T: JsonSchema>() -> serde_json::Value {
     schemars::schema_for!(T).to_value()

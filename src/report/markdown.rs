@@ -164,7 +164,7 @@ mod tests {
             notes: vec!["a note".to_owned(); 3],
             ..Part::default()
         };
-        Review { command: "plan", parts: vec![part("lb1"), part("lb2")], files: Vec::new() }
+        Review { command: "plan", parts: vec![part("lb1"), part("lb2")], ..Review::default() }
     }
 
     #[test]

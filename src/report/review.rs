@@ -22,6 +22,8 @@ pub struct Review {
     pub parts: Vec<Part>,
     /// The files that places are in, for those who show them whole.
     pub files: Vec<Text>,
+    /// The topology as SVG, for those who can show one.
+    pub picture: Option<String>,
 }
 
 /// A file as it was read.
@@ -168,7 +170,7 @@ impl Review {
             findings: broken.iter().map(Finding::of_rule).chain(model).collect(),
             notes: plan.notes.iter().map(ToString::to_string).chain(text::not_carried_out(plan, sources, true)).collect(),
         };
-        Review { command: "plan", parts: vec![part], files: files(sources) }
+        Review { command: "plan", parts: vec![part], files: files(sources), picture: None }
     }
 
     /// What becomes of each host between two files, with what else is to be known of it.
@@ -182,7 +184,7 @@ impl Review {
             findings: Vec::new(),
             notes,
         };
-        Review { command: "diff", parts: hosts.map(part).collect(), files: files(sources) }
+        Review { command: "diff", parts: hosts.map(part).collect(), files: files(sources), picture: None }
     }
 
     /// What is wrong in a file. `outcome`: what is to be said of it in a line.

@@ -79,9 +79,9 @@ pub(super) fn ending(plan: &Plan, style: Style) -> String {
         let (host, file) = (printable(&plan.target.host), printable(&plan.target.file));
         return format!("Nothing to do: {host} holds {}.", held(&file));
     }
-    let gone = |planned: &&Planned| planned.impacts.contains(&Impact::VipGone);
-    let gone = plan.changes.iter().filter(gone).count();
-    summary(&plan.summary, gone, &Out { text: String::new(), style })
+    let says = |impact| plan.changes.iter().filter(|planned| planned.impacts.contains(&impact)).count();
+    let gone = Gone { vips: says(Impact::VipGone), ways_back: says(Impact::WayBackGone) };
+    summary(&plan.summary, &gone, &Out { text: String::new(), style })
 }
 
 /// What the topology says and this version does not do.
@@ -94,9 +94,14 @@ pub(super) fn in_order(plan: &Plan) -> impl Iterator<Item = &Planned> {
     blocks(plan).into_iter().flatten()
 }
 
-/// How to carry out a plan that was only shown, in the namespace for which it was made.
-pub fn how_to_apply(plan: &Plan, netns: Option<&str>, digest: &str) -> String {
-    let mut command = format!("lvsform apply {} --host {}", argument(&plan.target.file), argument(&plan.target.host));
+/// How to carry out a plan that was only shown, in the namespace for which it was made. `composed`: the
+/// options by which the topology was composed.
+pub fn how_to_apply(plan: &Plan, composed: &[String], netns: Option<&str>, digest: &str) -> String {
+    let mut command = format!("lvsform apply {}", argument(&plan.target.file));
+    for word in composed {
+        _ = write!(command, " {}", argument(word));
+    }
+    _ = write!(command, " --host {}", argument(&plan.target.host));
     if let Some(netns) = netns {
         _ = write!(command, " --netns {}", argument(netns));
     }
@@ -151,13 +156,19 @@ fn argument(text: &str) -> String {
     if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-/// `gone`: the VIPs that are taken away. Connections to them end, too, and nobody counts those of a real server.
-fn summary(summary: &Summary, gone: usize, out: &Out) -> String {
-    let cut = match (summary.connections_cut, gone) {
-        (0, 0) => "none".to_owned(),
-        (0, 1) => "none that IPVS counts, and those to the VIP that goes".to_owned(),
-        (0, gone) => format!("none that IPVS counts, and those to the {gone} VIPs that go"),
-        (cut, _) => out.painted(RED, &cut.to_string()),
+/// What connections need and is taken away: they end with it, and nobody counts those of a real server.
+struct Gone {
+    vips: usize,
+    ways_back: usize,
+}
+
+fn summary(summary: &Summary, gone: &Gone, out: &Out) -> String {
+    let cut = match (summary.connections_cut, gone.vips, gone.ways_back) {
+        (0, 0, 0) => "none".to_owned(),
+        (0, 0, _) => "none that IPVS counts, and those whose replies lose their way back".to_owned(),
+        (0, 1, _) => "none that IPVS counts, and those to the VIP that goes".to_owned(),
+        (0, vips, _) => format!("none that IPVS counts, and those to the {vips} VIPs that go"),
+        (cut, ..) => out.painted(RED, &cut.to_string()),
     };
     format!("{}. Established connections cut: {cut}.", counts(summary))
 }
@@ -478,7 +489,12 @@ fn details(out: &mut Out, planned: &Planned, what_width: usize) {
     for field in fields {
         let none = || "none".to_owned();
         let (before, after) = (field.before.clone().unwrap_or_else(none), field.after.clone().unwrap_or_else(none));
-        let text = format!("{:name_width$} {before} → {after}", field.field);
+        let text = match (field.field, &field.before, &field.after) {
+            // A line of its own, that comes or goes.
+            ("rule", None, _) => format!("+ {after}"),
+            ("rule", _, None) => format!("- {before}"),
+            _ => format!("{:name_width$} {before} → {after}", field.field),
+        };
         let text = printable(&text).into_owned();
         let Some(impact) = told(field).map(ToString::to_string) else {
             out.line(6, &text);
@@ -501,7 +517,8 @@ fn details(out: &mut Out, planned: &Planned, what_width: usize) {
 /// What is to be made, in a few words.
 fn describe(resource: &Resource) -> String {
     match resource {
-        Resource::Module | Resource::Order(_) => String::new(),
+        // A rule is its key, and those of a table are said one by one.
+        Resource::Module | Resource::Order(_) | Resource::Rule | Resource::Nftables(_) => String::new(),
         Resource::Sysctl(value) => format!("= {}", value.value),
         Resource::Link(link) => link_words(link),
         Resource::Fou(FouPort { gue }) => if *gue { "gue" } else { "fou" }.to_owned(),

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::{Conflict, Doubt, Report, View, families, forward, in_a_subnet, own_families, place};
 use crate::source::At;
 use crate::state::{Checksum, Encapsulation, Family};
-use crate::topology::{Forward, Host, Interface, ReturnMode, Server, Service, Vip};
+use crate::topology::{Forward, Host, Interface, ReturnMode, Role, Server, Service, Via, Vip};
 
 /// The VIPs of a service, with the tokens that name them.
 fn vips<'t>(view: &View<'t>, service: &'t Service) -> Vec<(&'t Vip, crate::source::Span)> {
@@ -73,6 +73,89 @@ pub fn dr_servers_are_on_the_wire(view: &View, report: &mut Report) {
                 report.doubt(&doubt, place(&server.label));
             }
         }
+    }
+}
+
+/// `return-path "policy"`: the route to the director is the link itself, or nothing.
+pub fn replies_reach_their_director(view: &View, report: &mut Report) {
+    let mut said = BTreeSet::new();
+    for service in view.services().filter(|service| service.return_path.mode.value == ReturnMode::Policy) {
+        let (carriers, listened) = (carriers(view, service), listened(view, service));
+        let ways = ways_back(view, service, &carriers);
+        for server in view.servers(service).filter(|server| forward(service, server).value == Forward::Nat) {
+            let Some(host) = server.host.as_ref().and_then(|name| view.topology.hosts.get(&name.value)) else { continue };
+            let own = addresses(view, server);
+            // A director reaches itself.
+            if carriers.iter().any(|carrier| carrier.name.value == host.name.value) || said.contains(&place(&server.label)) {
+                continue;
+            }
+            let off =
+                listened.iter().filter(|family| own.iter().any(|address| Family::of(*address) == **family)).find_map(|family| {
+                    let mut of_family = ways.iter().filter(|via| Family::of(**via) == *family).peekable();
+                    let first = **of_family.peek()?;
+                    (!of_family.any(|via| in_a_subnet(host, *via))).then_some(first)
+                });
+            if let Some(via) = off {
+                said.insert(place(&server.label));
+                let policy = service.return_path.via.as_ref().and_then(|via| via.origin.span());
+                report.doubt(&Doubt::WayBackOffLink { host: &host.name.value, via, policy }, place(&server.label));
+            }
+        }
+    }
+}
+
+/// Where replies may be sent, as far as the file says it: `via`, or what the only director or the holder has.
+fn ways_back(view: &View, service: &Service, carriers: &[&Host]) -> Vec<IpAddr> {
+    match service.return_path.via.as_ref().map(|via| &via.value) {
+        Some(Via::Address(address)) => vec![*address],
+        Some(Via::Vip(name)) => {
+            let vip = view.topology.vips.get(name);
+            vip.into_iter().flat_map(|vip| &vip.addresses).map(|address| address.value).collect()
+        }
+        None => {
+            let holders: BTreeSet<&str> = vips(view, service)
+                .iter()
+                .filter_map(|(vip, _)| vip.holder.as_ref().map(|holder| holder.value.as_str()))
+                .collect();
+            let director = |host: &&&Host| holders.is_empty() || holders.contains(host.name.value.as_str());
+            let interfaces = carriers.iter().filter(director).flat_map(|host| host.interfaces.values());
+            interfaces.flat_map(|interface| &interface.addresses).map(|network| network.value.addr()).collect()
+        }
+    }
+}
+
+/// What a method needs on a real server is done where the file has it as a host. Said once for each method, and not where the
+/// file has no real server at all: then it is of directors alone, as all of LVS's older tools have it.
+pub fn servers_are_hosts_of_the_file(view: &View, report: &mut Report) {
+    /// The first of them, and how many.
+    type Found<'t> = (&'t Service, &'t Server, IpAddr, IpAddr, usize);
+    if view.topology.hosts.values().all(|host| host.role == Role::Director) {
+        return;
+    }
+    let mut found: Vec<(Forward, Found<'_>)> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for service in view.services() {
+        let all = vips(view, service);
+        for server in view.servers(service).filter(|server| server.host.is_none()) {
+            let method = forward(service, server).value;
+            let seen_to = method == Forward::Nat && service.return_path.mode.value != ReturnMode::Policy;
+            let Some(address) = server.address.as_ref().map(|address| address.value).filter(|_| !seen_to) else { continue };
+            let vips = || all.iter().flat_map(|(vip, _)| &vip.addresses).map(|vip| vip.value);
+            let Some(vip) = vips().find(|vip| Family::of(*vip) == Family::of(address)).or_else(|| vips().next()) else {
+                continue;
+            };
+            if !seen.insert((address, place(&server.label))) {
+                continue;
+            }
+            match found.iter_mut().find(|(known, _)| *known == method) {
+                Some((_, (.., count))) => *count += 1,
+                None => found.push((method, (service, server, address, vip, 1))),
+            }
+        }
+    }
+    for (method, (service, server, address, vip, count)) in found {
+        let doubt = Doubt::ServerOutside { service: &service.name.value, count, method, address, vip };
+        report.doubt(&doubt, place(&server.label));
     }
 }
 

@@ -48,6 +48,28 @@ pub fn one_host_answers_for_it(view: &View, report: &mut Report) {
     }
 }
 
+/// What the file says of a host that does not carry the VIP. On `lo` nobody is asked for it.
+pub fn no_other_host_has_it(view: &View, report: &mut Report) {
+    let own: BTreeMap<IpAddr, (&str, Span)> = view
+        .topology
+        .hosts
+        .values()
+        .flat_map(|host| {
+            let interfaces = host.interfaces.iter().filter(|(name, _)| *name != "lo");
+            let addresses = interfaces.flat_map(|(_, interface)| &interface.addresses);
+            addresses.map(|network| (network.value.addr(), (host.name.value.as_str(), place(network))))
+        })
+        .collect();
+    for vip in view.topology.vips.values() {
+        for address in &vip.addresses {
+            let Some((host, own)) = own.get(&address.value) else { continue };
+            if view.carriers(vip).iter().all(|carrier| carrier.name.value != *host) {
+                report.doubt(&Doubt::VipOfAnotherHost { address: address.value, host, own: *own }, place(address));
+            }
+        }
+    }
+}
+
 /// One address is placed once on a host. Two VIPs may share one where no director carries both.
 pub fn an_address_is_one_vips(view: &View, report: &mut Report) {
     let mut seen: BTreeMap<IpAddr, Vec<(&Vip, Span)>> = BTreeMap::new();

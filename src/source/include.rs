@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::{
-    FileId, Files, Form, Included, Loaded, Node, Problem, Scalar, Sources, Span, Spelling, Tree, Unreadable, kdl, problem, toml,
+    FileId, Files, Form, Included, Loaded, Node, Problem, Scalar, Sources, Span, Spelling, Unreadable, input, kdl, problem, toml,
 };
 
 /// Bytes of one file; larger ones are refused before any memory is taken for them.
@@ -53,7 +53,10 @@ struct Read {
 pub fn load(path: &Path, files: &dyn Files) -> Loaded {
     let mut loaded = Loaded::default();
     match root(path, files) {
-        Ok((spelling, file)) => everything(path, spelling, file, files, &mut loaded),
+        Ok((spelling, file)) => {
+            everything(path, spelling, file, files, &mut loaded);
+            input::read(files, &mut loaded);
+        }
         Err(problem) => loaded.problems.push(problem),
     }
     problem::sort(&mut loaded.problems);
@@ -64,7 +67,7 @@ pub fn load(path: &Path, files: &dyn Files) -> Loaded {
 pub fn one(path: &Path, spelling: Spelling, text: String) -> Loaded {
     let mut loaded = Loaded::default();
     let id = loaded.sources.add(path.to_owned(), text);
-    loaded.tree = Tree { nodes: nodes(spelling, &loaded.sources.file(id).text, id, &mut loaded.problems) };
+    loaded.tree.nodes = nodes(spelling, &loaded.sources.file(id).text, id, &mut loaded.problems);
     problem::sort(&mut loaded.problems);
     loaded
 }
@@ -185,7 +188,7 @@ fn in_order(mut read: Vec<Read>, loaded: &mut Loaded) {
     loaded.tree.nodes.append(&mut nodes_of(&mut read, FileId(0)));
     let mut seen = BTreeSet::from([FileId(0)]);
     while let Some((id, next)) = open.last_mut() {
-        let Some((wanted, file)) = read.get(usize::from(id.0)).and_then(|file| file.included.get(*next)) else {
+        let Some((wanted, file)) = read.get(id.0 as usize).and_then(|file| file.included.get(*next)) else {
             open.pop();
             continue;
         };
@@ -194,7 +197,7 @@ fn in_order(mut read: Vec<Read>, loaded: &mut Loaded) {
         let (wanted, file) = (wanted, *file);
         if let Some(position) = open.iter().position(|(other, _)| *other == file) {
             if !(wanted.pattern && itself) {
-                let chain = open[position..].iter().filter_map(|(id, _)| Some(&read.get(usize::from(id.0))?.path));
+                let chain = open[position..].iter().filter_map(|(id, _)| Some(&read.get(id.0 as usize)?.path));
                 loaded.problems.push(cycle(chain, wanted));
             }
         } else if seen.insert(file) {
@@ -205,10 +208,10 @@ fn in_order(mut read: Vec<Read>, loaded: &mut Loaded) {
 }
 
 fn nodes_of(read: &mut [Read], id: FileId) -> Vec<Node> {
-    read.get_mut(usize::from(id.0)).map(|file| mem::take(&mut file.nodes)).unwrap_or_default()
+    read.get_mut(id.0 as usize).map(|file| mem::take(&mut file.nodes)).unwrap_or_default()
 }
 
-fn nodes(spelling: Spelling, text: &str, id: FileId, problems: &mut Vec<Problem>) -> Vec<Node> {
+pub(super) fn nodes(spelling: Spelling, text: &str, id: FileId, problems: &mut Vec<Problem>) -> Vec<Node> {
     match spelling {
         Spelling::Kdl => kdl::read(text, id, problems),
         Spelling::Toml => toml::read(text, id, problems),

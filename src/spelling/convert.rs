@@ -51,11 +51,25 @@ pub fn convert(path: &Path, from: Spelling, text: &str, to: Spelling) -> Result<
 }
 
 /// What a file says, in whatever spelling: its topology and what it includes.
-fn means(tree: Tree) -> (Option<String>, Vec<String>) {
+fn means(tree: Tree) -> (Option<String>, Vec<String>, Vec<String>) {
+    // What is still to be composed means what it says.
+    let composing = |node: &Node| matches!(&*node.key, "variable" | "defaults" | "set" | "add" | "remove");
+    let (composed, nodes) = tree.nodes.into_iter().partition::<Vec<Node>, _>(composing);
+    let tree = Tree { nodes, ..Tree::default() };
+    let mut composed: Vec<String> = topology::unfold(composed).iter().map(said).collect();
+    composed.sort();
     let included = tree.nodes.iter().filter(|node| &*node.key == "include").flat_map(|node| &node.args);
     let mut included: Vec<String> = included.map(|arg| format!("{:?}", arg.value)).collect();
     included.sort();
-    (topology::decode(tree).0.map(|topology| topology.plain()), included)
+    (topology::decode(tree).0.map(|topology| topology.plain()), composed, included)
+}
+
+/// What a node says, in whatever order.
+fn said(node: &Node) -> String {
+    let args: Vec<&Scalar> = node.args.iter().map(|arg| &arg.value).collect();
+    let mut inner: Vec<String> = node.children.iter().map(said).collect();
+    inner.sort();
+    format!("{} {args:?} {{{}}}", node.key, inner.join(";"))
 }
 
 fn bad_include(node: &Node) -> Option<Problem> {

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{AddressKey, DestinationKey, FouKey, MAIN_TABLE, RouteKey, ServiceKey, SyncRole, SysctlKey};
+use super::{AddressKey, DestinationKey, FouKey, MAIN_TABLE, RouteKey, RuleKey, ServiceKey, SyncRole, SysctlKey};
 
 /// An address family that IPVS knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -60,6 +60,10 @@ pub enum Key {
     Address(AddressKey),
     /// `route 10.77.0.0/16 via 10.0.0.1 dev eth0`, and ` table 100`, ` metric 5`, ` tos 8` where they are not the usual ones
     Route(RouteKey),
+    /// `rule ipv4 30000 from 10.0.0.11 ipproto tcp sport 8080 lookup 167772161`
+    Rule(RuleKey),
+    /// `nftables lvsform-flash-sale`: the table of this name of the family `inet`
+    Nftables(String),
     /// `timeouts`
     Timeouts,
     /// `service tcp 10.0.0.100:443`, `service fwmark 7 ipv6`
@@ -87,6 +91,8 @@ impl fmt::Display for Key {
                 }
             }
             Key::Route(key) => write_route(key, f),
+            Key::Rule(key) => key.fmt(f),
+            Key::Nftables(table) => write!(f, "nftables {table}"),
             Key::Timeouts => f.write_str("timeouts"),
             Key::Service(service) => write!(f, "service {service}"),
             Key::Destination(key) => write!(f, "server {} {}", key.service, key.id()),
@@ -200,6 +206,8 @@ fn parse(text: &str) -> Option<Key> {
             Key::Address(AddressKey { interface: interface.to_owned(), address: network.addr(), prefix: network.prefix_len() })
         }
         "route" => Key::Route(route(rest)?),
+        "rule" => Key::Rule(RuleKey::parse(rest)?),
+        "nftables" => Key::Nftables(name()?),
         "service" => Key::Service(service(rest)?),
         "order" => Key::Order(service(rest)?),
         "server" => {
@@ -284,6 +292,9 @@ mod tests {
             "route 10.77.0.0/16 via 10.0.0.1 dev eth0",
             "route ::/0 via fe80::1 dev eth0 metric 1024",
             "route 10.78.0.0/16 table 100 metric 5 tos 8",
+            "rule ipv4 30000 from 10.0.0.11 ipproto tcp sport 8080 lookup 167772161",
+            "rule ipv6 30000 fwmark 7 lookup 100",
+            "nftables lvsform-flash-sale",
             "timeouts",
             "service tcp 10.0.0.100:443",
             "service udp [2001:db8::1]:53",
@@ -311,6 +322,8 @@ mod tests {
             "fou x ipv4",
             "route",
             "route 10.0.0.0/8 to lo",
+            "rule ipv4 1 from 10.0.0.1",
+            "rule ipv4 1 lookup 5 sport 6",
         ] {
             assert!(text.parse::<Key>().is_err(), "{text}");
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::effects::{disables_ipv6, purges_routes};
@@ -100,6 +101,12 @@ pub struct Scope {
     /// Whether routes are of interest: those of others that may go with an address or a device. Routes that the kernel makes
     /// itself are never read.
     pub routes: bool,
+    /// Where routes of ours lead, and in which table; all routes of this kind are read.
+    pub destinations: BTreeSet<(IpNet, u32)>,
+    /// Whether rules of the routing policy are of interest.
+    pub rules: bool,
+    /// The tables of nftables that are of interest.
+    pub tables: BTreeSet<String>,
 }
 
 impl Scope {
@@ -125,7 +132,13 @@ impl Scope {
                 Key::Service(_) | Key::Destination(_) => {
                     scope.sysctls.insert(SysctlKey::expire_nodest_conn());
                 }
-                Key::Link(_) | Key::Address(_) | Key::Route(_) => scope.routes = true,
+                Key::Link(_) | Key::Address(_) => scope.routes = true,
+                Key::Route(key) => {
+                    scope.routes = true;
+                    scope.destinations.insert((key.destination, key.table));
+                }
+                Key::Rule(_) => scope.rules = true,
+                Key::Nftables(table) => _ = scope.tables.insert(table.clone()),
                 Key::Timeouts | Key::Order(_) | Key::Sync(_) => {}
             }
         }

@@ -1,4 +1,4 @@
-//! Routes, as far as what we change may take them along. They are others' routes: no topology declares one.
+//! Routes: a topology's own, and others' as far as what we change may take them along.
 //!
 //! What the language has no word for is kept as the kernel sent it, so that a route can be put back exactly as it was.
 
@@ -12,6 +12,10 @@ use super::{Family, FieldChange, Fields};
 
 /// `RT_TABLE_MAIN`
 pub const MAIN_TABLE: u32 = 254;
+
+/// The protocol number of the addresses (`IFA_PROTO`, kernel 5.18 and later), routes and rules that we make: `L`. The kernel's
+/// own are 1 to 3; iproute2's `rt_protos` has nothing between 42 and 84.
+pub const OURS: u8 = 76;
 
 /// `RTPROT_RA`: a route that a router advertisement brought.
 const ROUTER_ADVERTISEMENT: u8 = 9;
@@ -69,6 +73,34 @@ impl RouteKey {
 }
 
 impl Route {
+    /// A unicast route of ours, as the kernel tells of it.
+    pub fn ours(key: &RouteKey) -> Route {
+        const PREFERENCE: u16 = 20; // RTA_PREF, which every IPv6 route has: medium
+        let (scope, attributes) = match (key.family(), key.via) {
+            (Family::Ipv4, Some(_)) => (0, Vec::new()), // RT_SCOPE_UNIVERSE
+            (Family::Ipv4, None) => (253, Vec::new()),  // RT_SCOPE_LINK
+            (Family::Ipv6, _) => (0, vec![(PREFERENCE, vec![0])]),
+        };
+        Route {
+            kind: 1, // RTN_UNICAST
+            protocol: OURS,
+            scope,
+            on_link: false,
+            source_prefix: 0,
+            source: None,
+            devices: BTreeSet::new(),
+            attributes,
+        }
+    }
+
+    /// The metric of a route for which nobody asks another one.
+    pub fn metric(family: Family) -> u32 {
+        match family {
+            Family::Ipv4 => 0,
+            Family::Ipv6 => 1024, // IP6_RT_PRIO_USER
+        }
+    }
+
     /// Whether it leads through a device.
     pub fn goes_through(&self, key: &RouteKey, device: &str) -> bool {
         key.interface == device || self.devices.contains(device)

@@ -24,6 +24,8 @@ pub struct Context {
     pub references: Vec<(Target, Box<str>, Span)>,
     /// How the node that is being read was written.
     pub spelling: Spelling,
+    /// Whether what is missing may be elsewhere.
+    pub is_part: bool,
 }
 
 impl Context {
@@ -59,7 +61,11 @@ struct Slot {
 
 /// The blocks that a node stands for.
 pub fn read(cx: &mut Context, kind: &'static Kind, node: &Node) -> Vec<Block> {
-    if node.form.is_toml() { read_toml(cx, kind, node) } else { read_kdl(cx, kind, node).into_iter().collect() }
+    if node.form.is_toml() && node.form != Written::Unfolded {
+        read_toml(cx, kind, node)
+    } else {
+        read_kdl(cx, kind, node).into_iter().collect()
+    }
 }
 
 fn read_kdl(cx: &mut Context, kind: &'static Kind, node: &Node) -> Vec<Block> {
@@ -255,7 +261,7 @@ fn value(cx: &mut Context, wanted: Type, what: &'static str, arg: &Arg) -> Optio
 }
 
 /// Reads what stands in a block: fields, blocks, and in TOML the key of the main value, which the caller has read.
-fn block(cx: &mut Context, kind: &'static Kind, span: Span, children: &[Node]) -> Block {
+pub(super) fn block(cx: &mut Context, kind: &'static Kind, span: Span, children: &[Node]) -> Block {
     let mut found = Block {
         kind,
         span,
@@ -287,7 +293,8 @@ fn block(cx: &mut Context, kind: &'static Kind, span: Span, children: &[Node]) -
             meant.extend(unknown(cx, kind, node));
         }
     }
-    let missing = |word: &str| meant.iter().all(|meant| meant != word);
+    let is_whole = !cx.is_part;
+    let missing = |word: &str| is_whole && meant.iter().all(|meant| meant != word);
     for field in kind.fields {
         if matches!(field.need, Need::Required) && found.given(field.word).is_none() && missing(field.word) {
             cx.report(&Fault::Missing { kind: kind.word, word: field.word }, span);
@@ -445,6 +452,16 @@ impl Block {
     /// Addresses.
     pub fn addresses(&self, word: &str) -> Vec<At<AddressRange>> {
         self.every(word, |value| if let Value::Addresses(range) = value { Some(*range) } else { None })
+    }
+
+    /// Lists of names.
+    pub fn many_names(&self, word: &str) -> Vec<At<NameRange>> {
+        self.every(word, |value| if let Value::Names(names) = value { Some(names.clone()) } else { None })
+    }
+
+    /// Several of the table's words.
+    pub fn words(&self, word: &str) -> Vec<At<&'static str>> {
+        self.every(word, |value| if let Value::Word(word) = value { Some(*word) } else { None })
     }
 
     /// Addresses with prefix lengths.

@@ -9,10 +9,11 @@ use std::net::IpAddr;
 use super::block::{self, Block, Context};
 use super::fault::{Fault, Spelling};
 use super::kinds::ROOT;
+use super::range::NameRange;
 use super::shape::{Form, Target};
-use super::{Host, Ownership, Policy, Role, Server, Topology, cluster, host, server, service, tuning, vip};
+use super::{Host, Ownership, Policy, Role, Server, Topology, cluster, expectation, host, server, service, tuning, vip};
 use crate::source::problem::nearest;
-use crate::source::{At, FileId, Node, Origin, Problem, Span, Tree};
+use crate::source::{At, FileId, Label, Node, Origin, Problem, Span, Tree};
 
 /// The most hosts, addresses and servers of a topology. They are counted before a range is expanded.
 const MOST: u64 = 1_000_000;
@@ -39,6 +40,10 @@ pub fn decode(tree: Tree) -> (Option<Topology>, Vec<Problem>) {
         cx.spelling = if node.form.is_toml() { Spelling::Toml } else { Spelling::Kdl };
         if &*node.key == "include" {
             continue; // followed already, when the files were read
+        }
+        if OVERLAYS.contains(&&*node.key) {
+            cx.report(&Fault::Overlay { word: node.key.clone() }, node.span);
+            continue;
         }
         let Some(child) = ROOT.child(&node.key) else {
             block::unknown(&mut cx, &ROOT, &node);
@@ -68,20 +73,26 @@ pub fn decode(tree: Tree) -> (Option<Topology>, Vec<Problem>) {
     if !once.contains_key("topology") {
         cx.report(&Fault::NoTopology, in_root.unwrap_or(begin));
     }
-    link(&mut cx, &mut topology, &names);
+    link(&mut cx, &mut topology, &names, &tree.removed);
     (Some(topology), cx.problems)
 }
 
+/// The words of overlays.
+pub(super) const OVERLAYS: [&str; 3] = ["set", "add", "remove"];
+
 /// What is wrong with each block of a file by itself, whatever other files say: for what works on single files.
 pub fn misshapen(nodes: &[Node]) -> Vec<Problem> {
-    let mut cx = Context::default();
-    for node in nodes.iter().filter(|node| &*node.key != "include") {
+    // What is missing may be a default, or in the file that an overlay is laid over.
+    let mut cx = Context { is_part: true, ..Context::default() };
+    for node in nodes.iter().filter(|node| !matches!(&*node.key, "include" | "remove")) {
         cx.spelling = if node.form.is_toml() { Spelling::Toml } else { Spelling::Kdl };
         match ROOT.child(&node.key) {
             Some(child) => drop(block::read(&mut cx, child.kind, node)),
             None => drop(block::unknown(&mut cx, &ROOT, node)),
         }
     }
+    // A variable's value may be of any type: which one it is, a file alone does not say.
+    cx.problems.retain(|problem| problem.code != "reserved-text");
     cx.problems
 }
 
@@ -100,6 +111,7 @@ fn empty() -> Topology {
         ownership: At::default(Ownership::Declared),
         policy: Policy::default(),
         lints: Vec::new(),
+        expectations: Vec::new(),
     }
 }
 
@@ -209,6 +221,7 @@ fn place(cx: &mut Context, topology: &mut Topology, names: &mut Names, block: &B
                 topology.lints.extend(lint);
             }
         }
+        "expect" if names.claim(cx, block) => topology.expectations.extend(expectation::expectation(block)),
         "ownership" => topology.ownership = cluster::ownership(block),
         "policy" => topology.policy = cluster::policy(block),
         _ => {}
@@ -245,11 +258,12 @@ const COMPARED: usize = 50_000;
 const FEW: usize = 8;
 
 /// Looks up every name, and finds the host of each server.
-fn link(cx: &mut Context, topology: &mut Topology, names: &Names) {
+fn link(cx: &mut Context, topology: &mut Topology, names: &Names, removed: &[(Box<str>, Span)]) {
     let mut budget = COMPARED;
     let mut near = |target: Target, name: &str| names.nearest(target, name, &mut budget);
     for (target, name, span) in std::mem::take(&mut cx.references) {
         if !names.has(target, &name) {
+            let gone = taken_away(removed, target, &name);
             let elsewhere = [Target::Director, Target::RealServer, Target::Vip, Target::Pool, Target::Service]
                 .into_iter()
                 .find(|other| *other != target && names.has(*other, &name));
@@ -260,6 +274,7 @@ fn link(cx: &mut Context, topology: &mut Topology, names: &Names) {
                 Fault::Unresolved { target, nearest, known, name }
             };
             cx.report(&fault, span);
+            cx.problems.last_mut().into_iter().for_each(|problem| problem.labels.extend(gone.clone()));
         }
     }
     let owners = owners(cx, &topology.hosts);
@@ -277,14 +292,33 @@ fn link(cx: &mut Context, topology: &mut Topology, names: &Names) {
             Err(Lost { name, origin, address }) => {
                 last_unknown = span;
                 let Some(at) = origin.span() else { continue };
+                let gone = taken_away(removed, Target::Host, &name);
                 let fault = match address {
                     Some(address) => Fault::NotItsAddress { host: name, address },
                     None => Fault::UnknownServer { nearest: near(Target::Host, &name).0, name },
                 };
                 cx.report(&fault, at);
+                cx.problems.last_mut().into_iter().for_each(|problem| problem.labels.extend(gone.clone()));
             }
         }
     }
+}
+
+/// Where an overlay says that what is named is there no more.
+fn taken_away(removed: &[(Box<str>, Span)], target: Target, name: &str) -> Option<Label> {
+    let words: &[&str] = match target {
+        Target::Director => &["director"],
+        Target::RealServer => &["real-server"],
+        Target::Host => &["director", "real-server"],
+        _ => &[target.word()],
+    };
+    let of = NameRange::parse(name).unwrap_or_else(|_| NameRange::one(name));
+    let is = |path: &str| {
+        let (word, gone) = path.split_once('.').unwrap_or_default();
+        words.contains(&word) && NameRange::parse(gone).is_ok_and(|gone| gone.meets(&of))
+    };
+    let (_, span) = removed.iter().find(|(path, _)| is(path))?;
+    Some(Label { span: *span, text: "taken away here".to_owned() })
 }
 
 /// A server that is no host, or an address that is not its host's.

@@ -91,6 +91,7 @@ pub enum Fault {
     Name { what: &'static str, text: Box<str>, why: BadName },
     Range { what: &'static str, text: Box<str>, why: BadRange },
     Variable,
+    Overlay { word: Box<str> },
     SysctlKey { text: Box<str> },
     SysctlCommand { text: Box<str> },
     // One block.
@@ -189,8 +190,10 @@ impl Fault {
             Fault::Value { what, wanted, found, hint } => value(what, *wanted, found, hint, spelling),
             Fault::Name { what, text, why } => name(what, text, *why),
             Fault::Range { what, text, why } => range(what, text, *why),
-            Fault::Variable => said("reserved-text", "`${` is kept for variables, which do not exist yet")
-                .help("no text may contain `${`"),
+            Fault::Overlay { word } => said("overlay", format!("`{word}` is a word of overlays, and this is a topology"))
+                .help("lay the file over a topology: --overlay FILE"),
+            Fault::Variable => said("reserved-text", "`${` begins a variable, and no file declares one")
+                .help("declare it: variable \"NAME\" default=\"VALUE\""),
             Fault::SysctlKey { text } => said("bad-sysctl", format!("{} is no key below `net`", shown(text))).help(
                 "a key begins with `net` and is dotted (`net.ipv4.ip_forward`), or slashed where a part of it contains dots (`net/ipv4/conf/eth0.100/rp_filter`)",
             ),

@@ -161,6 +161,31 @@ impl NameRange {
         }
     }
 
+    /// Whether the two have a name in common.
+    pub fn meets(&self, other: &NameRange) -> bool {
+        match (self.numbers, other.numbers) {
+            (None, None) => self.before == other.before,
+            (Some((one, count)), Some((two, others))) => {
+                let end = |first: u32, count: u32| u64::from(first) + u64::from(count);
+                (&self.before, &self.after) == (&other.before, &other.after)
+                    && u64::from(one) < end(two, others)
+                    && u64::from(two) < end(one, count)
+            }
+            (Some((first, count)), None) => {
+                let inside = other.before.strip_prefix(&*self.before).and_then(|rest| rest.strip_suffix(&*self.after));
+                let number =
+                    inside.filter(|text| *text == "0" || !text.starts_with('0')).and_then(|text| text.parse::<u32>().ok());
+                number.is_some_and(|number| number >= first && number - first < count)
+            }
+            (None, Some(_)) => other.meets(self),
+        }
+    }
+
+    /// What stands before and behind the number, where it is a range.
+    pub fn around(&self) -> (&str, &str) {
+        (&self.before, &self.after)
+    }
+
     /// The longest of the names.
     pub fn longest(&self) -> String {
         self.at(self.count() - 1)

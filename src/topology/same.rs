@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::{
-    Amount, Forward, Gue, Host, Interface, Lint, LintLevel, Listen, ListenOn, Masquerade, Match, Ownership, Persistence, Policy,
-    Pool, ReturnMode, ReturnPath, Role, Route, Scheduler, Server, Service, Sync, Sysctl, Timeouts, Topology, TunnelDevice, Via,
-    Vip,
+    Amount, Called, Expectation, Forward, Gue, Host, Interface, Lint, LintLevel, Listen, ListenOn, Masquerade, Match, OfServices,
+    Ownership, Persistence, Policy, Pool, Reached, ReturnMode, ReturnPath, Role, Route, Scheduler, Server, Service, Sync, Sysctl,
+    Timeouts, Topology, TunnelDevice, Via, Vip,
 };
 use crate::source::At;
 use crate::state::{Family, Inner, Protocol, SysctlKey, TunnelKind};
@@ -76,9 +76,14 @@ fields!(Topology {
     tuning_real_server,
     ownership,
     policy,
-    lints
+    lints,
+    expectations
 });
 fields!(Lint { name, level, reason });
+fields!(Expectation { name, without, moved_max, live, host, changes, deletes, connections_cut, services, names, reached });
+fields!(OfServices { pattern, servers_min, servers_max, weight_min, share_max, methods, schedulers, drain_min });
+fields!(Called { kind, patterns });
+fields!(Reached { vip, from });
 fields!(Host { role, name, hostname, interfaces, sysctls, tunnels, routes, masquerades, quiesce });
 fields!(Interface { name, addresses, mtu, gateways });
 fields!(Vip { name, addresses, directors, holder, interface, managed });

@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::decode::OVERLAYS;
 use super::kinds::ROOT;
 use super::shape::{Constant, Field, Form, Kind, Need, Type};
 use crate::catalogue;
@@ -12,7 +13,7 @@ use crate::catalogue;
 pub fn schema() -> Value {
     let mut definitions = Map::new();
     for kind in Kind::all() {
-        definitions.insert(kind.word.to_owned(), definition(kind));
+        definitions.entry(kind.word).or_insert_with(|| definition(kind));
     }
     let mut root = block(&ROOT, None);
     let include = json!({
@@ -27,6 +28,11 @@ pub fn schema() -> Value {
     if let Some(root) = root.as_object_mut() {
         root.remove("required");
     }
+    // Overlays say parts of things, and a schema of whole ones refuses them.
+    if let Some(properties) = root["properties"].as_object_mut() {
+        properties.retain(|word, _| !OVERLAYS.contains(&word.as_str()));
+    }
+    definitions.retain(|word, _| !OVERLAYS.contains(&word.as_str()));
     root["$defs"] = Value::Object(definitions);
     root
 }
@@ -79,7 +85,11 @@ fn block(kind: &'static Kind, main: Option<(&str, Type)>) -> Value {
         }
     }
     for child in kind.kinds {
-        properties.insert(child.kind.word.to_owned(), json!({ "$ref": format!("#/$defs/{}", child.kind.word) }));
+        // The word may be another kind here: what `service` is in `defaults`.
+        let first = Kind::all().into_iter().find(|kind| kind.word == child.kind.word);
+        let is_its_own = first.is_some_and(|first| std::ptr::eq(first, child.kind));
+        let reference = || json!({ "$ref": format!("#/$defs/{}", child.kind.word) });
+        properties.insert(child.kind.word.to_owned(), if is_its_own { reference() } else { definition(child.kind) });
         if child.required {
             required.push(child.kind.word);
         }
@@ -128,6 +138,8 @@ fn scalar(wanted: Type) -> Value {
         Type::Address { ranges: true, .. } => json!({ "type": "string", "pattern": r"^[0-9A-Fa-f.:\[\]-]+$" }),
         Type::Network | Type::Subnet => json!({ "type": "string", "pattern": r"^[0-9A-Fa-f.:\[\]-]+/[0-9]{1,3}$" }),
         Type::Object => json!({ "type": "string", "pattern": r"^(service|vip|pool|director|real-server)\..+$" }),
+        Type::Share => json!({ "type": "string", "pattern": "^(100|[0-9]{1,2})%$" }),
+        Type::Plain => json!({ "type": ["string", "integer", "boolean"] }),
         Type::Sentence => json!({ "type": "string", "pattern": r"\S" }),
         Type::Hostname | Type::Reference(_) | Type::Via | Type::Server | Type::Code => {
             json!({ "type": "string", "minLength": 1 })

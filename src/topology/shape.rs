@@ -3,6 +3,7 @@
 //! The table itself is [`kinds`](super::kinds). From it come the generic pass of decoding, "did you mean", the JSON Schema and
 //! the reference tables of the language's page; nothing about a word is said anywhere else. It knows no text and no place.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
@@ -71,6 +72,8 @@ pub struct Field {
     pub list: bool,
     /// What holds where it is not given.
     pub need: Need,
+    /// What may stand behind its word, in KDL.
+    pub example: &'static str,
     /// One sentence.
     pub doc: &'static str,
 }
@@ -160,6 +163,10 @@ pub enum Type {
     Code,
     /// a sentence of the writer's own
     Sentence,
+    /// a text, an integer or a boolean
+    Plain,
+    /// a percentage
+    Share,
 }
 
 /// Whose an address is, for what to say of a wrong one.
@@ -195,7 +202,7 @@ pub enum Target {
 }
 
 /// The words that nobody may use yet, so that they can mean something one day.
-pub const KEPT_FOR_LATER: &[&str] = &["check", "quorum", "fallback", "notify", "vrrp", "defaults", "variable", "expect", "state"];
+pub const KEPT_FOR_LATER: &[&str] = &["check", "quorum", "fallback", "notify", "vrrp", "state"];
 
 impl Kind {
     /// A whole file.
@@ -223,7 +230,7 @@ impl Kind {
         let mut found: Vec<&'static Kind> = Vec::new();
         let mut open: Vec<&'static Kind> = ROOT.kinds.iter().rev().map(|child| child.kind).collect();
         while let Some(kind) = open.pop() {
-            if found.iter().all(|known| known.word != kind.word) {
+            if found.iter().all(|known| !std::ptr::eq(*known, kind)) {
                 found.push(kind);
                 open.extend(kind.kinds.iter().rev().map(|child| child.kind));
             }
@@ -233,7 +240,14 @@ impl Kind {
 
     /// The kinds in which a word may stand.
     pub fn homes(word: &str) -> Vec<&'static str> {
-        Kind::all().into_iter().filter(|kind| kind.words().any(|known| known == word)).map(|kind| kind.word).collect()
+        // Everything stands in `set` and `add` too; that helps nobody.
+        let is_overlay = |kind: &&Kind| matches!(kind.word, "set" | "add");
+        let mut seen = BTreeSet::new();
+        Kind::all()
+            .into_iter()
+            .filter(|kind| !is_overlay(kind) && kind.words().any(|known| known == word) && seen.insert(kind.word))
+            .map(|kind| kind.word)
+            .collect()
     }
 }
 
@@ -309,6 +323,8 @@ impl fmt::Display for Type {
             Type::SysctlValue => f.write_str("an integer or a text"),
             Type::Code => f.write_str("the code or the name of a rule"),
             Type::Sentence => f.write_str("a sentence"),
+            Type::Share => f.write_str("a percentage from \"0%\" to \"100%\""),
+            Type::Plain => f.write_str("a text, an integer, true or false"),
         }
     }
 }

@@ -74,14 +74,14 @@ pub fn read(wanted: Type, what: &'static str, arg: &Arg) -> Result<Value, Box<Fa
             Ok(number) => Ok(Value::Amount(Amount::Count(number))),
             Err(_) => Err(wrong(Hint::None)),
         },
-        (Type::Amount, Scalar::Text(text)) => {
+        (Type::Amount | Type::Share, Scalar::Text(text)) => {
             let percent = text.strip_suffix('%').filter(|digits| digits.chars().all(|c| c.is_ascii_digit()));
             match percent.and_then(|digits| digits.parse().ok()) {
                 Some(percent) if percent <= 100 => Ok(Value::Amount(Amount::Percent(percent))),
                 _ => Err(wrong(if text.parse::<u32>().is_ok() { Hint::WithoutQuotes } else { Hint::None })),
             }
         }
-        (Type::Boolean, Scalar::Boolean(truth)) => Ok(Value::Boolean(*truth)),
+        (Type::Boolean | Type::Plain, Scalar::Boolean(truth)) => Ok(Value::Boolean(*truth)),
         (Type::Boolean, Scalar::Text(text)) if matches!(&**text, "true" | "yes" | "on") => Err(wrong(Hint::Truth(true))),
         (Type::Boolean, Scalar::Text(text)) if matches!(&**text, "false" | "no" | "off") => Err(wrong(Hint::Truth(false))),
         (Type::Boolean, Scalar::Integer(number @ 0..=1)) => Err(wrong(Hint::Truth(*number == 1))),
@@ -94,6 +94,8 @@ pub fn read(wanted: Type, what: &'static str, arg: &Arg) -> Result<Value, Box<Fa
             let near = || nearest(text, known()).map_or(Hint::None, |word| Hint::Nearest(word.to_owned()));
             catalogue::find(text).map(|page| Value::Word(page.name)).ok_or_else(|| wrong(near()))
         }
+        (Type::Plain, Scalar::Text(text)) => Ok(Value::Text(text.clone())),
+        (Type::Plain, Scalar::Integer(number)) => Ok(Value::Integer(*number)),
         (Type::Sentence, Scalar::Text(text)) if !text.trim().is_empty() => Ok(Value::Text(text.clone())),
         (Type::SysctlValue, Scalar::Integer(number)) => Ok(Value::Text(number.to_string().into())),
         (Type::SysctlValue, Scalar::Text(text)) => {
@@ -171,6 +173,8 @@ fn text(wanted: Type, what: &'static str, text: &str) -> Result<Value, Mistake> 
         | Type::Word(_)
         | Type::SysctlValue
         | Type::Code
+        | Type::Plain
+        | Type::Share
         | Type::Sentence => Err(Mistake::Hint(Hint::None)),
     }
 }
@@ -189,6 +193,11 @@ fn duration(text: &str) -> Option<u64> {
         rest = rest.get(digits + 1..)?;
     }
     (!text.is_empty()).then_some(seconds)
+}
+
+/// Whether a text may be the name of something.
+pub fn is_name(text: &str) -> bool {
+    name(text).is_ok()
 }
 
 /// The language's alphabet of names.

@@ -65,10 +65,13 @@ impl Drift {
 pub fn scope(ledgers: &[Ledger]) -> Scope {
     let mut scope = Scope::default();
     for ledger in ledgers {
-        let Scope { sysctls, modules, fou, routes: _ } = Scope::of(&ledger.applied());
+        let Scope { sysctls, modules, fou, routes: _, destinations, rules, tables } = Scope::of(&ledger.applied());
         scope.sysctls.extend(sysctls);
         scope.modules.extend(modules);
         scope.fou |= fou;
+        scope.destinations.extend(destinations);
+        scope.rules |= rules;
+        scope.tables.extend(tables);
     }
     scope
 }

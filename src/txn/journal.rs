@@ -138,8 +138,7 @@ impl Journal {
 
     /// What must be read to undo it.
     pub fn scope(&self) -> Scope {
-        let objects = self.sysctls.iter().map(|key| (key.clone(), Resource::Module)).collect();
-        Scope { fou: true, routes: true, ..Scope::of(&State { objects }) }
+        Scope { fou: true, routes: true, ..Scope::of_keys(self.sysctls.iter().chain(self.intent.keys())) }
     }
 
     /// Makes the record, whole. Nothing of the kernel may be touched before this is done.

@@ -6,6 +6,8 @@
 mod both;
 mod chance;
 mod effects;
+#[path = "../kernel/limit.rs"]
+mod limit;
 mod operations;
 mod pairs;
 #[path = "../random/mod.rs"]

@@ -8,6 +8,7 @@
 //! - A device without a name: the kernel makes one up.
 //! - Another MTU of the devices that are always there, or their going down: tunnels, sync daemons and destinations take from
 //!   the routes through them what they are like, and the model knows no routes.
+//! - A rule that says less than another one of its priority and table: the kernel deletes the first that fits.
 //! - A write to `net.ipv4.conf.default`: the kernel hands it on to devices that nobody has touched, which cannot be seen.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,8 +16,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use lvsform::kernel::fake::Fake;
 use lvsform::state::{
     Address, AddressKey, Change, Checksum, ClientMask, Destination, DestinationId, DestinationKey, Encapsulation, Family,
-    Forward, Inner, Key, Link, LinkKind, Persistence, Protocol, Resource, Scope, Service, ServiceFlags, ServiceKey, SyncDaemon,
-    SyncRole, SysctlKey, SysctlValue, Timeouts, Tunnel, TunnelKind, Weight,
+    Forward, Inner, Key, Link, LinkKind, Persistence, Protocol, RULE_PRIORITY, Resource, RuleKey, Scope, Service, ServiceFlags,
+    ServiceKey, SyncDaemon, SyncRole, SysctlKey, SysctlValue, Timeouts, Tunnel, TunnelKind, Weight,
 };
 
 use crate::chance::Chance;
@@ -49,7 +50,12 @@ const SYSCTLS: [&str; 15] = [
 pub fn scope() -> Scope {
     let defaults = ["net/ipv4/conf/default/forwarding", "net/ipv4/conf/default/rp_filter", "net/ipv6/conf/default/forwarding"];
     let sysctls = SYSCTLS.into_iter().chain(defaults).map(|path| SysctlKey::parse(path).expect("a path below net"));
-    Scope { sysctls: sysctls.collect(), modules: ["ip_vs".to_owned(), NO_MODULE.to_owned()].into(), fou: false, routes: false }
+    Scope {
+        sysctls: sysctls.collect(),
+        modules: ["ip_vs".to_owned(), NO_MODULE.to_owned()].into(),
+        rules: true,
+        ..Scope::default()
+    }
 }
 
 /// Steps that the kernel may be given together. A step on a device stands alone: devices are made and edited in several
@@ -71,7 +77,8 @@ fn step(chance: &mut Chance) -> Change {
         170..176 => timeouts(chance),
         176..180 => sync(chance),
         180..190 => address(chance),
-        190..199 => sysctl(chance),
+        190..197 => sysctl(chance),
+        197..199 => rule(chance),
         _ => Change { key: Key::Module(chance.pick(&["ip_vs".to_owned()])), before: None, after: Some(Resource::Module) },
     }
 }
@@ -87,6 +94,19 @@ fn change(chance: &mut Chance, key: Key, resource: Resource, [create, set, delet
         (Some(resource), None)
     };
     Change { key, before, after }
+}
+
+fn rule(chance: &mut Chance) -> Change {
+    let (family, from) = chance.pick(&[(Family::Ipv4, IpAddr::from([10, 0, 0, 11])), (Family::Ipv6, v6("2001:db8::11"))]);
+    let (from, mark, protocol, source_port) = chance.pick(&[
+        (Some(from), None, Some(Protocol::Tcp), Some(80)),
+        (None, None, Some(Protocol::Udp), Some(53)),
+        (None, Some(7), None, None),
+    ]);
+    let key = RuleKey { family, priority: RULE_PRIORITY, from, mark, protocol, source_port, table: 1000 };
+    let create = chance.one_in(2);
+    let (before, after) = if create { (None, Some(Resource::Rule)) } else { (Some(Resource::Rule), None) };
+    Change { key: Key::Rule(key), before, after }
 }
 
 fn v6(text: &str) -> IpAddr {

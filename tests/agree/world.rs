@@ -1,43 +1,22 @@
 //! Tests in network namespaces of their own, and how such a namespace is at the start.
 
-use std::any::Any;
 use std::fmt::Write;
 use std::process::Command;
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Trial;
 use lvsform::kernel::linux::Linux;
 use lvsform::kernel::{Kernel, Outcome};
 use lvsform::plan::{Phase, Rank};
 use lvsform::state::{Address, Change, Key, Link, LinkKind, Resource, Service, ServiceFlags, SysctlKey, SysctlValue};
 use nix::sched::{CloneFlags, unshare};
 
+use crate::limit::run_within;
 use crate::random::INTERFACE;
 
-/// A test on a thread of its own, so that it can change its namespace, and not longer than `limit`.
+/// A test in a namespace of its own, and not longer than `limit`.
 pub fn test(name: &'static str, limit: Duration, body: fn()) -> Trial {
-    Trial::test(name, move || {
-        let (done, finished) = mpsc::channel();
-        let thread = thread::spawn(move || {
-            let result = std::panic::catch_unwind(body);
-            let _ = done.send(());
-            result
-        });
-        if finished.recv_timeout(limit).is_err() {
-            return Err(Failed::from(format!("hangs: nothing for {limit:?}")));
-        }
-        match thread.join() {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(panic)) | Err(panic) => Err(Failed::from(words(&*panic))),
-        }
-    })
-}
-
-fn words(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panicked".to_owned())
+    Trial::test(name, move || run_within(limit, body))
 }
 
 /// Everything that a random step may need, so that no module is loaded in the middle of a sequence: loading one makes

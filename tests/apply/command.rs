@@ -30,6 +30,7 @@ pub fn tests() -> Vec<Trial> {
         test("command::a_namespace_that_is_not_there_is_named", no_namespace),
         test("command::without_the_capability_a_plan_names_it_and_offers_a_captured_state", no_capability),
         test("command::a_captured_state_gives_the_same_plan_without_root", captured),
+        test("command::a_picture_marks_what_somebody_changed_by_hand", picture),
         test("command::a_reader_that_goes_away_does_not_stop_an_apply", closed_pipe),
         test("command::a_reader_that_goes_away_does_not_stop_a_rollback", closed_pipe_of_a_failure),
     ]
@@ -322,6 +323,27 @@ fn captured(world: &mut World) {
     let torn = File::new("live.json", &snapshot.as_bytes()[..snapshot.len() / 2]);
     let (_, err) = run(lvsform(&format!("plan {SALE} --host lb1 --live {}", torn.path())), 1);
     says(&err, &["is not a captured state", "lvsform snapshot"]);
+}
+
+fn picture(world: &mut World) {
+    let _director = sale(world);
+    run(lvsform(&format!("apply {SALE} --host lb1 --yes")), 0);
+    let drawn = |more: &str| run(lvsform(&format!("graph {SALE} --host lb1 {more}")), 0).0;
+    let unmarked = drawn("--plan --format mermaid");
+    assert!(!unmarked.contains("class "), "{unmarked}");
+    says(&unmarked, &["web2 10.0.0.12 weight 100 0 connections"]);
+    hand::run("ipvsadm", "-e -t 10.0.0.100:443 -r 10.0.0.12:443 -g -w 7");
+    hand::run("ipvsadm", "-a -t 10.0.0.100:443 -r 10.0.0.99:443 -g -w 7");
+    hand::run("ip", "addr del 10.0.0.100/32 dev eth0");
+    let marked = drawn("--plan --format mermaid");
+    says(&marked, &["+ storefront", "~ web2", "- server tcp 10.0.0.100:443 10.0.0.99:443 on lb1"]);
+    assert!(!marked.contains("~ web1") && !marked.contains("~ lb1"), "{marked}");
+    // A captured state gives the same picture, and a page has it too.
+    let (snapshot, _) = run(lvsform(&format!("snapshot {SALE} --host lb1")), 0);
+    let file = File::new("live.json", snapshot.as_bytes());
+    assert_eq!(drawn(&format!("--live lb1={} --format mermaid", file.path())), marked);
+    let (page, _) = run(lvsform(&format!("plan {SALE} --host lb1 --format html")), 0);
+    says(&page, &["<svg class=\"lvsform-graph\"", "+ storefront", "~ web2"]);
 }
 
 /// Standard output and error whose reader is gone before the first byte.

@@ -164,7 +164,7 @@ fn guard_is_gone(site: &Site) {
 /// The command line of an apply that waits two seconds.
 fn line(site: &Site) -> String {
     let (program, records) = (env!("CARGO_BIN_EXE_lvsform"), site.records.display());
-    format!("{program} apply {} --host lb1 --state-dir {records} --yes --confirm-within 2s", site.file.path())
+    format!("{program} apply {} --host lb1 --state-dir {records} --yes --confirm-within 5s", site.file.path())
 }
 
 /// The first of the two is applied, and the second is in the file. The table by now, with all that the next run moves.
@@ -191,7 +191,8 @@ fn is_taken_back(world: &World, site: &Site, before: &[String]) {
 
 fn confirmed(world: &mut World) {
     let (site, before) = ready(world);
-    let (out, _) = site.run("apply", "--yes --confirm-within 2s", 0);
+    // Long enough for a machine that stands still for seconds; its guard goes at the latest then.
+    let (out, _) = site.run("apply", "--yes --confirm-within 20s", 0);
     says(&out, &["It is taken back at ", "lvsform confirm shop"]);
     let (out, _) = site.run("confirm", "", 0);
     says(&out, &["Confirmed: what was applied of topology `shop` stays."]);
@@ -337,7 +338,7 @@ fn waits(world: &mut World) {
 
 fn guardless(world: &mut World) {
     let (site, before) = ready(world);
-    site.run("apply", "--yes --confirm-within 2s", 0);
+    site.run("apply", "--yes --confirm-within 5s", 0);
     for guard in guards(&site) {
         kill(guard, Signal::SIGKILL).expect("our own guard");
     }

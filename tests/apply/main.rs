@@ -14,6 +14,8 @@ mod examples;
 mod foreign;
 mod hand;
 mod killed;
+#[path = "../kernel/limit.rs"]
+mod limit;
 mod owned;
 mod powerloss;
 #[path = "../random/mod.rs"]

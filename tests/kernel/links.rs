@@ -6,7 +6,7 @@ use libtest_mimic::Trial;
 use lvsform::kernel::Outcome;
 use lvsform::kernel::netlink::wire::{Attributes, Writer};
 use lvsform::kernel::netlink::{Limits, Protocol, Socket};
-use lvsform::kernel::rtnl::OUR_PROTOCOL;
+use lvsform::state::OURS;
 use lvsform::state::{Address, Checksum, FouPort, GueEncap, Inner, Link, LinkKind, Resource, Scope, Tunnel, TunnelKind};
 use nix::errno::Errno;
 use serde_json::{Value, json};
@@ -242,7 +242,7 @@ fn vip4(world: &mut World) {
     let said = ip_addresses(world, "d1");
     let vip = said.iter().find(|address| address["local"] == "10.0.0.100").expect("there");
     assert_eq!(vip["prefixlen"], 32);
-    assert_eq!(mark("10.0.0.100"), Some(OUR_PROTOCOL));
+    assert_eq!(mark("10.0.0.100"), Some(OURS));
     world.delete("vip 10.0.0.100 d1", plain.clone()).expect_done();
     assert_eq!(world.get("vip 10.0.0.100 d1"), None);
     assert_eq!(world.delete("vip 10.0.0.100 d1", plain).errno(), Errno::EADDRNOTAVAIL as i32);
@@ -260,7 +260,7 @@ fn vip6(world: &mut World) {
     assert_eq!(said["preferred_life_time"], 0);
     assert_eq!(said["valid_life_time"], u32::MAX);
     assert_eq!((&said["deprecated"], &said["nodad"], &said["tentative"]), (&json!(true), &json!(true), &Value::Null), "{said}");
-    assert_eq!(mark("2001:db8::100"), Some(OUR_PROTOCOL));
+    assert_eq!(mark("2001:db8::100"), Some(OURS));
 
     let lasting = Resource::Address(Address { deprecated: false, nodad: true });
     world.set(text, &vip, &lasting).expect_done();

@@ -5,6 +5,7 @@
 
 mod clients;
 mod cluster;
+mod doctor;
 #[path = "../apply/hand.rs"]
 #[allow(dead_code, reason = "another suite uses the rest")]
 #[allow(clippy::disallowed_methods, reason = "tests run programs")]
@@ -12,10 +13,14 @@ mod hand;
 #[allow(clippy::disallowed_methods, reason = "tests look at files")]
 mod host;
 mod ipvs;
+mod limit;
 mod links;
+mod selftest;
 mod sends;
+mod servers;
 mod sysctls;
 mod torn;
+mod traps;
 mod world;
 
 use std::process::ExitCode;
@@ -24,7 +29,7 @@ use libtest_mimic::{Arguments, Trial};
 use lvsform::lab::{Lab, harness};
 
 fn main() -> ExitCode {
-    harness::main(Lab::default(), tests)
+    harness::main(Lab { timeout: std::time::Duration::from_mins(30), ..Lab::default() }, tests)
 }
 
 #[expect(clippy::disallowed_macros, reason = "a test's own child process says what it saw")]
@@ -36,6 +41,10 @@ fn tests() -> ExitCode {
     let mut trials: Vec<Trial> = [
         clients::tests(),
         cluster::tests(false),
+        servers::tests(false),
+        traps::tests(),
+        selftest::tests(),
+        doctor::tests(false),
         ipvs::tests(),
         links::tests(),
         sends::tests(),

@@ -1,18 +1,17 @@
 //! A fresh network namespace, and what a test does in it.
 
-use std::any::Any;
-use std::panic::AssertUnwindSafe;
 use std::process::Command;
-use std::sync::{PoisonError, RwLock, mpsc};
-use std::thread;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Trial;
 use lvsform::kernel::linux::Linux;
 use lvsform::kernel::{Kernel, Outcome};
 use lvsform::plan::{Phase, Rank};
 use lvsform::state::{Change, Key, Link, LinkKind, Observed, Resource, Scope};
 use nix::sched::{CloneFlags, unshare};
+
+use crate::limit::run_within;
 
 /// No test takes longer; one that does hangs.
 const LIMIT: Duration = Duration::from_mins(2);
@@ -35,7 +34,7 @@ static WRITING: RwLock<()> = RwLock::new(());
 pub fn test_alone(name: impl Into<String>, body: impl FnOnce(&mut World) + Send + 'static) -> Trial {
     Trial::test(name, move || {
         let _alone = WRITING.write().unwrap_or_else(PoisonError::into_inner);
-        run_within(LIMIT, body)
+        run_within(LIMIT, || body(&mut World::new()))
     })
 }
 
@@ -43,29 +42,8 @@ pub fn test_alone(name: impl Into<String>, body: impl FnOnce(&mut World) + Send 
 pub fn test_within(limit: Duration, name: impl Into<String>, body: impl FnOnce(&mut World) + Send + 'static) -> Trial {
     Trial::test(name, move || {
         let _beside = WRITING.read().unwrap_or_else(PoisonError::into_inner);
-        run_within(limit, body)
+        run_within(limit, || body(&mut World::new()))
     })
-}
-
-fn run_within(limit: Duration, body: impl FnOnce(&mut World) + Send + 'static) -> Result<(), Failed> {
-    let (done, finished) = mpsc::channel();
-    let thread = thread::spawn(move || {
-        let result = std::panic::catch_unwind(AssertUnwindSafe(|| body(&mut World::new())));
-        let _ = done.send(());
-        result
-    });
-    if finished.recv_timeout(limit).is_err() {
-        return Err(Failed::from(format!("hangs: nothing for {limit:?}")));
-    }
-    match thread.join() {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(panic)) | Err(panic) => Err(Failed::from(words(&*panic))),
-    }
-}
-
-fn words(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panicked".to_owned())
 }
 
 impl World {

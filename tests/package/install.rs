@@ -3,15 +3,9 @@
 use libtest_mimic::Trial;
 
 use crate::host::{Disk, Host, install, same};
-use crate::made;
+use crate::{made, test};
 
 pub fn tests() -> Vec<Trial> {
-    let test = |name: &str, body: fn()| {
-        Trial::test(name, move || {
-            body();
-            Ok(())
-        })
-    };
     vec![
         test("install::nothing_in_the_kernel_changes_and_nothing_is_enabled_or_started", changes_nothing),
         test("install::everything_is_where_it_is_looked_for", in_place),

@@ -4,15 +4,9 @@ use libtest_mimic::Trial;
 
 use crate::host::{Disk, dpkg, install, same};
 use crate::install::{TABLE, TOPOLOGY, applied, table, write};
-use crate::made;
+use crate::{made, test};
 
 pub fn tests() -> Vec<Trial> {
-    let test = |name: &str, body: fn()| {
-        Trial::test(name, move || {
-            body();
-            Ok(())
-        })
-    };
     vec![
         test("leave::an_upgrade_keeps_kernel_records_configuration_and_units", upgrade),
         test("leave::a_removal_stops_the_timers_and_keeps_kernel_and_records", removal),

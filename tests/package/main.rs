@@ -15,7 +15,7 @@ mod made;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use libtest_mimic::Arguments;
+use libtest_mimic::{Arguments, Trial};
 use lvsform::lab::{Kernel, Lab, harness};
 
 fn main() -> ExitCode {
@@ -26,5 +26,12 @@ fn main() -> ExitCode {
     harness::main(lab, || {
         let tests = [install::tests(), leave::tests()].into_iter().flatten().collect();
         libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
+    })
+}
+
+fn test(name: &str, body: fn()) -> Trial {
+    Trial::test(name, move || {
+        body();
+        Ok(())
     })
 }

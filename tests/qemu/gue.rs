@@ -22,7 +22,7 @@ pub fn tests() -> Vec<Trial> {
         test("gue::a_port_that_somebody_elses_tunnel_needs_stays", kept),
         test("gue::a_port_of_two_topologies_goes_with_the_last", shared),
         test("gue::a_port_that_was_there_before_stays", found),
-        test("gue::an_apply_whose_last_service_is_refused_takes_tunnels_and_ports_away_again", rolls_back),
+        test("gue::an_apply_whose_last_step_is_refused_takes_tunnels_and_ports_away_again", rolls_back),
     ]
 }
 
@@ -196,10 +196,14 @@ fn without(text: &str, tunnel: &str) -> String {
 /// Applies a text, expects an exit code, and returns what is said.
 #[track_caller]
 fn apply(text: &str, code: i32) -> String {
+    apply_with(text, "", code)
+}
+
+fn apply_with(text: &str, words: &str, code: i32) -> String {
     let folder = nix::unistd::mkdtemp("/tmp/lvsform-test-XXXXXX").expect("a folder");
     let file = folder.join("far.kdl");
     std::fs::write(&file, text).expect("a file");
-    let words = lvsform(&format!("apply {} --yes", file.display()), code);
+    let words = lvsform(format!("apply {} --yes {words}", file.display()).trim_end(), code);
     std::fs::remove_dir_all(folder).expect("our own folder");
     words
 }
@@ -268,11 +272,12 @@ fn found(world: &mut World) {
 }
 
 fn rolls_back(world: &mut World) {
+    world.witness("modprobe", "fou");
     let director = Director::of(FAR, "lb1");
     director.plug_in(world);
     let seen = |world: &World| (witness::everything(world, &director), ports(world));
     let before = seen(world);
-    let words = apply(&far().replace("\"wrr\"", "\"twos\""), 8);
-    assert!(words.contains("ip_vs_twos") && words.contains("Rolled back"), "{words}");
+    let words = apply_with(&format!("{}sync id=5 interface=\"nowhere\"\n", far()), "--allow model", 8);
+    assert!(words.contains("sync") && words.contains("Rolled back"), "{words}");
     assert_eq!(seen(world), before);
 }

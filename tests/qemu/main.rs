@@ -6,9 +6,15 @@
 mod clients;
 #[path = "../kernel/cluster.rs"]
 mod cluster;
+#[path = "../rehearse/clusters.rs"]
+#[allow(dead_code, reason = "another suite uses the rest")]
+mod clusters;
 #[path = "../apply/director.rs"]
 #[allow(dead_code, reason = "another suite uses the rest")]
 mod director;
+#[path = "../kernel/doctor.rs"]
+#[allow(dead_code, reason = "another suite uses the rest")]
+mod doctor;
 mod gue;
 #[path = "../apply/hand.rs"]
 #[allow(dead_code, reason = "another suite uses the rest")]
@@ -18,8 +24,17 @@ mod host;
 #[path = "../kernel/ipvs.rs"]
 #[allow(dead_code, reason = "another suite uses the rest")]
 mod ipvs;
+#[path = "../kernel/limit.rs"]
+mod limit;
 #[path = "../kernel/links.rs"]
 mod links;
+#[path = "../kernel/packets.rs"]
+mod packets;
+mod rehearsals;
+#[path = "../kernel/servers.rs"]
+mod servers;
+#[path = "../rehearse/stage.rs"]
+mod stage;
 #[path = "../kernel/torn.rs"]
 mod torn;
 mod traffic;
@@ -36,7 +51,9 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use lvsform::lab::{Kernel, Lab, harness};
 
 fn main() -> ExitCode {
-    let lab = Lab { kernel: Some(Kernel::Qemu { package: None }), cpus: 2, timeout: Duration::from_hours(1), ..Lab::default() };
+    // `backports`, or the name of a package.
+    let package = std::env::var("LVSFORM_TEST_KERNEL").ok();
+    let lab = Lab { kernel: Some(Kernel::Qemu { package }), cpus: 2, timeout: Duration::from_hours(1), ..Lab::default() };
     harness::main(lab, || {
         let mut tests = vec![
             Trial::test("the_guest_has_two_cpus", the_guest_has_two_cpus),
@@ -53,6 +70,10 @@ fn main() -> ExitCode {
         tests.extend(torn::tests(2));
         tests.extend(traffic::tests());
         tests.extend(cluster::tests(true));
+        tests.extend(servers::tests(true));
+        tests.extend(packets::tests());
+        tests.extend(rehearsals::tests());
+        tests.extend(doctor::tests(true));
         libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
     })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use lvsform::compile::{Allocation, Compiled, compile};
+use lvsform::compile::{Compiled, compile};
 use lvsform::difference::hosts;
 use lvsform::plan::diff;
 use lvsform::plan::{Aim, Plan};
@@ -10,7 +10,7 @@ use lvsform::state::{Action, Change, Key, Observed};
 use lvsform::topology::Topology;
 
 fn compiled(topology: &Topology, host: &str) -> Compiled {
-    topology.hosts.get(host).map(|host| compile(topology, host, &Allocation::default()).0).unwrap_or_default()
+    topology.hosts.get(host).map(|host| compile(topology, host)).unwrap_or_default()
 }
 
 /// What becomes of each service and server. The order of servers is a consequence.

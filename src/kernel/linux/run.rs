@@ -7,10 +7,10 @@ use nix::errno::Errno;
 use super::Linux;
 use crate::kernel::ipvs::{self, Request};
 use crate::kernel::netlink::wire::Writer;
-use crate::kernel::netlink::{Failure, Socket, family};
-use crate::kernel::{Outcome, Refusal, fou, module, rtnl, sysctl};
+use crate::kernel::netlink::{Failure, Limits, Protocol, Socket, family};
+use crate::kernel::{Outcome, Refusal, announce, fou, module, nftables, rtnl, sysctl};
 use crate::plan::Phase;
-use crate::state::{Action, Change, Key, Resource};
+use crate::state::{Action, AddressKey, Change, Family, Key, Resource};
 
 /// Which part of the kernel a step is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,8 @@ enum Part {
     Link,
     Address,
     Route,
+    Rule,
+    Nftables,
     Ipvs,
 }
 
@@ -32,6 +34,8 @@ fn part(key: &Key) -> Part {
         Key::Link(_) => Part::Link,
         Key::Address(_) => Part::Address,
         Key::Route(_) => Part::Route,
+        Key::Rule(_) => Part::Rule,
+        Key::Nftables(_) => Part::Nftables,
         Key::Timeouts | Key::Service(_) | Key::Destination(_) | Key::Order(_) | Key::Sync(_) => Part::Ipvs,
     }
 }
@@ -47,14 +51,27 @@ pub(super) fn run(linux: &mut Linux, phase: &Phase) -> Vec<Outcome> {
                 fou_request(step).map(|request| request.map(|request| request.write(family, writer)))
             }),
             Part::Link => rtnl::change_links(&mut linux.route, steps, &mut outcomes),
-            Part::Address => rtnl::change_addresses(&mut linux.route, steps, &mut outcomes),
+            Part::Address => {
+                rtnl::change_addresses(&mut linux.route, steps, &mut outcomes);
+                let done =
+                    outcomes.iter().skip(outcomes.len().saturating_sub(steps.len())).map(|outcome| *outcome == Outcome::Done);
+                announce::announce(steps.iter().zip(done).filter_map(|(step, done)| come(step).filter(|_| done)));
+            }
             Part::Route => rtnl::change_routes(&mut linux.route, steps, &mut outcomes),
+            Part::Rule => rtnl::change_rules(&mut linux.route, steps, &mut outcomes),
+            Part::Nftables => change_tables(steps, &mut outcomes),
             Part::Ipvs => pipeline(&mut linux.generic, ipvs::wire::FAMILY, steps, &mut outcomes, |step, family, writer| {
                 ipvs_request(step).map(|request| request.map(|request| request.write(family, writer)))
             }),
         }
     }
     outcomes
+}
+
+/// A VIP that was not there before.
+fn come(step: &Change) -> Option<&AddressKey> {
+    let key = step.key.address().filter(|key| key.prefix == Family::of(key.address).bits())?;
+    (step.before.is_none() && step.after.is_some()).then_some(key)
 }
 
 fn refused(errno: Errno, text: &str) -> Refusal {
@@ -88,6 +105,18 @@ fn write_sysctl(step: &Change) -> Outcome {
         (Key::Sysctl(_), None) => Outcome::Done,
         (Key::Sysctl(key), Some(Resource::Sysctl(value))) => sysctl::write(key, value),
         _ => Outcome::Refused(malformed()),
+    }
+}
+
+/// Each table is a transaction of its own. The socket is opened for them alone: that loads modules.
+fn change_tables(steps: &[Change], outcomes: &mut Vec<Outcome>) {
+    match Socket::open(Protocol::Netfilter, Limits::default()) {
+        Ok(mut socket) => outcomes.extend(steps.iter().map(|step| nftables::change(&mut socket, step))),
+        Err(error) => {
+            let errno = error.raw_os_error().unwrap_or(Errno::EIO as i32);
+            let refusal = Refusal { errno, text: Some("the kernel has no nftables".to_owned()) };
+            outcomes.resize(outcomes.len() + steps.len(), Outcome::Refused(refusal));
+        }
     }
 }
 

@@ -2,10 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::OUR_PROTOCOL;
 use crate::kernel::netlink::wire::{Attributes, Malformed, Message, Writer, address, be16, string, u8, u16, u32};
 use crate::kernel::netlink::{Dump, Failure, Socket};
-use crate::state::{Address, AddressKey, Checksum, Family, GueEncap, Inner, Link, LinkKind, Tunnel, TunnelKind};
+use crate::state::{Address, AddressKey, Checksum, Family, GueEncap, Inner, Link, LinkKind, OURS, Tunnel, TunnelKind};
 
 const NEW_LINK: u16 = 16;
 const GET_LINK: u16 = 18;
@@ -279,7 +278,7 @@ fn decode_address(message: &Message<'_>) -> Option<OnDevice> {
     };
     let has_broadcast = table[BROADCAST] != broadcast.as_ref().map(<[u8; 4]>::as_slice);
     let has_metric = table[PRIORITY].is_some_and(|metric| u32(metric) != Some(0));
-    let is_marked = table[PROTOCOL].is_some_and(|protocol| !matches!(protocol, [0 | OUR_PROTOCOL, ..]));
+    let is_marked = table[PROTOCOL].is_some_and(|protocol| !matches!(protocol, [0 | OURS, ..]));
     Some(OnDevice {
         device: u32::from_ne_bytes([i0, i1, i2, i3]),
         key: AddressKey { address: own, prefix, interface: String::new() },

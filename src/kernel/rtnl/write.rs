@@ -14,12 +14,11 @@ use rtnetlink::packet_route::link::{
 use rtnetlink::packet_route::{IpProtocol, RouteNetlinkMessage};
 use rtnetlink::{AddressMessageBuilder, LinkMessageBuilder, LinkUnspec};
 
-use super::OUR_PROTOCOL;
 use crate::kernel::netlink::Socket;
 use crate::kernel::netlink::wire::{CREATE, REPLACE, Writer};
 use crate::kernel::{Outcome, Refusal};
 use crate::state::{
-    Address, AddressKey, Change, Checksum, Family, GueEncap, Inner, Key, Link, LinkKind, Resource, Tunnel, TunnelKind,
+    Address, AddressKey, Change, Checksum, Family, GueEncap, Inner, Key, Link, LinkKind, OURS, Resource, Tunnel, TunnelKind,
 };
 
 /// A request and the flags of its kind.
@@ -110,7 +109,7 @@ fn whole_address(key: &AddressKey, index: u32, value: Address) -> AddressMessage
         message.attributes.push(AddressAttribute::Flags(flags));
         message.attributes.push(AddressAttribute::CacheInfo(lifetimes));
     }
-    message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(OUR_PROTOCOL)));
+    message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(OURS)));
     message
 }
 

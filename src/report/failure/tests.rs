@@ -60,6 +60,7 @@ const VALUE: &str = r#"{"kind": "sysctl", "value": "17"}"#;
 const MODULE: &str = r#"{"kind": "module"}"#;
 const ADDRESS: &str = r#"{"kind": "address"}"#;
 const LINK: &str = r#"{"kind": "link", "device": {"other": "dummy"}, "up": true}"#;
+const ROUTE: &str = r#"{"kind": "route", "type": 1, "protocol": 76, "scope": 0}"#;
 const SYNC: &str = r#"{"kind": "sync", "interface": "eth1", "id": 1, "group": "224.0.0.81", "port": 8848, "ttl": 1}"#;
 const IPVS: &str = "sysctl net.ipv4.vs.drop_entry";
 
@@ -131,6 +132,30 @@ fn each_refusal_has_a_reason_and_says_what_to_do() {
             "min-connections must not exceed max-connections",
         ),
         (change(SERVER, None, Some(DR)), Errno::ESRCH, "its service is gone: someone else is writing", another),
+        (
+            change("route 0.0.0.0/0 via 10.0.0.2 dev eth0 table 9", None, Some(ROUTE)),
+            Errno::ENODEV,
+            "there is no device `eth0`",
+            "`ip link` shows those that there are; mend `interface`",
+        ),
+        (
+            change("route 0.0.0.0/0 via 10.0.0.2 dev eth0 table 9", None, Some(ROUTE)),
+            Errno::ENETUNREACH,
+            "no address of this host is in a subnet of 10.0.0.2",
+            "`ip address` shows those that there are: the file says others; mend `interface`, or `via`",
+        ),
+        (
+            change("route 10.2.0.0/16 dev dc2", None, Some(ROUTE)),
+            Errno::ENETDOWN,
+            "the device `dc2` is down",
+            "`ip link set dc2 up`, and see why it was not",
+        ),
+        (
+            change("nftables lvsform-t", None, Some(r#"{"kind": "nftables", "chains": {}}"#)),
+            Errno::EOPNOTSUPP,
+            "it has no nftables, or not all that the table needs (nft_ct, nft_masq, nft_chain_nat)",
+            "install the kernel package that has these modules",
+        ),
         (
             change("sync master", None, Some(SYNC)),
             Errno::ENODEV,

@@ -31,6 +31,7 @@ pub struct Style {
 /// Every problem with its place, its lines, the tokens underlined, and its help. By file and place, without repetitions.
 pub fn render(problems: &[Problem], sources: &Sources, style: Style) -> String {
     let mut problems = problems.to_vec();
+    sources.settle(&mut problems);
     sort(&mut problems);
     let theme = if style.colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let handler =
@@ -112,6 +113,7 @@ struct ToldSpan {
 /// The same problems for machines.
 pub fn json(problems: &[Problem], sources: &Sources) -> Vec<Told> {
     let mut problems = problems.to_vec();
+    sources.settle(&mut problems);
     sort(&mut problems);
     problems.into_iter().map(|problem| one(problem, sources)).collect()
 }

@@ -25,15 +25,15 @@ pub(super) struct Twice {
 pub(super) fn file(root: &Thing) -> Result<Vec<Item<Statement>>, Twice> {
     let mut out = Vec::new();
     let (above, below): (Vec<&Thing>, Vec<&Thing>) =
-        root.inner.iter().partition(|thing| matches!(thing.word.as_str(), "topology" | "include"));
+        root.inner.iter().partition(|thing| matches!(thing.word.as_str(), "topology" | "include" | "remove"));
     once(&root.inner, Kind::root())?;
-    let first_include = above.iter().position(|thing| thing.word == "include");
+    let is_first = |index: usize, thing: &Thing| above.iter().position(|other| other.word == thing.word) == Some(index);
     for (index, thing) in above.iter().enumerate() {
         if thing.word == "topology" {
             let thing = hoisted(thing);
             line(&mut out, std::slice::from_ref(&thing.word), &thing, main(Kind::root(), &thing));
-        } else if first_include == Some(index) {
-            include(&mut out, &above);
+        } else if is_first(index, thing) {
+            together(&mut out, &above, &thing.word);
         }
     }
     let mut pending = Vec::new();
@@ -50,10 +50,10 @@ pub(super) fn file(root: &Thing) -> Result<Vec<Item<Statement>>, Twice> {
     Ok(out)
 }
 
-/// All that is included, in one list.
-fn include(out: &mut Vec<Item<Statement>>, above: &[&Thing]) {
-    let all: Vec<&&Thing> = above.iter().filter(|thing| thing.word == "include").collect();
-    let path = ["include".to_owned()];
+/// All that is included, or removed, in one list.
+fn together(out: &mut Vec<Item<Statement>>, above: &[&Thing], word: &str) {
+    let all: Vec<&&Thing> = above.iter().filter(|thing| thing.word == word).collect();
+    let path = [word.to_owned()];
     if let [one] = all.as_slice() {
         return line(out, &path, one, list(one.heads.iter().cloned().map(Data::Scalar), false));
     }

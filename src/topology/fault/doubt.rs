@@ -6,12 +6,13 @@ use super::super::Forward;
 use super::super::shape::family as spelled;
 use super::shown;
 use crate::source::{Label, Problem, Span};
-use crate::state::{Family, SyncRole};
+use crate::state::{Encapsulation, Family, SyncRole};
 
 /// A doubt.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Doubt<'t> {
     VipOutside { address: IpAddr, host: &'t str },
+    VipOfAnotherHost { address: IpAddr, host: &'t str, own: Span },
     HashFallback { service: &'t str, scheduler: &'t str, server: Span },
     HashSlots { service: &'t str, scheduler: &'t str, count: u64, slots: u64 },
     DestinationHash { scheduler: &'t str, listen: Span },
@@ -21,6 +22,8 @@ pub enum Doubt<'t> {
     FtpWithNat,
     DrainPersistence { service: &'t str, host: &'t str, persistence: Span },
     GatewayElsewhere { host: &'t str, gateway: IpAddr, mode: Span },
+    WayBackOffLink { host: &'t str, via: IpAddr, policy: Option<Span> },
+    ServerOutside { service: &'t str, count: usize, method: Forward, address: IpAddr, vip: IpAddr },
     DrOffLink { server: &'t str, host: &'t str, forward: Span },
     UnusedServer { service: &'t str, server: &'t str, families: Vec<Family>, method: Forward },
     LargeWeight { weight: u32 },
@@ -48,6 +51,12 @@ impl Doubt<'_> {
                 doubt("vip-outside", format!("no interface of {} is in a subnet of {address}: it goes to a dummy device", shown(host)))
                     .help("add the interface or correct the address; where a router has a route for it to the director, allow this")
             }
+            Doubt::VipOfAnotherHost { address, host, own } => doubt(
+                "vip-of-another-host",
+                format!("{address} is an address of {}, which does not carry the VIP: two hosts answer for it", shown(host)),
+            )
+            .at(*own, "its address")
+            .help("correct the address, or let the VIP's `directors` name the host"),
             Doubt::HashFallback { service, scheduler, server } => doubt(
                 "hash-fallback",
                 format!("\"{scheduler}\" keeps the slots of a server of weight 0: the service {} refuses its clients", shown(service)),
@@ -102,6 +111,25 @@ impl Doubt<'_> {
             )
             .at(*mode, "the default route brings them back")
             .help("make a director, or a VIP that they hold, the server's gateway; or use `return-path \"policy\"`"),
+            Doubt::WayBackOffLink { host, via, policy } => {
+                let said = doubt(
+                    "way-back-off-link",
+                    format!("no interface of {} is in a subnet of {via}, where its replies are to go", shown(host)),
+                );
+                let said = policy.iter().fold(said, |said, span| said.at(*span, "the way back"));
+                said.help(
+                    "give the server an interface in a subnet of its director, name another `via`, or use `return-path \"snat\"`",
+                )
+            }
+            Doubt::ServerOutside { service, count, method, address, vip } => {
+                let (one, method_word) = (shown(service), super::conflict::method_word(*method));
+                let who = match count {
+                    1 => format!("the server {address} of {one} is no host of this file"),
+                    count => format!("{address} and {} more servers, of {one} for example, are no hosts of this file", count - 1),
+                };
+                doubt("server-outside", format!("{who}: nobody here does what \"{method_word}\" needs there"))
+                .help(format!("name it as a `real-server`, or do it by hand: {}", by_hand(*method, *address, *vip)))
+            }
             Doubt::DrOffLink { server, host, forward } => doubt(
                 "dr-off-link",
                 format!("the server {} is in no subnet of {}, and \"dr\" passes no router", shown(server), shown(host)),
@@ -160,6 +188,36 @@ impl Doubt<'_> {
             Doubt::UnusedLint { name } => {
                 doubt("unused-lint", format!("this allows nothing: `{name}` is not said of this topology")).help("remove it")
             }
+        }
+    }
+}
+
+/// What a method needs on a real server (`compile::real_server`), as commands.
+fn by_hand(method: Forward, address: IpAddr, vip: IpAddr) -> String {
+    let silent = "`sysctl -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2`";
+    let on_lo = match vip {
+        IpAddr::V4(_) => format!("{silent} and `ip address add {vip}/32 dev lo`"),
+        IpAddr::V6(_) => format!("`ip address add {vip}/128 dev lo nodad preferred_lft 0`"),
+    };
+    let kind = |encapsulation| match (encapsulation, Family::of(address), Family::of(vip)) {
+        (Encapsulation::Gre { .. }, Family::Ipv4, _) => "gre",
+        (Encapsulation::Gre { .. }, Family::Ipv6, _) => "ip6gre",
+        (_, Family::Ipv4, Family::Ipv4) => "ipip",
+        (_, Family::Ipv4, Family::Ipv6) => "sit",
+        (_, Family::Ipv6, _) => "ip6tnl mode any",
+    };
+    match method {
+        Forward::Nat => "a default route through the director, or rules that lead its replies there".to_owned(),
+        Forward::Dr => on_lo,
+        Forward::Tun(encapsulation) => {
+            let port = match encapsulation {
+                Encapsulation::Gue { port, .. } => format!("`ip fou add port {port} gue`, "),
+                _ => String::new(),
+            };
+            format!(
+                "{port}`ip link add lvs type {} local {address}`, `ip link set lvs up`, rp_filter 2 on it, {on_lo}",
+                kind(encapsulation)
+            )
         }
     }
 }

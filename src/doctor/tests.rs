@@ -1,0 +1,242 @@
+//! What is found of evidence that no test can bring about on a real host.
+
+use serde_json::{Value, json};
+
+use super::{Chain, Device, Evidence, Patient, Ruleset, Severity, Socket, Unseen, surroundings};
+use crate::compile::{Compiled, compile};
+use crate::source::memory::load_text;
+use crate::state::{Connections, Observed, Protocol};
+use crate::topology::{Topology, decode};
+
+const TEXT: &str = r#"topology "t"
+director "lb1" { interface "eth0" address="10.0.0.2/24"; }
+real-server "web[1-2]" { interface "eth0" address="10.0.0.[11-12]/24"; }
+vip "v" address="10.0.0.100"
+service "s" { listen vip="v" port=443; forward "nat"; scheduler "wrr"; server "web[1-2]"; }
+timeouts tcp="10m"
+"#;
+
+fn topology() -> Topology {
+    decode(load_text("t.kdl", TEXT).tree).0.expect("a topology")
+}
+
+/// The words of what is found beside the state.
+fn found(host: &str, evidence: &Evidence, observed: &Observed) -> Vec<(&'static str, Severity)> {
+    let topology = topology();
+    let host = &topology.hosts[host];
+    let compiled: Compiled = compile(&topology, host);
+    let patient = Patient { topology: &topology, host, compiled: &compiled, observed, evidence };
+    let all = [surroundings::findings(&patient), super::director::findings(&patient)].concat();
+    all.into_iter().map(|finding| (finding.id, finding.severity)).collect()
+}
+
+fn quiet() -> Evidence {
+    Evidence { filters: Some(Ruleset::default()), ..Evidence::default() }
+}
+
+fn on_lb1(evidence: &Evidence) -> Vec<(&'static str, Severity)> {
+    found("lb1", evidence, &Observed::default())
+}
+
+/// A host with one chain of this hook.
+fn chain(hook: &str, drops: bool, rules: &[Value]) -> Evidence {
+    let rules =
+        rules.iter().map(|expr| json!({"family": "inet", "table": "f", "chain": "c", "handle": 3, "expr": expr})).collect();
+    let chain = Chain { hook: Some(hook.to_owned()), is_nat: false, drops, rules };
+    let filters = Ruleset { chains: [("inet f c".to_owned(), chain)].into(), ..Ruleset::default() };
+    Evidence { filters: Some(filters), ..Evidence::default() }
+}
+
+fn port(port: u16, verdict: &str) -> Value {
+    let left = json!({"payload": {"protocol": "tcp", "field": "dport"}});
+    json!([{"match": {"op": "==", "left": left, "right": port}}, {verdict: null}])
+}
+
+#[test]
+fn a_filter_lets_a_services_packets_pass() {
+    assert_eq!(on_lb1(&chain("input", true, &[])), [("dropped", Severity::Wrong)]);
+    assert_eq!(on_lb1(&chain("input", true, &[port(22, "accept")])), [("dropped", Severity::Wrong)]);
+    assert_eq!(on_lb1(&chain("input", true, &[port(443, "accept")])), []);
+    assert_eq!(on_lb1(&chain("output", true, &[])), [], "packets do not come by there");
+    assert_eq!(on_lb1(&chain("prerouting", false, &[port(443, "dnat")])), [("filtered", Severity::Wrong)]);
+    assert_eq!(on_lb1(&chain("input", false, &[port(22, "drop")])), []);
+    let unseen = vec![Unseen { what: "whether".to_owned(), why: "no nft".to_owned(), mend: "install it".to_owned() }];
+    assert_eq!(on_lb1(&Evidence { unseen, ..Evidence::default() }), [("not-looked", Severity::Doubtful)]);
+}
+
+/// What nat's servers answer is tracked only where IPVS is told to.
+#[test]
+fn a_filter_of_established_connections_knows_replies_only_with_conntrack() {
+    let established =
+        json!([{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["established", "related"]}}, {"accept": null}]);
+    let with = |conntrack: &str| {
+        let sysctls = [("ipv4/vs/conntrack".to_owned(), conntrack.to_owned())].into();
+        on_lb1(&Evidence { sysctls, ..chain("forward", true, std::slice::from_ref(&established)) })
+    };
+    assert_eq!(with("1"), []);
+    assert_eq!(with("0"), [("dropped", Severity::Doubtful)]);
+}
+
+/// What is found of a server of dr, with what it has.
+fn of_server(text: &str, evidence: &Evidence) -> Vec<(&'static str, Severity)> {
+    let topology = decode(load_text("t.kdl", text).tree).0.expect("a topology");
+    let host = &topology.hosts["web1"];
+    let compiled = compile(&topology, host);
+    let mut observed = Observed::default();
+    observed.state.objects.extend(compiled.state.objects.clone());
+    let patient = Patient { topology: &topology, host, compiled: &compiled, observed: &observed, evidence };
+    let all = [super::facts::findings(&patient), super::serving::findings(&patient)].concat();
+    all.into_iter().map(|finding| (finding.id, finding.severity)).collect()
+}
+
+const DR: &str = r#"topology "t"
+director "lb1" { interface "eth0" address="10.0.0.2/24"; }
+real-server "web1" { interface "eth0" address="10.0.0.11/24"; }
+vip "v" address="10.0.0.100"
+service "s" { listen vip="v" port=443; forward "dr"; server "web1"; }
+"#;
+
+fn eth0(mtu: u32, network: &str) -> Evidence {
+    let addresses = vec![network.parse().expect("a network")];
+    let device = Device { mtu, works: true, speaks_arp: true, addresses };
+    Evidence { devices: [("eth0".to_owned(), device)].into(), ..quiet() }
+}
+
+#[test]
+fn what_the_file_says_of_a_host_is_looked_at() {
+    let found = |text: &str, evidence: &Evidence| of_server(text, evidence);
+    assert_eq!(found(DR, &eth0(1500, "10.0.0.11/24")), []);
+    assert_eq!(found(DR, &eth0(1500, "10.0.1.11/24")), [("wrong-address", Severity::Wrong)]);
+    assert_eq!(found(DR, &eth0(1500, "10.0.0.11/16")), [("wrong-address", Severity::Wrong)]);
+    assert_eq!(found(DR, &quiet()), [("interface-missing", Severity::Wrong)]);
+    assert_eq!(found(DR, &eth0(1400, "10.0.0.11/24")), [("small-mtu", Severity::Doubtful)]);
+    let said = DR.replace("10.0.0.11/24\"", "10.0.0.11/24\" mtu=9000");
+    assert_eq!(found(&said, &eth0(9000, "10.0.0.11/24")), []);
+    assert_eq!(found(&said, &eth0(1500, "10.0.0.11/24")), [("mtu-differs", Severity::Wrong)]);
+}
+
+#[test]
+fn something_listens_where_packets_arrive() {
+    let listening = |protocol: Protocol, address: &str, port: u16| {
+        let address = address.parse().expect("an address");
+        let socket = Socket { protocol, address, port };
+        of_server(DR, &Evidence { listening: Some(vec![socket]), ..eth0(1500, "10.0.0.11/24") })
+    };
+    for taken in ["0.0.0.0", "::", "10.0.0.100", "::ffff:10.0.0.100"] {
+        assert_eq!(listening(Protocol::Tcp, taken, 443), [], "{taken}");
+    }
+    let nobody = [("nobody-listens", Severity::Wrong)];
+    assert_eq!(listening(Protocol::Tcp, "10.0.0.11", 443), nobody, "dr leaves the VIP in the packet");
+    assert_eq!(listening(Protocol::Tcp, "0.0.0.0", 8443), nobody);
+    assert_eq!(listening(Protocol::Udp, "0.0.0.0", 443), nobody);
+    let container = chain("prerouting", false, &[port(443, "dnat")]);
+    let evidence = Evidence { filters: container.filters, listening: Some(Vec::new()), ..eth0(1500, "10.0.0.11/24") };
+    assert_eq!(of_server(DR, &evidence), [], "a container's sockets are elsewhere");
+    let quiesced = DR.replace("server \"web1\"", "server \"web1\" weight=0");
+    assert_eq!(of_server(&quiesced, &Evidence { listening: Some(Vec::new()), ..eth0(1500, "10.0.0.11/24") }), []);
+}
+
+#[test]
+fn who_answers_clients_itself_needs_a_way_to_them() {
+    let found = |text: &str| {
+        let refused = Err("Network is unreachable".to_owned());
+        of_server(text, &Evidence { routes: vec![refused], ..eth0(1500, "10.0.0.11/24") })
+    };
+    assert_eq!(found(DR), [("no-way-to-clients", Severity::Doubtful)]);
+    let said = DR.replace("10.0.0.11/24\"", "10.0.0.11/24\" gateway=\"10.0.0.1\"");
+    assert_eq!(found(&said), [("no-way-to-clients", Severity::Wrong)]);
+}
+
+#[test]
+fn a_server_that_does_not_answer_its_neighbour_is_named() {
+    let silent_neighbours = [("10.0.0.12".parse().expect("an address"), "eth0".to_owned())].into();
+    assert_eq!(on_lb1(&Evidence { silent_neighbours, ..quiet() }), [("neighbour-silent", Severity::Wrong)]);
+}
+
+#[test]
+fn tables_that_are_nearly_full_are_named() {
+    let conntrack = |count: &str| {
+        let values = [("netfilter/nf_conntrack_count", count), ("netfilter/nf_conntrack_max", "1000")];
+        let sysctls = values.map(|(path, value)| (path.to_owned(), value.to_owned())).into();
+        on_lb1(&Evidence { sysctls, ..quiet() })
+    };
+    assert_eq!(conntrack("899"), []);
+    assert_eq!(conntrack("900"), [("conntrack-full", Severity::Wrong)]);
+    let mut observed = Observed::default();
+    let server = "server tcp 10.0.0.100:443 10.0.0.11:443".parse().expect("a key");
+    observed.traffic.insert(server, Connections { active: 40_000, ..Connections::default() });
+    let bits = |table_bits| found("lb1", &Evidence { table_bits: Some(table_bits), ..quiet() }, &observed);
+    assert_eq!(bits(12), [("ipvs-table", Severity::Doubtful)]);
+    assert_eq!(bits(16), []);
+}
+
+#[test]
+fn other_managers_are_named() {
+    let runs = |host: &str, program: &str| {
+        found(host, &Evidence { programs: vec![program.to_owned()], ..quiet() }, &Observed::default())
+    };
+    assert_eq!(runs("lb1", "keepalived"), [("another-manager", Severity::Doubtful)]);
+    assert_eq!(runs("lb1", "ipvsadm-restore"), [("another-manager", Severity::Doubtful)]);
+    assert_eq!(runs("lb1", "systemd-network"), [], "there are no routes and rules to take away");
+    assert_eq!(runs("web1", "systemd-network"), [("another-manager", Severity::Doubtful)], "the kernel cuts names");
+    assert_eq!(runs("lb1", "bash"), []);
+}
+
+#[test]
+fn a_server_that_asks_too_late_is_named() {
+    let after = |seconds: &str| {
+        let sysctls = [("ipv4/tcp_keepalive_time".to_owned(), seconds.to_owned())].into();
+        found("web1", &Evidence { sysctls, ..quiet() }, &Observed::default())
+    };
+    assert_eq!(after("7200"), [("idle", Severity::Doubtful)]);
+    assert_eq!(after("300"), []);
+}
+
+#[test]
+fn shares_are_judged_where_there_are_enough_connections() {
+    let spread = |scheduler: &str, counts: [u32; 2]| {
+        let server = |host: u8| format!("server tcp 10.0.0.100:443 10.0.0.{host}:443");
+        let service = json!({"kind": "service", "scheduler": scheduler});
+        let value = json!({"kind": "destination", "forward": "nat", "weight": 1});
+        let state = json!({
+            "service tcp 10.0.0.100:443": service, server(11): value, server(12): value
+        });
+        let mut observed = Observed { state: serde_json::from_value(state).expect("a state"), ..Observed::default() };
+        for (host, active) in [11, 12].into_iter().zip(counts) {
+            let key = server(host).parse().expect("a key");
+            observed.traffic.insert(key, Connections { active, ..Connections::default() });
+        }
+        found("lb1", &quiet(), &observed).len()
+    };
+    assert_eq!(spread("wrr", [100, 100]), 0);
+    assert_eq!(spread("wrr", [20, 180]), 1, "180 are less than twice its share");
+    assert_eq!(spread("wrr", [5, 45]), 0, "too few to judge");
+    assert_eq!(spread("mh", [20, 180]), 0, "clients decide");
+}
+
+#[test]
+fn a_vip_answers() {
+    let with = |speaks_arp: bool, ignore: &str| {
+        let device = Device { mtu: 1500, works: true, speaks_arp, addresses: Vec::new() };
+        let sysctls = [("ipv4/conf/eth0/arp_ignore".to_owned(), ignore.to_owned())].into();
+        on_lb1(&Evidence { devices: [("eth0".to_owned(), device)].into(), sysctls, ..quiet() })
+    };
+    assert_eq!(with(true, "1"), []);
+    assert_eq!(with(false, "0"), [("vip-silent", Severity::Wrong)]);
+    assert_eq!(with(true, "8"), [("vip-silent", Severity::Wrong)]);
+}
+
+#[test]
+fn tracking_remembers_at_least_as_long_as_ipvs() {
+    let mut observed = Observed::default();
+    let timeouts = json!({"timeouts": {"kind": "timeouts", "tcp": 900}});
+    observed.state = serde_json::from_value(timeouts).expect("a state");
+    let with = |tracked: &str, seconds: &str| {
+        let values = [("ipv4/vs/conntrack", tracked), ("netfilter/nf_conntrack_tcp_timeout_established", seconds)];
+        let sysctls = values.map(|(path, value)| (path.to_owned(), value.to_owned())).into();
+        found("lb1", &Evidence { sysctls, ..quiet() }, &observed)
+    };
+    assert_eq!(with("1", "600"), [("tracking-forgets", Severity::Doubtful)]);
+    assert_eq!(with("1", "900"), []);
+    assert_eq!(with("0", "600"), []);
+}

@@ -1,0 +1,75 @@
+//! The changes that a rehearsal tries: other weights, a server that is drained, one that is removed.
+//!
+//! Pure: each is an edit of the topology.
+
+use std::collections::BTreeSet;
+
+use super::trial::Trial;
+use crate::topology::{Server, Topology};
+
+/// The greatest weight of the language.
+const MOST: u32 = 2_147_483_647;
+
+/// Every list of servers of a topology.
+fn lists(topology: &mut Topology) -> impl Iterator<Item = &mut Vec<Server>> {
+    let pools = topology.pools.values_mut().map(|pool| &mut pool.servers);
+    pools.chain(topology.services.values_mut().map(|service| &mut service.servers))
+}
+
+/// Doubles the weight of the first server of each list that has several. Returns what was done, in words.
+pub fn weights(topology: &mut Topology) -> Vec<String> {
+    let mut done = Vec::new();
+    for list in lists(topology) {
+        let takes = |server: &&mut Server| server.weight.value > 0 && server.weight.value <= MOST / 2;
+        if list.len() > 1
+            && let Some(server) = list.iter_mut().find(takes)
+        {
+            let before = server.weight.value;
+            server.weight.value = before * 2;
+            done.push(format!("{} {before} → {}", server.label.value, before * 2));
+        }
+    }
+    done
+}
+
+/// Hosts that every service can do without, one for each service where that is possible.
+pub fn dispensable(trials: &[Trial]) -> BTreeSet<String> {
+    let mut chosen: BTreeSet<String> = BTreeSet::new();
+    let host = |server: &super::trial::Server| server.seat.as_ref().map(|seat| seat.host.clone());
+    for trial in trials {
+        let taking = trial.servers.iter().filter(|server| server.weight > 0);
+        let hosts: Vec<String> = taking.filter_map(host).filter(|host| *host != trial.director).collect();
+        if hosts.iter().any(|host| chosen.contains(host)) {
+            continue;
+        }
+        let goes_on = |without: &str| {
+            trials.iter().all(|trial| {
+                let mut left = trial.servers.iter().filter(|server| server.weight > 0).filter_map(host);
+                left.any(|host| host != without && !chosen.contains(&host))
+                    || trial.servers.iter().all(|server| server.weight == 0)
+            })
+        };
+        if let Some(host) = hosts.iter().find(|host| goes_on(host)) {
+            chosen.insert(host.clone());
+        }
+    }
+    chosen
+}
+
+fn is_of(server: &Server, hosts: &BTreeSet<String>) -> bool {
+    server.host.as_ref().is_some_and(|host| hosts.contains(&host.value))
+}
+
+/// Gives hosts weight 0 wherever they are servers.
+pub fn drain(topology: &mut Topology, hosts: &BTreeSet<String>) {
+    for server in lists(topology).flatten().filter(|server| is_of(server, hosts)) {
+        server.weight.value = 0;
+    }
+}
+
+/// Takes hosts out of every list of servers.
+pub fn remove(topology: &mut Topology, hosts: &BTreeSet<String>) {
+    for list in lists(topology) {
+        list.retain(|server| !is_of(server, hosts));
+    }
+}

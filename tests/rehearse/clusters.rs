@@ -1,0 +1,103 @@
+//! Clusters that work: each method with both families, every protocol and every scheduler of the kernel.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use libtest_mimic::Trial;
+
+use crate::stage::{rehearse, rehearse_text};
+
+/// Every scheduler that Debian's 6.1 has.
+pub const SCHEDULERS: [&str; 13] = ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "dh", "sed", "nq", "fo", "ovf", "mh"];
+const PROTOCOLS: [&str; 3] = ["tcp", "udp", "sctp"];
+
+/// Each method: its name, and `forward`.
+const METHODS: [(&str, &str); 5] = [
+    ("nat", "\"nat\""),
+    ("dr", "\"dr\""),
+    ("tun_ipip", "\"tun\""),
+    ("tun_gre", "\"tun\" encap=\"gre\""),
+    ("tun_gre_with_checksums", "\"tun\" encap=\"gre\" checksum=\"csum\""),
+];
+
+pub fn tests() -> Vec<Trial> {
+    let mut tests = vec![
+        test("examples::flash_sale_in_kdl", || example("examples/flash-sale.kdl")),
+        test("examples::flash_sale_in_toml", || example("examples/flash-sale.toml")),
+        test("persistence_holds_clients_by_prefix_and_by_call", persistence),
+    ];
+    tests.extend(
+        METHODS.into_iter().enumerate().flat_map(|(shift, (name, forward))| of_method(name, forward, &SCHEDULERS, shift, &[])),
+    );
+    tests
+}
+
+/// A method by every scheduler, pairwise with the protocols, and, where one asks for it, the whole product.
+pub fn of_method(
+    name: &str,
+    forward: &'static str,
+    schedulers: &[&'static str],
+    shift: usize,
+    more: &'static [&'static str],
+) -> [Trial; 2] {
+    let pair = |(at, one): (usize, &&'static str)| (PROTOCOLS[(at + shift) % PROTOCOLS.len()], *one);
+    let pairs: Vec<Asked> = schedulers.iter().enumerate().map(pair).collect();
+    let product: Vec<Asked> = schedulers.iter().flat_map(|one| PROTOCOLS.map(|protocol| (protocol, *one))).collect();
+    [
+        test(&format!("methods::{name}_by_every_scheduler"), move || by(forward, &pairs, more)),
+        test(&format!("methods::{name}_by_every_scheduler_and_protocol"), move || by(forward, &product, more))
+            .with_ignored_flag(true),
+    ]
+}
+
+fn by(forward: &str, services: &[Asked], more: &[&str]) {
+    rehearse_text("methods", &cluster(forward, services), more).works(2 * services.len());
+}
+
+/// A test that panics where it fails.
+fn test(name: &str, body: impl FnOnce() + Send + 'static) -> Trial {
+    Trial::test(name, move || {
+        body();
+        Ok(())
+    })
+}
+
+fn example(file: &str) {
+    rehearse(Path::new(file), &[]).works(2);
+}
+
+/// A protocol and a scheduler.
+type Asked = (&'static str, &'static str);
+
+/// A director, three servers of different weights, and a service for each that is asked for, both families.
+fn cluster(forward: &str, services: &[Asked]) -> String {
+    let mut text = "topology \"t\"\n\
+        director \"lb1\" {\n interface \"eth0\" { address \"10.0.0.2/24\" \"2001:db8::2/64\"; }\n}\n\
+        real-server \"web[1-3]\" {\n interface \"eth0\" { address \"10.0.0.[11-13]/24\" \"2001:db8::[11-13]/64\"; }\n}\n\
+        vip \"v\" { address \"10.0.0.100\" \"2001:db8::100\"; }\n\
+        pool \"web\" {\n server \"web1\" weight=3\n server \"web2\" weight=2\n server \"web3\" weight=1\n}\n"
+        .to_owned();
+    for (at, (protocol, scheduler)) in services.iter().enumerate() {
+        let _ = writeln!(
+            text,
+            "service \"{scheduler}-{protocol}\" {{\n listen vip=\"v\" port={} protocol=\"{protocol}\"\n forward {forward}\n \
+             scheduler \"{scheduler}\"\n pool \"web\"\n}}",
+            8000 + at
+        );
+    }
+    text
+}
+
+fn persistence() {
+    let mut text = cluster("\"dr\"", &[]);
+    text += "service \"by-prefix\" {\n listen vip=\"v\" port=80\n forward \"dr\"\n scheduler \"rr\"\n pool \"web\"\n \
+        persistence \"5m\" client-prefix=24 client-prefix6=64\n}\n\
+        service \"by-table\" {\n listen vip=\"v\" port=81\n forward \"dr\"\n scheduler \"sh\"\n pool \"web\"\n persistence \"5m\"\n}\n\
+        service \"every-port\" {\n listen vip=\"v\" port=0 protocol=\"udp\"\n forward \"dr\"\n scheduler \"wrr\"\n pool \"web\"\n \
+        persistence \"5m\"\n}\n\
+        service \"calls\" {\n listen vip=\"v\" port=5060 protocol=\"udp\"\n forward \"dr\"\n scheduler \"rr\"\n pool \"web\"\n \
+        persistence \"5m\" engine=\"sip\"\n}\n\
+        service \"datagrams\" {\n listen vip=\"v\" port=53 protocol=\"udp\" one-packet=#true\n forward \"dr\"\n scheduler \"rr\"\n \
+        pool \"web\"\n}\n";
+    rehearse_text("persistence", &text, &[]).works(10);
+}
