@@ -3,11 +3,13 @@
 //! Everything is said in letters too, so a print without colours reads as well. Texts from outside are escaped by the
 //! templates.
 
+use std::collections::BTreeSet;
+
 use maud::{Markup, PreEscaped, html};
 
 use super::place::{CHIP, LINE, PAD, Placed, PlacedCluster, PlacedGroup, Rect, TOP};
 use super::place::{chip_columns, detail_width, load, name_width, place};
-use super::{Cluster, Group, Machine, Method, Picture, Server, Service, Shown, Vip, sign, signed};
+use super::{Cluster, Group, Machine, Method, Picture, Service, Shown, Vip, sign, signed};
 use crate::source::printable;
 use crate::state::Action;
 
@@ -56,9 +58,7 @@ fn head(kind: &str) -> Markup {
 }
 
 fn legend(picture: &Picture) -> Markup {
-    let mut methods: Vec<Method> = picture.clusters.iter().flat_map(Cluster::methods).collect();
-    methods.sort_unstable();
-    methods.dedup();
+    let methods: BTreeSet<Method> = picture.clusters.iter().flat_map(Cluster::methods).collect();
     let mut x = 20;
     let mut next = |width: i32| {
         let at = x;
@@ -218,10 +218,10 @@ struct Longest {
 
 impl Longest {
     fn of(cluster: &Cluster) -> Longest {
-        let servers = || cluster.groups.iter().flat_map(|group| &group.servers);
+        let shown = || cluster.groups.iter().flat_map(Group::shown);
         Longest {
-            weight: servers().map(|server| u64::from(server.weight)).max().unwrap_or(0).max(1),
-            connections: servers().filter_map(Server::connections).max().unwrap_or(0).max(1),
+            weight: shown().map(|one| u64::from(one.weight())).max().unwrap_or(0).max(1),
+            connections: shown().filter_map(|one| one.connections()).max().unwrap_or(0).max(1),
         }
     }
 }
@@ -237,7 +237,7 @@ impl Whole {
     fn of(group: &Group, longest: Longest) -> Whole {
         Whole {
             weight: group.servers.iter().map(|server| u64::from(server.weight)).sum(),
-            connections: group.servers.iter().filter_map(Server::connections).sum(),
+            connections: group.servers.iter().filter_map(|server| server.connections).sum(),
             longest,
         }
     }
@@ -249,14 +249,17 @@ fn percent(part: u64, whole: u64) -> String {
     if tenths.is_multiple_of(10) { format!("{}%", tenths / 10) } else { format!("{}.{}%", tenths / 10, tenths % 10) }
 }
 
-fn of_server(shown_as: &Shown<'_>, at: Rect, columns: (i32, i32, i32), whole: &Whole) -> Markup {
-    let server = shown_as.first;
+fn of_server(server: &Shown<'_>, at: Rect, columns: (i32, i32, i32), whole: &Whole) -> Markup {
     let (name, address, _) = columns;
-    let kind = if server.weight == 0 { "quiesced" } else { "chip" };
-    let text = signed(&shown_as.name(), server.mark);
-    let mut about = vec![format!("{} {}", shown_as.name(), server.addresses.join(" "))];
-    about.push(format!("weight {}, {} of the group", server.weight, percent(server.weight.into(), whole.weight)));
-    if let Some(count) = server.connections() {
+    let (weight, connections, mark) = (server.weight(), server.connections(), class(server.mark()));
+    let kind = if weight == 0 { "quiesced" } else { "chip" };
+    let addresses = match server.servers {
+        [one] => one.addresses.join(" "),
+        _ => server.address(),
+    };
+    let mut about = vec![format!("{} {addresses}", server.name())];
+    about.push(format!("weight {weight}, {} of the group", percent(weight.into(), whole.weight)));
+    if let Some(count) = connections {
         about.push(format!("{count} connections, {} of the group", percent(count, whole.connections)));
     }
     let room = u64::try_from(at.width - 2 * PAD).unwrap_or(0);
@@ -265,14 +268,14 @@ fn of_server(shown_as: &Shown<'_>, at: Rect, columns: (i32, i32, i32), whole: &W
     html! {
         g {
             title { (shown(&about.join("\n"))) }
-            (rect(&format!("{kind} {}", class(server.mark)), at, 4))
-            text class=(class(server.mark)) x=(at.x + PAD) y=(at.y + 16) { (shown(&text)) }
-            @if !shown_as.address().is_empty() {
-                text class="soft" x=(at.x + PAD + name + beyond) y=(at.y + 16) { (shown(&shown_as.address())) }
+            (rect(&format!("{kind} {mark}"), at, 4))
+            text class=(mark) x=(at.x + PAD) y=(at.y + 16) { (shown(&signed(&server.name(), server.mark()))) }
+            @if !server.address().is_empty() {
+                text class="soft" x=(at.x + PAD + name + beyond) y=(at.y + 16) { (shown(&server.address())) }
             }
-            text x=(at.right() - PAD) y=(at.y + 16) text-anchor="end" { (load(shown_as)) }
-            rect class="weight" x=(at.x + PAD) y=(at.y + CHIP - 6) width=(bar(server.weight.into(), whole.longest.weight)) height="2" {}
-            @if let Some(count) = server.connections() {
+            text x=(at.right() - PAD) y=(at.y + 16) text-anchor="end" { (load(server)) }
+            rect class="weight" x=(at.x + PAD) y=(at.y + CHIP - 6) width=(bar(weight.into(), whole.longest.weight)) height="2" {}
+            @if let Some(count) = connections {
                 rect class="load" x=(at.x + PAD) y=(at.y + CHIP - 3) width=(bar(count, whole.longest.connections)) height="2" {}
             }
         }
@@ -346,13 +349,8 @@ fn sides(ends: impl Iterator<Item = (usize, i32)>) -> Vec<(usize, usize)> {
 fn answers(cluster: &Cluster, at: &PlacedCluster) -> Markup {
     let (Some(clients), Some(frame)) = (at.clients, at.frame) else { return html! {} };
     let methods = cluster.methods();
-    let direct: Vec<(usize, Method)> = {
-        let mut groups: Vec<(usize, Method)> =
-            cluster.forwarded.iter().filter(|edge| edge.method.is_direct()).map(|edge| (edge.group, edge.method)).collect();
-        groups.sort_unstable();
-        groups.dedup();
-        groups
-    };
+    let direct: BTreeSet<(usize, Method)> =
+        cluster.forwarded.iter().filter(|edge| edge.method.is_direct()).map(|edge| (edge.group, edge.method)).collect();
     let (right, bottom) = at.lane;
     let from = |group: &usize| at.groups.get(*group).map(|group| (group.whole.right(), group.whole.middle()));
     let highest = direct.iter().filter_map(|(group, method)| Some((from(group)?, method.word()))).min_by_key(|((_, y), _)| *y);
