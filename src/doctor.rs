@@ -82,6 +82,8 @@ pub struct Evidence {
     pub table_bits: Option<u32>,
     /// Whether systemd-networkd was told to leave others' routes and rules alone.
     pub networkd_spares_others: bool,
+    /// What says that `ipvsadm-restore` fills the table when the host starts.
+    pub restored_at_boot: Option<String>,
 }
 
 /// A network device.

@@ -3,8 +3,9 @@
 //! Each host of a topology becomes a network namespace with the very addresses of the file, the network between them is what
 //! their subnets imply ([`layout`]), and each host is made what the file says by `lvsform apply` itself. Then clients connect
 //! to everything that is served ([`trial`]), who answers is compared with what the scheduler promises ([`judge`]), and what
-//! does not work is looked for along the way of a packet ([`diagnose`]). Weights are changed, a server is drained and removed
-//! by applying a changed file ([`change`], [`written`]), and one director loses its IPVS to see that this would be noticed.
+//! does not work is looked for along the way of a packet ([`diagnose`]). Weights are changed, a server is drained and removed, and
+//! VIPs move to another director, by applying a changed file ([`change`], [`written`]); one director loses its IPVS to see that
+//! this would be noticed. Servers that are no hosts of the file have stand-ins ([`stand_in`]).
 //!
 //! All of it happens in namespaces of its own, which are gone when this process is. It never touches another one.
 #![expect(
@@ -20,6 +21,7 @@ pub mod layout;
 mod net;
 mod scene;
 mod server;
+pub mod stand_in;
 pub mod trial;
 mod written;
 
@@ -48,6 +50,8 @@ pub struct Rehearsal<'a> {
     pub breaks: &'a [Break],
     /// Ports that nobody listens on: host and port.
     pub deaf: &'a [(String, u16)],
+    /// What is to be known of it, in sentences, before it begins.
+    pub notes: &'a [String],
 }
 
 /// Something that is done to a host after its apply.
@@ -87,7 +91,7 @@ pub struct Outcome {
 /// One act: the cluster in one shape.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Act {
-    /// `as-written`, `weights`, `drain`, `remove`, `without-ipvs`
+    /// `as-written`, `weights`, `drain`, `remove`, `failover`, `without-ipvs`
     pub name: &'static str,
     /// What was done before clients came.
     pub what: String,

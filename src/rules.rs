@@ -3,6 +3,7 @@
 //! One small function for each rule. Rules look and report, nothing more; what needs a host's compiled addresses is said by
 //! `compile`. They run on what could be decoded, so they say nothing about things that are not there: decoding has.
 
+mod beside;
 mod host;
 mod kernel;
 mod level;
@@ -30,6 +31,7 @@ use crate::topology::fault::conflict::Conflict;
 use crate::topology::fault::doubt::Doubt;
 use crate::topology::{Forward, Host, Listen, ListenOn, Role, Server, Service, Topology, Vip, decode};
 
+pub use beside::Beside;
 pub use kernel::Kernel;
 pub use level::names;
 

@@ -36,7 +36,7 @@ fn of_file(path: PathBuf) -> Trial {
 }
 
 /// Codes that no text of reasonable length shows, or none at all; most of them are in `golden/bad`.
-const WITHOUT_EXAMPLE: [&str; 8] = [
+const WITHOUT_EXAMPLE: [&str; 9] = [
     "file",
     "too-many-files",
     "too-large",
@@ -45,6 +45,7 @@ const WITHOUT_EXAMPLE: [&str; 8] = [
     "one-object-twice",
     "not-there",
     "already-there",
+    "vip-elsewhere",
 ];
 
 /// The bad example of a code says that code and no other, in the words of its text; of the good one there is nothing to say.

@@ -18,7 +18,7 @@ use crate::{compile, expect, graph};
 /// Check topology files, without root, kernel or network
 ///
 /// Every problem of every file is shown at its token, with what to do. Each host is compiled, so what passes here can be
-/// planned everywhere.
+/// planned everywhere. Several topologies are compared: no two hosts may answer for one VIP.
 ///
 /// Exit code: 0 no errors (there may be warnings), 10 the topology is not valid.
 #[derive(Debug, Args)]
@@ -55,6 +55,7 @@ impl Check {
         };
         let mut exit = Exit::Done;
         let mut reports = Vec::new();
+        let mut beside = rules::Beside::default();
         let mut review = Review { command: "check", ..Review::default() };
         for file in &self.files {
             if self.fix && !fix::fix(file, &self.composition, &asked, out) {
@@ -66,6 +67,7 @@ impl Check {
                 problems.extend(compile::problems(topology));
                 problems.extend(expect::problems(topology, &sources));
                 sources.settle(&mut problems);
+                problems.extend(beside.meet(topology, &sources, &asked));
             }
             let valid = topology.is_some() && !input::has_errors(&problems);
             if !valid {

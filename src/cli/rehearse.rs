@@ -16,6 +16,7 @@ use super::{Exit, in_words, input};
 use crate::compose::expand::expand;
 use crate::kernel::module;
 use crate::lab::{self, Lab};
+use crate::rehearse::stand_in::{StandIn, note, stand_ins};
 use crate::rehearse::{self, Audience, Break, Rehearsal};
 use crate::report;
 use crate::rules::Asked;
@@ -124,20 +125,34 @@ impl Rehearse {
             input::say(&problems, &sources, out);
             return Err(Exit::Invalid);
         }
-        let needs = Needs::of(&topology);
-        let on = self.kernel.clone().unwrap_or_else(|| needs.kernel());
+        let stand_ins = stand_ins(&topology);
+        let plain = self.plain(&stand_ins, out)?;
+        let topology = match &plain {
+            None => topology,
+            // The same with its stand-ins.
+            Some(plain) => match input::examine(&plain.file, &Composition::default(), &Asked::default()) {
+                (_, Some(topology), problems) if !input::has_errors(&problems) => topology,
+                (sources, _, problems) => {
+                    input::say(&problems, &sources, out);
+                    return Err(Exit::Invalid);
+                }
+            },
+        };
+        let on = self.kernel.clone().unwrap_or_else(|| Needs::of(&topology).kernel());
         match on {
-            On::Here => self.here(&topology, out),
+            On::Here => {
+                let file = plain.as_ref().map_or(&*self.file, |plain| &*plain.file);
+                let notes: Vec<String> = note(&stand_ins).into_iter().collect();
+                self.here(file, &topology, &notes, out)
+            }
             On::Lab(kernel) => self.in_lab(kernel, out),
         }
     }
 
-    fn here(&self, topology: &Topology, out: &mut Output) -> Result<Exit, Exit> {
+    fn here(&self, file: &Path, topology: &Topology, notes: &[String], out: &mut Output) -> Result<Exit, Exit> {
         let program = program(out)?;
         let patience = self.patience.unwrap_or(Duration::from_secs(2));
-        let plain = self.plain(out)?;
-        let file = plain.as_ref().map_or(&*self.file, |plain| &*plain.file);
-        let rehearsal = Rehearsal { file, topology, program: &program, patience, breaks: &self.breaks, deaf: &self.deaf };
+        let rehearsal = Rehearsal { file, topology, program: &program, patience, breaks: &self.breaks, deaf: &self.deaf, notes };
         if !nix::unistd::geteuid().is_root() {
             let message = "only root can make network namespaces";
             let help = "leave `--kernel here` out: then a throw-away kernel is taken";
@@ -161,10 +176,10 @@ impl Rehearse {
         Ok(if outcome.works { Exit::Done } else { Exit::Failed })
     }
 
-    /// What the file is composed to, where anything is given beside it: what is applied is a file.
+    /// What the file is composed to, where anything is given beside it or somebody stands in: what is applied is a file.
     #[expect(clippy::disallowed_methods, reason = "a folder of its own, which goes with it")]
-    fn plain(&self, out: &mut Output) -> Result<Option<Plainly>, Exit> {
-        if self.composition.inputs() == Inputs::default() {
+    fn plain(&self, stand_ins: &[StandIn], out: &mut Output) -> Result<Option<Plainly>, Exit> {
+        if self.composition.inputs() == Inputs::default() && stand_ins.is_empty() {
             return Ok(None);
         }
         let failed = |out: &mut Output, message: String| {
@@ -178,7 +193,8 @@ impl Rehearse {
         let folder = nix::unistd::mkdtemp(&std::env::temp_dir().join("lvsform-XXXXXX"));
         let folder = folder.map_err(|errno| failed(out, format!("no folder for the composed file: {}", errno.desc())))?;
         let plain = Plainly { file: folder.join("composed.kdl"), folder };
-        std::fs::write(&plain.file, text).map_err(|error| failed(out, format!("the composed file: {}", in_words(&error))))?;
+        std::fs::write(&plain.file, text + &rehearse::stand_in::kdl(stand_ins))
+            .map_err(|error| failed(out, format!("the composed file: {}", in_words(&error))))?;
         Ok(Some(plain))
     }
 
@@ -246,7 +262,7 @@ impl Needs {
             .values()
             .any(|host| !host.masquerades.is_empty() || host.tunnels.iter().any(|tunnel| tunnel.gue.is_some()));
         for service in topology.services.values() {
-            let marks = |what: &ListenOn| matches!(what, ListenOn::Mark { matches, .. } if !matches.is_empty());
+            let marks = |what: &ListenOn| matches!(what, ListenOn::Mark { .. });
             everything |= service.listens.iter().any(|listen| marks(&listen.what))
                 || service.return_path.mode.value == ReturnMode::Snat
                 || service.scheduler.name.value == "twos";

@@ -196,6 +196,15 @@ fn managers(patient: &Patient<'_>) -> Vec<Finding> {
             )
         })
         .collect();
+    let carries = patient.compiled.state.objects.keys().any(|key| matches!(key, Key::Service(_)));
+    if let Some(evidence) = patient.evidence.restored_at_boot.as_ref().filter(|_| carries) {
+        findings.push(Finding::doubtful(
+            "another-manager",
+            "ipvsadm-restore fills the table when this host starts, with what somebody saved".to_owned(),
+            evidence.clone(),
+            "switch it off (`systemctl disable ipvsadm`); `lvsform recover --to-ledger` makes what was applied".to_owned(),
+        ));
+    }
     let own =
         patient.compiled.state.objects.iter().any(|(key, resource)| {
             matches!((key, resource), (Key::Route(_), Resource::Route(_)) | (Key::Rule(_), Resource::Rule))

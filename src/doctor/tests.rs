@@ -180,6 +180,12 @@ fn other_managers_are_named() {
     assert_eq!(runs("lb1", "systemd-network"), [], "there are no routes and rules to take away");
     assert_eq!(runs("web1", "systemd-network"), [("another-manager", Severity::Doubtful)], "the kernel cuts names");
     assert_eq!(runs("lb1", "bash"), []);
+    let restored = |host: &str| {
+        let evidence = Evidence { restored_at_boot: Some("AUTO=true".to_owned()), ..quiet() };
+        found(host, &evidence, &Observed::default())
+    };
+    assert_eq!(restored("lb1"), [("another-manager", Severity::Doubtful)]);
+    assert_eq!(restored("web1"), [], "it has no services");
 }
 
 #[test]

@@ -1,11 +1,14 @@
-//! The changes that a rehearsal tries: other weights, a server that is drained, one that is removed.
+//! The changes that a rehearsal tries: other weights, a server that is drained, one that is removed, VIPs that move to another
+//! director.
 //!
 //! Pure: each is an edit of the topology.
 
 use std::collections::BTreeSet;
 
 use super::trial::Trial;
-use crate::topology::{Server, Topology};
+use crate::compile;
+use crate::source::At;
+use crate::topology::{ReturnMode, Server, Topology, Vip};
 
 /// The greatest weight of the language.
 const MOST: u32 = 2_147_483_647;
@@ -72,4 +75,41 @@ pub fn remove(topology: &mut Topology, hosts: &BTreeSet<String>) {
     for list in lists(topology) {
         list.retain(|server| !is_of(server, hosts));
     }
+}
+
+/// Gives every VIP that has a holder to the next of its directors. Returns what was done, and what was not because it cannot
+/// be told here whether the other director is ready for it, in words.
+pub fn failover(topology: &mut Topology) -> (Vec<String>, Vec<String>) {
+    let (mut done, mut not) = (Vec::new(), Vec::new());
+    let elsewhere = seen_to(topology);
+    let next = |vip: &Vip| -> Option<(String, String)> {
+        let holder = vip.holder.as_ref().filter(|_| vip.managed.value)?;
+        let carriers = topology.hosts.values().filter(|host| compile::carries(vip, host)).map(|host| &host.name.value);
+        let carriers: Vec<&String> = carriers.collect();
+        let at = carriers.iter().position(|name| **name == holder.value)?;
+        let next = carriers.get((at + 1) % carriers.len()).filter(|next| ***next != holder.value)?;
+        Some((holder.value.clone(), (*next).clone()))
+    };
+    let moves: Vec<(String, String, String)> =
+        topology.vips.values().filter_map(|vip| next(vip).map(|(from, to)| (vip.name.value.clone(), from, to))).collect();
+    for (vip, from, to) in moves {
+        if elsewhere.contains(&vip) {
+            not.push(format!("{vip} was not moved to {to}: where nat's replies go then is not in the file (`default-route`)"));
+        } else if let Some(vip) = topology.vips.get_mut(&vip) {
+            done.push(format!("{} {from} → {to}", vip.name.value));
+            vip.holder = vip.holder.take().map(|holder| At { value: to, ..holder });
+        }
+    }
+    (done, not)
+}
+
+/// VIPs with services whose way back is the operator's. One of them that stays keeps all with its holder: they belong together.
+fn seen_to(topology: &Topology) -> BTreeSet<String> {
+    let services = topology.services.values().filter(|service| service.return_path.mode.value == ReturnMode::DefaultRoute);
+    let names = services.flat_map(|service| &service.listens).flat_map(|listen| compile::listen_vips(&listen.what));
+    let own: BTreeSet<String> = names.map(str::to_owned).collect();
+    let holder = |vip: &Vip| vip.holder.as_ref().map(|holder| holder.value.clone());
+    let stay: BTreeSet<String> = own.iter().filter_map(|name| topology.vips.get(name)).filter_map(holder).collect();
+    let stays = |vip: &&Vip| own.contains(&vip.name.value) || holder(vip).is_some_and(|holder| stay.contains(&holder));
+    topology.vips.values().filter(stays).map(|vip| vip.name.value.clone()).collect()
 }

@@ -327,7 +327,8 @@ fn on_link(host: &Host, address: IpAddr) -> Option<&str> {
     near.map(|interface| interface.name.value.as_str()).next()
 }
 
-fn vip_routes(topology: &Topology) -> BTreeMap<IpAddr, Vec<(String, IpAddr)>> {
+/// By which address of which director the router reaches each routed VIP, best first.
+pub fn vip_routes(topology: &Topology) -> BTreeMap<IpAddr, Vec<(String, IpAddr)>> {
     let mut routes = BTreeMap::new();
     for vip in topology.vips.values() {
         let carriers = carriers(topology, vip);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
@@ -88,7 +88,7 @@ impl Namespace {
 
     /// Has `ip` do these lines; none may fail.
     pub fn ip(&self, lines: &str) -> Result<(), Failure> {
-        self.run(|| feed(lines))
+        self.run(|| build(lines))
     }
 
     /// What `ip` says, empty where it cannot.
@@ -234,6 +234,22 @@ impl Net {
         Ok(())
     }
 
+    /// Marks packets of tcp on a host, as something does that is not in the file.
+    pub fn mark(&self, host: &str, marks: &[(SocketAddr, u32)]) -> Result<(), Failure> {
+        let Some(namespace) = self.hosts.get(host) else { return Ok(()) };
+        let mut rules = String::new();
+        for (target, mark) in marks {
+            let family = if target.is_ipv4() { "ip" } else { "ip6" };
+            let _ = writeln!(rules, "{family} daddr {} tcp dport {} meta mark set {mark}", target.ip(), target.port());
+        }
+        let table = format!(
+            "table inet lvsform-rehearse-marks {{ chain marks {{ type filter hook prerouting priority mangle;\n{rules}}}\n}}\n"
+        );
+        namespace
+            .run(|| feed("nft", "nftables", &["-f", "-"], &table))
+            .map_err(|said| Failure(format!("cannot put marks on packets: {said}; a kernel with nftables can: `--kernel qemu`")))
+    }
+
     /// Leads a routed VIP to another of its directors.
     pub fn lead(&self, vip: IpAddr, hop: IpAddr) -> Result<(), Failure> {
         self.router.ip(&format!("route replace {} via {hop}\n", IpNet::from(vip)))
@@ -285,11 +301,20 @@ fn program(name: &str) -> Option<PathBuf> {
 }
 
 /// Gives lines to `ip -batch` in the calling thread's namespace.
-fn feed(lines: &str) -> Result<(), Failure> {
-    let program = program("ip").ok_or_else(|| Failure("there is no `ip` here: install the package iproute2".to_owned()))?;
-    let failed = |error: std::io::Error| Failure::new("run ip", &error);
+fn build(lines: &str) -> Result<(), Failure> {
+    feed("ip", "iproute2", &["-batch", "-"], lines).map_err(|said| {
+        let number = said.rsplit(':').next().and_then(|number| number.trim().parse::<usize>().ok());
+        let line = number.and_then(|number| lines.lines().nth(number.saturating_sub(1))).unwrap_or_default();
+        Failure(format!("cannot build the network: {said} ({line})"))
+    })
+}
+
+/// Runs a program with lines on its standard input, in the calling thread's namespace; what it says where it fails.
+fn feed(name: &str, package: &str, words: &[&str], lines: &str) -> Result<(), String> {
+    let program = program(name).ok_or_else(|| format!("there is no `{name}` here: install the package {package}"))?;
+    let failed = |error: std::io::Error| format!("{name}: {error}");
     let mut child = Command::new(program)
-        .args(["-batch", "-"])
+        .args(words)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -302,8 +327,5 @@ fn feed(lines: &str) -> Result<(), Failure> {
     if output.status.success() && written.is_ok() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    let number = said.rsplit(':').next().and_then(|number| number.trim().parse::<usize>().ok());
-    let line = number.and_then(|number| lines.lines().nth(number.saturating_sub(1))).unwrap_or_default();
-    Err(Failure(format!("cannot build the network: {} ({line})", said.replace('\n', "; "))))
+    Err(String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; "))
 }

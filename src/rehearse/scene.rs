@@ -6,14 +6,14 @@ pub(super) use calls::Lost;
 use calls::Tried;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::layout::{self, Layout};
 use super::net::Net;
 use super::server::{Seen, Servers, start};
-use super::trial::{Cast, Seat, Trial, seats, trials};
+use super::trial::{Cast, Seat, Trial, marked, seats, trials};
 use super::{Act, Audience, Failure, Finding, Outcome, Rehearsal, Row, change, diagnose, written};
 use crate::compile;
 use crate::kernel::Kernel as _;
@@ -54,6 +54,13 @@ impl<'a> Scene<'a> {
         let wires = layout.segments.len();
         audience.step(&format!("{} hosts on {wires} wire{}", layout.hosts.len(), if wires == 1 { "" } else { "s" }));
         let net = Net::build(&layout)?;
+        for host in topology.hosts.values() {
+            let marks = marked(&topology).into_iter().filter(|of| compile::carries(of.vip, host));
+            let marks: Vec<(SocketAddr, u32)> = marks.map(|of| (of.target, of.mark)).collect();
+            if !marks.is_empty() {
+                net.mark(&host.name.value, &marks)?;
+            }
+        }
         let seats = seats(&trials);
         let seen = Seen::default();
         let mut servers = Vec::new();
@@ -65,6 +72,7 @@ impl<'a> Scene<'a> {
                 servers.push(start(namespace, &own, &seen)?);
             }
         }
+        notes.extend(rehearsal.notes.iter().cloned());
         notes.extend(layout.hosts.iter().filter_map(|(host, plan)| {
             let (family, _) = plan.without.as_ref()?;
             Some(format!(
@@ -124,8 +132,17 @@ impl<'a> Scene<'a> {
             }
             self.hold_on(held);
             change::remove(&mut changed, &hosts);
-            self.become_(changed, "remove", audience)?;
+            self.become_(changed.clone(), "remove", audience)?;
             if !self.act("remove", format!("Removed: {names}."), "servers are removed, clients come", audience)? {
+                return Ok(());
+            }
+        }
+        let (moved, not) = change::failover(&mut changed);
+        self.outcome.notes.extend(not);
+        if !moved.is_empty() {
+            self.layout.vip_routes = layout::vip_routes(&changed);
+            self.become_(changed, "failover", audience)?;
+            if !self.act("failover", format!("Moved: {}.", moved.join(", ")), "VIPs have moved, clients come", audience)? {
                 return Ok(());
             }
         }

@@ -11,10 +11,45 @@ use crate::compile::Compiled;
 use crate::state::{
     Destination, DestinationId, DestinationKey, Encapsulation, Family, Forward, Key, Protocol, Resource, Service, ServiceKey,
 };
-use crate::topology::{Host, ListenOn, ReturnMode, Topology};
+use crate::topology::{Host, ListenOn, ReturnMode, Topology, Vip};
 
 /// The port that is tried where a service takes every port.
 pub const ANY_PORT: u16 = 4000;
+
+/// The first of those to which packets carry a mark that something else sets.
+const MARKED_PORT: u16 = 4001;
+
+/// Packets that carry a mark which is in no `match` of the file: in a rehearsal, those of tcp to this address and port.
+#[derive(Clone, Copy, Debug)]
+pub struct Marked<'t> {
+    /// The mark.
+    pub mark: u32,
+    /// The VIP by whose directors it is put on.
+    pub vip: &'t Vip,
+    /// One of the VIP's addresses.
+    pub target: SocketAddr,
+}
+
+/// What a rehearsal marks in the place of something else: a port for each mark, on each address of its VIP.
+pub fn marked(topology: &Topology) -> Vec<Marked<'_>> {
+    let listens = topology.services.values().flat_map(|service| &service.listens);
+    let by_others = listens.filter_map(|listen| match &listen.what {
+        ListenOn::Mark { mark, matches, vip: Some(vip) } if matches.is_empty() => {
+            Some((mark.value, topology.vips.get(&vip.value)?, listen.family.as_ref().map(|family| family.value)))
+        }
+        _ => None,
+    });
+    let by_others: Vec<(u32, &Vip, Option<Family>)> = by_others.collect();
+    let marks: BTreeSet<u32> = by_others.iter().map(|(mark, _, _)| *mark).collect();
+    let ports: BTreeMap<u32, u16> = marks.into_iter().zip(MARKED_PORT..).collect();
+    let each = by_others.into_iter().flat_map(|(mark, vip, only)| {
+        let addresses = vip.addresses.iter().map(|address| address.value);
+        let addresses = addresses.filter(move |address| only.is_none_or(|only| only == Family::of(*address)));
+        addresses.map(move |address| (mark, vip, address))
+    });
+    let port = |mark: u32| ports.get(&mark).copied().unwrap_or(MARKED_PORT);
+    each.map(|(mark, vip, address)| Marked { mark, vip, target: SocketAddr::new(address, port(mark)) }).collect()
+}
 
 /// Each host's compiled state, by the host's name.
 pub type Cast = BTreeMap<String, Compiled>;
@@ -151,16 +186,18 @@ fn targets(
     match key {
         ServiceKey::Tuple { protocol, address, port: number } => vec![(protocol, SocketAddr::new(address, port(number)))],
         ServiceKey::Mark { family, mark } => {
-            let mut found = Vec::new();
+            let of_others = marked(topology).into_iter().filter(|of| of.mark == mark && Family::of(of.target.ip()) == family);
+            let mut found: Vec<(Protocol, SocketAddr)> = of_others.map(|of| (Protocol::Tcp, of.target)).collect();
+            if let Some((_, target)) = found.first() {
+                notes.insert(format!(
+                    "mark {mark}: something that is not in the file puts it on packets; here those of tcp to port {} have it",
+                    target.port()
+                ));
+            }
             for listen in said.into_iter().flat_map(|service| &service.listens) {
                 let ListenOn::Mark { mark: own, matches, .. } = &listen.what else { continue };
                 if own.value != mark {
                     continue;
-                }
-                if matches.is_empty() {
-                    notes.insert(format!(
-                        "mark {mark}: something that is not in the file puts it on packets, so it was not tried"
-                    ));
                 }
                 for of in matches {
                     let addresses = topology.vips.get(&of.vip.value).into_iter().flat_map(|vip| &vip.addresses);

@@ -5,12 +5,16 @@ use crate::catalogue::{self, Level};
 use crate::source::{Problem, Severity};
 use crate::topology::{LintLevel, Topology};
 
+/// What is said of a topology beside another one.
+const BESIDE: &str = "vip-elsewhere";
+
 /// Takes each warning as the file and the command line ask for. `whole`: whether everything that could be said has been, so
 /// that what allows nothing can be told.
 pub(super) fn settle(problems: &mut Vec<Problem>, topology: &Topology, asked: &Asked, whole: bool) {
     if whole {
         let allowed = topology.lints.iter().filter(|lint| lint.level.value == LintLevel::Allow);
-        let said = |name: &str| problems.iter().any(|problem| problem.code == name);
+        // What only another file shows may be allowed where no other file is there.
+        let said = |name: &str| name == BESIDE || problems.iter().any(|problem| problem.code == name);
         let unused: Vec<Problem> = allowed
             .filter(|lint| !said(lint.name.value))
             .map(|lint| Doubt::UnusedLint { name: lint.name.value }.at(place(&lint.name)))

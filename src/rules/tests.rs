@@ -1,5 +1,6 @@
 //! Each rule where it speaks, and where it must not. How a mistake is worded is in `golden/bad`.
 
+mod beside;
 mod levels;
 
 use super::examine;

@@ -39,8 +39,8 @@ pub fn tests() -> Vec<Trial> {
         schedulers.push("twos");
     }
     tests.extend(of_method("tun_gue", "\"tun\" encap=\"gue\" port=6080", &schedulers, 0, &PATIENCE));
-    for (name, trials) in [("snat", 6), ("push", 2)] {
-        tests.push(Trial::test(format!("rehearsals::{name}_works"), move || {
+    for (name, trials) in [("snat", 6), ("push", 2), ("marked-elsewhere", 4)] {
+        tests.push(Trial::test(format!("rehearsals::{}_works", name.replace('-', "_")), move || {
             of(name, &PATIENCE).works(trials);
             Ok(())
         }));
@@ -75,6 +75,10 @@ fn of(name: &str, more: &[&str]) -> Outcome {
                 let listen = format!("vip=\"v\" port=80 protocol=\"{protocol}\" server-port=8080");
                 service(protocol, &listen, "forward \"nat\"\n scheduler \"rr\"\n return-path \"snat\"");
             }
+        }
+        "marked-elsewhere" => {
+            service("one", "fwmark=8 vip=\"v\"", "forward \"dr\"\n scheduler \"rr\"");
+            service("two", "fwmark=9 vip=\"v\"", "forward \"nat\"\n scheduler \"rr\"\n return-path \"snat\"");
         }
         _ => service("push", "fwmark=7 { match vip=\"v\" { port 5222; }; }", "forward \"dr\"\n scheduler \"rr\""),
     }

@@ -24,6 +24,7 @@ pub fn tests() -> Vec<Trial> {
     let mut tests = vec![
         test("examples::flash_sale_in_kdl", || example("examples/flash-sale.kdl")),
         test("examples::flash_sale_in_toml", || example("examples/flash-sale.toml")),
+        test("servers_that_are_no_hosts_have_stand_ins_and_vips_move_to_the_other_director", stand_ins_and_failover),
         test("persistence_holds_clients_by_prefix_and_by_call", persistence),
     ];
     tests.extend(
@@ -86,6 +87,25 @@ fn cluster(forward: &str, services: &[Asked]) -> String {
         );
     }
     text
+}
+
+fn stand_ins_and_failover() {
+    let text = "topology \"t\"\n\
+        director \"lb1\" { interface \"eth0\" { address \"10.0.0.2/24\" \"2001:db8::2/64\"; }; }\n\
+        director \"lb2\" { interface \"eth0\" { address \"10.0.0.3/24\" \"2001:db8::3/64\"; }; }\n\
+        vip \"v\" { address \"10.0.0.100\" \"2001:db8::100\"; holder \"lb1\"; }\n\
+        service \"web\" { listen vip=\"v\" port=80; forward \"dr\"; scheduler \"rr\"; server \"10.0.0.[11-12]\" \"2001:db8::11\"; }\n\
+        service \"app\" { listen vip=\"v\" port=81 family=\"ipv4\" server-port=8080; forward \"nat\"; scheduler \"rr\"; \
+            server \"10.0.0.[13-14]\"; }\n\
+        service \"far\" { listen vip=\"v\" port=82; forward \"tun\"; scheduler \"rr\"; server \"203.0.113.[9-10]\"; }\n";
+    let outcome = rehearse_text("stand-ins", text, &[]);
+    outcome.works(5);
+    let acts = outcome.document["acts"].as_array().expect("acts");
+    let moved = acts.iter().find(|act| act["name"] == "failover").expect("VIPs move");
+    let at_lb2 = |row: &serde_json::Value| row["director"] == "lb2" && row["answered"] == row["connections"];
+    assert!(moved["rows"].as_array().is_some_and(|rows| rows.len() == 5 && rows.iter().all(at_lb2)), "{moved:#}");
+    let notes = outcome.document["notes"].to_string();
+    assert!(notes.contains("10.0.0.11 and 6 more servers are no hosts of the file: stand-ins"), "{notes}");
 }
 
 fn persistence() {

@@ -27,6 +27,7 @@ pub(super) fn look(kernel: &Linux, questions: &[Question]) -> Result<Evidence, S
         listening: listening(),
         table_bits: read("/sys/module/ip_vs/parameters/conn_tab_bits").and_then(|text| text.parse().ok()),
         networkd_spares_others: networkd_spares_others(),
+        restored_at_boot: restored_at_boot(),
         devices,
     })
 }
@@ -168,6 +169,17 @@ fn filters(kernel: &Linux, unseen: &mut Vec<Unseen>) -> Option<Ruleset> {
             None
         }
     }
+}
+
+/// The unit of Red Hat's package where it is enabled, and the switch of Debian's script.
+fn restored_at_boot() -> Option<String> {
+    let enabled = "/etc/systemd/system/multi-user.target.wants/ipvsadm.service";
+    if std::fs::symlink_metadata(enabled).is_ok() {
+        return Some(format!("{enabled} is there"));
+    }
+    let says = |line: &str| line.trim().strip_prefix("AUTO=").is_some_and(|value| value.trim_matches('"') == "true");
+    let switched = read("/etc/default/ipvsadm").is_some_and(|text| text.lines().any(says));
+    switched.then(|| "AUTO=\"true\" in /etc/default/ipvsadm".to_owned())
 }
 
 fn networkd_spares_others() -> bool {

@@ -13,6 +13,7 @@ use crate::state::{Encapsulation, Family, SyncRole};
 pub enum Doubt<'t> {
     VipOutside { address: IpAddr, host: &'t str },
     VipOfAnotherHost { address: IpAddr, host: &'t str, own: Span },
+    VipElsewhere { address: IpAddr, host: &'t str, other: &'t str, topology: &'t str, place: &'t str },
     HashFallback { service: &'t str, scheduler: &'t str, server: Span },
     HashSlots { service: &'t str, scheduler: &'t str, count: u64, slots: u64 },
     DestinationHash { scheduler: &'t str, listen: Span },
@@ -57,6 +58,16 @@ impl Doubt<'_> {
             )
             .at(*own, "its address")
             .help("correct the address, or let the VIP's `directors` name the host"),
+            Doubt::VipElsewhere { address, host, other, topology, place } => doubt(
+                "vip-elsewhere",
+                format!(
+                    "{} has {address}, and so has {} of the topology {} ({place}): on one wire both answer for it",
+                    shown(host),
+                    shown(other),
+                    shown(topology)
+                ),
+            )
+            .help("correct one of them; where the two are of different networks, allow this"),
             Doubt::HashFallback { service, scheduler, server } => doubt(
                 "hash-fallback",
                 format!("\"{scheduler}\" keeps the slots of a server of weight 0: the service {} refuses its clients", shown(service)),
