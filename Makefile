@@ -44,18 +44,20 @@ test: deps
 	if [ -e "$$logs/failed" ]; then echo "What failed, once more:"; \
 	  for log in others longest; do sed -n '/^failures:/,/^test result/p; /^error/p' "$$logs/$$log" | tail -n 150; tail -n 5 "$$logs/$$log"; done; \
 	  rm -r "$$logs"; exit 1; fi; rm -r "$$logs"
-	$(MAKE) fuzz
+	$(MAKE) fuzz SEED=1
 
-# Random input, so many seconds for each target. What counts where it leads is in every compiler; only libFuzzer is C++.
+# Random input, so many seconds for each target: new each time, or by a seed the same again, so that a change is judged by what it
+# changes. What counts where it leads is in every compiler; only libFuzzer is C++.
 TARGETS := kdl toml fmt live plan ledger
 SECONDS := 10
+SEED := 0
 COVERAGE := --cfg fuzzing -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-, \
 	level=4 inline-8bit-counters pc-table trace-compares)
 
 ## Random input for everything that is read from outside: see fuzz/README.md.
 fuzz: deps
 	RUSTFLAGS="$(COVERAGE)" $(CARGO) build --manifest-path fuzz/Cargo.toml --release --locked --target "$$(rustc -vV | sed -n 's/^host: //p')"
-	printf '%s\n' $(TARGETS) | xargs -P 2 -I TARGET fuzz/run TARGET $(SECONDS)
+	printf '%s\n' $(TARGETS) | xargs -P 2 -I TARGET fuzz/run TARGET $(SECONDS) $(SEED)
 
 ## Every test that says "thousands", in an optimised build, on both kernels; what needs QEMU also on Debian's newest.
 soak: deps
