@@ -34,15 +34,16 @@ OTHERS := $(addprefix --test ,$(filter-out $(LONGEST),$(SUITES)))
 test: deps
 	$(CARGO) fmt --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
+	$(CARGO) fetch --quiet --locked --manifest-path fuzz/Cargo.toml --target "$$(rustc -vV | sed -n 's/^host: //p')"
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) test --no-run
-	@logs=$$(mktemp -d); export RUST_BACKTRACE=0; \
+	@logs=$$(mktemp -d); export RUST_BACKTRACE=0 CARGO_TERM_COLOR=never; \
 	$(CARGO) test --test $(LONGEST) -- $(addprefix --skip ,$(APART)) >"$$logs/longest" 2>&1 & longest=$$!; \
 	{ $(CARGO) test --lib --bins --no-fail-fast $(OTHERS) || touch "$$logs/failed"; \
 	  for part in $(APART); do $(CARGO) test --test $(LONGEST) "$$part" || touch "$$logs/failed"; done; } 2>&1 | tee "$$logs/others"; \
 	wait $$longest || touch "$$logs/failed"; cat "$$logs/longest"; \
 	if [ -e "$$logs/failed" ]; then echo "What failed, once more:"; \
-	  for log in others longest; do sed -n '/^failures:/,/^test result/p; /^error/p' "$$logs/$$log" | tail -n 150; tail -n 5 "$$logs/$$log"; done; \
+	  for log in others longest; do sed -n '/^failures:/,/^test result/p; /^error/p; /^lab: /,+13p' "$$logs/$$log" | tail -n 150; tail -n 5 "$$logs/$$log"; done; \
 	  rm -r "$$logs"; exit 1; fi; rm -r "$$logs"
 	$(MAKE) fuzz SEED=1
 

@@ -18,6 +18,7 @@ fn main() {
     let folders = fs::read_dir("golden/composed").into_iter().flatten().flatten().map(|entry| entry.path());
     let mut folders: Vec<PathBuf> = folders.collect();
     folders.sort();
+    assert!(folders.len() > 30, "golden/composed is not there");
     let mut trials: Vec<Trial> = folders.into_iter().map(case).collect();
     trials.extend(EXAMPLES.map(|(name, overlays)| Trial::test(format!("examples/{name}"), move || example(name, overlays))));
     let stages = [None, Some("staging"), Some("production")];

@@ -28,7 +28,8 @@ fn python() -> PathBuf {
     let _ = fs::remove_dir_all(&folder);
     run(Command::new("python3").args(["-m", "venv"]).arg(&folder));
     let list = root().join("tests/editor/requirements.txt");
-    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(list));
+    let words = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "10", "-r"];
+    run(Command::new(&python).args(words).arg(list));
     fs::write(made, wanted).expect("a file in target");
     python
 }

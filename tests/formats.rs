@@ -129,7 +129,10 @@ fn every_format_of_a_plan_has_as_many_changes_as_its_summary_says() {
 /// The schema of SARIF 2.1.0 as its committee publishes it: a package has it.
 fn sarif_schema() -> Value {
     let mut cargo = Command::new(env!("CARGO"));
-    let asked = cargo.args(["metadata", "--format-version", "1"]).current_dir(env!("CARGO_MANIFEST_DIR")).output();
+    // Of other platforms nothing needs to be downloaded.
+    let here = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let words = ["metadata", "--locked", "--format-version", "1", "--filter-platform", &here];
+    let asked = cargo.args(words).current_dir(env!("CARGO_MANIFEST_DIR")).output();
     let metadata: Value = serde_json::from_slice(&asked.expect("cargo").stdout).expect("JSON");
     let packages = metadata["packages"].as_array().expect("packages");
     let package = packages.iter().find(|package| package["name"] == "serde-sarif").expect("the package with the schema");
@@ -301,7 +304,8 @@ fn in_a_browser_a_page_shows_what_is_chosen() {
         said.push(['again', seen()]);
         return said;";
     let Some(answer) = browsed(&folder, &page, script) else {
-        // `make deps` installs one where the distribution has it.
+        // `make deps` installs one where the distribution has it, and what judges a change has it.
+        assert!(std::env::var_os("CI").is_none(), "there is no chromium on this machine");
         let _ = std::io::Write::write_all(&mut std::io::stderr(), b"skipped: there is no chromium on this machine\n");
         return;
     };

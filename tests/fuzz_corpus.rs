@@ -21,6 +21,7 @@ fn main() {
         if ["kdl", "toml", "fmt"].contains(&target) {
             folders.extend(TEXTS.map(|folder| package.join(folder)));
         }
+        assert!(!files(&folders[0]).is_empty(), "{target} has a corpus");
         for path in folders.iter().flat_map(|folder| files(folder)) {
             let name = path.strip_prefix(package).unwrap_or(&path).display();
             trials.push(Trial::test(format!("{target}::{name}"), move || {

@@ -108,7 +108,7 @@ fn a_guest_that_dies_is_125_and_its_console_is_shown() {
 
 #[test]
 fn a_process_left_behind_by_the_command_does_not_hold_the_guest_up() {
-    let done = lab(&["--timeout", "30s", "--", "sh", "-c", "sleep 1000 & echo done"]);
+    let done = lab(&["--timeout", "5m", "--", "sh", "-c", "sleep 1000 & echo done"]);
     assert_eq!((text(&done.stdout).as_str(), done.status.code()), ("done\n", Some(0)), "{}", text(&done.stderr));
 }
 
@@ -154,7 +154,7 @@ fn a_lab_that_is_killed_takes_its_guest_along() {
     child.wait().unwrap();
     let started = Instant::now();
     while processes_with("mem=261M").iter().any(|process| fs::read(process.join("cmdline")).is_ok_and(|line| !line.is_empty())) {
-        assert!(started.elapsed() < Duration::from_secs(10), "the guest lives on");
+        assert!(started.elapsed() < Duration::from_mins(1), "the guest lives on");
         std::thread::yield_now();
     }
     // Nobody was left to clear up.

@@ -173,7 +173,7 @@ fn fetch_into(name: &str, folder: &Path, apt: &Apt) -> io::Result<()> {
     let known = |package: &&String| apt.run("apt-cache", &["show", package], folder).is_ok_and(|text| !text.is_empty());
     let words = ["-q", "-o", "APT::Sandbox::User=root", "download", name];
     let words: Vec<&str> = words.into_iter().chain(beside.iter().filter(known).map(String::as_str)).collect();
-    apt.run("apt-get", &words, folder)?;
+    apt.run("apt-get", &words, folder).or_else(|_| apt.run("apt-get", &words, folder))?;
     for entry in fs::read_dir(folder)? {
         let file = entry?.path();
         if file.extension().is_some_and(|end| end == "deb") {

@@ -30,7 +30,9 @@ pub(super) fn machine(lab: &Lab, package: Option<&str>, work: &Work, progress: &
     let local = |path: &Path, rest| format!("local,path={},security_model=none,multidevs=remap,{rest}", path.display());
     add(&[&"-virtfs", &local(Path::new("/"), "mount_tag=host,readonly=on")]);
     add(&[&"-virtfs", &local(&work.results, "mount_tag=results")]);
-    add(&[&"-append", &format!("console=ttyS0 quiet loglevel=3 panic=-1 lvsform.work={}", work.folder.display())]);
+    // An emulated processor may miss the ticks by which the kernel tries its timer at boot, and that is a panic.
+    let options = "console=ttyS0 quiet loglevel=3 panic=-1 no_timer_check";
+    add(&[&"-append", &format!("{options} lvsform.work={}", work.folder.display())]);
     let results = ["-t", "9p", "-o", "trans=virtio,version=9p2000.L,msize=512000,cache=none", "results"];
     Ok(Machine {
         command,

@@ -22,7 +22,7 @@ use super::lock;
 use crate::kernel::netns;
 
 /// So long a guard may take to say that it is there, in milliseconds.
-const PATIENCE: u16 = 10_000;
+const PATIENCE: u16 = 60_000;
 
 /// There is a systemd that starts units (`sd_booted(3)`).
 const SYSTEMD: &str = "/run/systemd/system";

@@ -286,7 +286,7 @@ fn advertise(world: &World) {
     let to: SockaddrIn6 = std::net::SocketAddrV6::new(all_nodes, 0, 0, device).into();
     // Type 134, hop limit 64, a lifetime of 1800 s; the kernel reckons the checksum (RFC 4861, 4.2).
     let advertisement = [134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + Duration::from_secs(100);
     while !routes(world).iter().any(|route| route.contains("proto ra")) {
         assert!(Instant::now() < until, "no default route: {:#?}", routes(world));
         // The device may not have its own address yet.

@@ -61,13 +61,6 @@ impl Site {
         run(self.command(verb, more), code)
     }
 
-    /// The same, whatever its exit code.
-    pub fn try_run(&self, verb: &str, more: &str) -> (String, String) {
-        let output = self.command(verb, more).output().expect("it starts");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (text(&output.stdout), text(&output.stderr))
-    }
-
     fn command(&self, verb: &str, more: &str) -> std::process::Command {
         let records = self.records.display();
         let file = if matches!(verb, "destroy" | "recover" | "revert" | "confirm" | "resume" | "history" | "drift") {

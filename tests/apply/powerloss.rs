@@ -281,6 +281,7 @@ impl Counts {
         let of = |wanted: fn(&Entry) -> bool| recorded.film.entries.iter().filter(|entry| wanted(entry)).count();
         let (writes, flushes) = (of(|entry| matches!(entry, Entry::Write { .. })), of(|entry| matches!(entry, Entry::Flush)));
         let Counts { moments, folders, went_on, by_hand, found } = self;
+        assert!(writes > 0 && flushes > 0 && *moments > 0, "{}: nothing was lost", recorded.title);
         println!("\n{}: {writes} writes, {flushes} flushes", recorded.title);
         println!("  the power went {moments} times and left {folders} different folders");
         println!("  the next boot went on from {went_on} of them, {by_hand} times with the command");

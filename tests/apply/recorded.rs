@@ -265,7 +265,7 @@ impl Case {
     pub fn random(count: usize) -> Vec<Case> {
         let goal = |wanted| Goal { wanted: closed(wanted), exclusive: true };
         let pairs = random::pairs(2 * count).into_iter().filter(|(first, second)| !parts_a_subnet(first, second));
-        pairs
+        let cases: Vec<Case> = pairs
             .take(count)
             .enumerate()
             .map(|(number, (first, second))| Case {
@@ -274,7 +274,9 @@ impl Case {
                 second: goal(second),
                 director: None,
             })
-            .collect()
+            .collect();
+        assert_eq!(cases.len(), count, "so many that no address parts a subnet");
+        cases
     }
 
     /// A world that holds the first state.

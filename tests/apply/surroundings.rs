@@ -193,7 +193,7 @@ fn at_once(world: &mut World, wait: bool) {
     let records = Folder::new();
     let files: Vec<File> =
         (0..20).map(|number| one_of_many(&format!("t{number}"), 8000 + number, "server \"10.0.0.11\" weight=1;")).collect();
-    let more = if wait { " --lock-timeout 60s" } else { "" };
+    let more = if wait { " --lock-timeout 10m" } else { "" };
     let children: Vec<Child> = files.iter().map(|file| start(file, records.path(), more)).collect();
     let ends: Vec<(Option<i32>, String)> = children.into_iter().map(end).collect();
     let table = witness::table(world).join("\n");
@@ -252,7 +252,7 @@ fn deleted_meanwhile(world: &mut World) {
     let file = one_of_many("shop", 80, "server \"10.0.0.[11-13]\" weight=1;");
     // It waits in the namespace until we let it go on.
     let held = lock::take(Path::new(lock::DIRECTORY), cookie, None).expect("the lock");
-    let mut child = start(&file, records.path(), " --netns goes --lock-timeout 60s");
+    let mut child = start(&file, records.path(), " --netns goes --lock-timeout 10m");
     let inode = |path: String| std::fs::metadata(path).map(|file| file.ino()).ok();
     let there = inode("/run/netns/goes".to_owned());
     while inode(format!("/proc/{}/ns/net", child.id())) != there {

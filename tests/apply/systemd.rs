@@ -92,6 +92,9 @@ fn ready(world: &World) -> (Systemd, Site, Vec<String>) {
     (Systemd::start(site.records.with_file_name("namespace")), site, witness::table(world))
 }
 
+/// What must be seen within a window may take longer on a machine that stands still: then the next one.
+const WINDOWS: [&str; 4] = ["3s", "8s", "16s", "30s"];
+
 /// `apply --confirm-within WINDOW`
 fn apply(site: &Site, window: &str) -> Vec<String> {
     let (file, records) = (site.file.path().into_owned(), site.records.display().to_string());
@@ -101,29 +104,38 @@ fn apply(site: &Site, window: &str) -> Vec<String> {
 
 fn guards(world: &mut World) {
     let (systemd, site, before) = ready(world);
-    let line = apply(&site, "3s");
-    let (done, text) = systemd.run(&line.iter().map(String::as_str).collect::<Vec<_>>());
-    assert!(done, "{text}");
-    says(&text, &["unless you confirm it: lvsform confirm shop"]);
-    assert_ne!(witness::table(world), before);
-    says(&systemd.guards(), &["lvsform-guard-", "running"]);
-    until("it is taken back", || witness::table(world) == before);
-    until("the unit is gone", || systemd.guards().is_empty());
-    site.run("drift", "", 0);
+    let met = WINDOWS.into_iter().any(|window| {
+        let line = apply(&site, window);
+        let (done, text) = systemd.run(&line.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(done, "{text}");
+        says(&text, &["unless you confirm it: lvsform confirm shop"]);
+        let met = witness::table(world) != before && systemd.guards().contains("running");
+        until("it is taken back", || witness::table(world) == before);
+        until("the unit is gone", || systemd.guards().is_empty());
+        site.run("drift", "", 0);
+        met
+    });
+    assert!(met, "nobody saw it applied, and its guard's unit");
 }
 
 fn outlives(world: &mut World) {
     let (systemd, site, before) = ready(world);
     // As a login or a CI runner is a unit: when it ends, all that is left in its control group is killed.
-    let line = format!("{}; exec sleep 1000", apply(&site, "5s").join(" "));
-    let namespace = format!("NetworkNamespacePath={}", systemd.namespace.display());
-    let unit = ["systemd-run", "--quiet", "--collect", "--unit", "login", "-p", &namespace, "sh", "-c", &line];
-    let (done, text) = systemd.run(&unit);
-    assert!(done, "{text}");
-    until("it is applied", || witness::table(world) != before);
-    until("the guard runs", || systemd.guards().contains("running"));
-    let (done, text) = systemd.run(&["systemctl", "stop", "login.service"]);
-    assert!(done, "{text}");
-    says(&systemd.guards(), &["lvsform-guard-"]);
-    until("it is taken back", || witness::table(world) == before);
+    let met = WINDOWS.into_iter().any(|window| {
+        let applied = site.records.with_file_name("applied");
+        let line = format!("{}; touch {}; exec sleep 1000", apply(&site, window).join(" "), applied.display());
+        let namespace = format!("NetworkNamespacePath={}", systemd.namespace.display());
+        let unit = ["systemd-run", "--quiet", "--collect", "--unit", "login", "-p", &namespace, "sh", "-c", &line];
+        let (done, text) = systemd.run(&unit);
+        assert!(done, "{text}");
+        until("it is applied", || applied.exists());
+        let (done, text) = systemd.run(&["systemctl", "stop", "login.service"]);
+        assert!(done, "{text}");
+        let met = systemd.guards().contains("lvsform-guard-") && witness::table(world) != before;
+        until("it is taken back", || witness::table(world) == before);
+        until("the unit is gone", || systemd.guards().is_empty());
+        std::fs::remove_file(applied).expect("our own file");
+        met
+    });
+    assert!(met, "nobody saw the guard outlive the login");
 }

@@ -152,6 +152,7 @@ pub fn agree(world: &World, director: &Director, foreign: &[&str]) {
             (Key::Timeouts, Resource::Timeouts(wanted)) => {
                 let line = world.witness("ipvsadm", "-Ln --timeout");
                 let seen: Vec<u32> = line.split(' ').filter_map(|word| word.trim().parse().ok()).collect();
+                assert_eq!(seen.len(), 3, "{line}");
                 for (wanted, seen) in [wanted.tcp, wanted.tcp_fin, wanted.udp].iter().zip(seen) {
                     assert!(wanted.is_none_or(|wanted| wanted == seen), "{line}");
                 }

@@ -237,7 +237,7 @@ async def main(program, folder):
     await edited(desk, folder, chance)
     await desk.client.shutdown_async(None)
     desk.client.exit(None)
-    ended = await asyncio.wait_for(desk.client._server.wait(), 20)
+    ended = await asyncio.wait_for(desk.client._server.wait(), 120)
     assert ended == 0, f"it ended with {ended}"
 
 

@@ -1,7 +1,8 @@
 //! A host of its own for a test: a disk that outlives its boots, and at each boot a systemd with a network that is empty.
 //!
 //! The disk lies in memory over this machine's `/usr`, `/etc` and `/var`, from which units, records and what dpkg is told on
-//! this machine are gone. systemd finds no unit but those of the package and a few targets that do nothing.
+//! this machine are gone. systemd finds no unit but those of the package and a few targets that do nothing. Timers that are started count from the next day:
+//! no test is to meet one of their runs by chance.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,10 @@ const BOOT: &str = "hostname lb1 && ip link set lo up && ip link add eth0 addres
         printf '[Unit]\\nDefaultDependencies=no\\n' >/run/systemd/system/$unit.target; \
     done && \
     printf 'Wants=timers.target\\n' >>/run/systemd/system/multi-user.target && \
+    for timer in recover drift; do \
+        mkdir -p /run/systemd/system/lvsform-$timer.timer.d && \
+        printf '[Timer]\\nOnBootSec=\\nOnBootSec=1d\\n' >/run/systemd/system/lvsform-$timer.timer.d/late.conf; \
+    done && \
     export container=lxc SYSTEMD_UNIT_PATH=/etc/systemd/system:/run/systemd/system:/run/systemd/transient:/usr/lib/systemd/system && \
     exec /lib/systemd/systemd --system --unit=multi-user.target --show-status=false";
 

@@ -25,7 +25,7 @@ $busybox cat </run/out >>$here/stdout & out=$!
 $busybox cat </run/err >>$here/stderr & err=$!
 /usr/bin/xargs -0 -x -a "$work/command" /bin/sh -c '"$@"; echo $? >/run/exit' command </dev/null >/run/out 2>/run/err
 # What the command left running may hold the pipes open: it had its time.
-{ $busybox sleep 1; $busybox kill $out $err; } 2>/dev/null &
+{ $busybox sleep 5; $busybox kill $out $err; } 2>/dev/null &
 wait $out $err
 $busybox rm /run/out /run/err
 $busybox cat /run/exit >>$here/exit

@@ -109,13 +109,17 @@ impl Scene<'_> {
         let path = reply_path(trial, &met, back, want as u64);
         wrong.extend(path.wrong(trial));
         if wrong.is_empty() && trial.protocol != Protocol::Udp && met.iter().any(|met| met.answered) {
-            let mut call = self.next_call(trial, LARGE);
-            // Of those that a table refuses there may be many; not all are.
-            while batch.refuses(trial, call.from.ip(), call.from.port()) {
-                call = self.next_call(trial, LARGE);
-            }
-            let answer = self.net.client.run(|| call.call());
-            if let Some(stuck) = answer.failed {
+            let mut large = || {
+                let mut call = self.next_call(trial, LARGE);
+                // Of those that a table refuses there may be many; not all are.
+                while batch.refuses(trial, call.from.ip(), call.from.port()) {
+                    call = self.next_call(trial, LARGE);
+                }
+                let failed = self.net.client.run(|| call.call()).failed;
+                failed.map(|stuck| (call, stuck))
+            };
+            // A machine that is busy elsewhere loses a client's patience too; a packet that is too large is lost each time.
+            if let Some((call, stuck)) = large().and_then(|_| large()) {
                 wrong.push(format!("small requests are answered, and a transfer of {LARGE} bytes gets stuck"));
                 lost.push(Lost { from: call.from, stuck, reached: self.reached(call.request.number), large: true });
             }
