@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::state::Family;
-use crate::topology::{Host, ListenOn, ReturnMode, Role, Server, Service, Topology, Vip};
+use crate::topology::{Forward, Host, ListenOn, ReturnMode, Role, Server, Service, Topology, Vip};
 
 /// bytes; what an interface has where the file says nothing
 pub const USUAL_MTU: u32 = 1500;
@@ -238,18 +238,24 @@ fn default_route(topology: &Topology, host: &Host, plugs: &[Plug], segments: &[S
     first.or_else(|| plugs.iter().find_map(router))
 }
 
-/// Whether a service has this host as its server.
-fn is_served_by(topology: &Topology, service: &Service, host: &Host) -> bool {
+/// The servers of a service that are this host.
+fn servers_on<'t>(topology: &'t Topology, service: &'t Service, host: &'t Host) -> impl Iterator<Item = &'t Server> {
     let pools = service.pools.iter().filter_map(|pool| topology.pools.get(&pool.value)).flat_map(|pool| &pool.servers);
-    let is_host = |server: &Server| server.host.as_ref().is_some_and(|name| name.value == host.name.value);
-    pools.chain(&service.servers).any(is_host)
+    let is_host = |server: &&Server| server.host.as_ref().is_some_and(|name| name.value == host.name.value);
+    pools.chain(&service.servers).filter(is_host)
+}
+
+/// Whether a host of the other family serves all the clients of a service: only with tun.
+fn serves_other_family(topology: &Topology, service: &Service, host: &Host) -> bool {
+    let method = |server: &Server| server.forward.as_ref().unwrap_or(&service.forward).value;
+    servers_on(topology, service, host).any(|server| matches!(method(server), Forward::Tun(_)))
 }
 
 /// A family of clients that a host serves and has no address of.
 fn without(topology: &Topology, host: &Host, plugs: &[Plug]) -> Option<(Family, String)> {
     let lacks = |family: &Family| own_addresses(host).all(|address| Family::of(address) != *family);
     let family = [Family::Ipv4, Family::Ipv6].into_iter().find(lacks)?;
-    let vips = topology.services.values().filter(|service| is_served_by(topology, service, host)).flat_map(|service| {
+    let vips = topology.services.values().filter(|service| serves_other_family(topology, service, host)).flat_map(|service| {
         service.listens.iter().flat_map(|listen| match &listen.what {
             ListenOn::Vip { vip, .. } => vec![&vip.value],
             ListenOn::Mark { matches, vip, .. } => {
@@ -266,7 +272,7 @@ fn without(topology: &Topology, host: &Host, plugs: &[Plug]) -> Option<(Family, 
 /// The director to which a server of `return-path "default-route"` sends its replies, where the file names no gateway.
 fn director_of(topology: &Topology, host: &Host, family: Family) -> Option<IpAddr> {
     let services = topology.services.values().filter(|service| service.return_path.mode.value == ReturnMode::DefaultRoute);
-    let services = services.filter(|service| is_served_by(topology, service, host));
+    let services = services.filter(|service| servers_on(topology, service, host).next().is_some());
     services.flat_map(|_| topology.hosts.values().filter(|other| other.role == Role::Director)).find_map(|director| {
         let near =
             |address: &IpAddr| host.interfaces.values().any(|own| own.addresses.iter().any(|net| net.value.contains(address)));

@@ -218,8 +218,9 @@ impl Net {
                 let _ = writeln!(lines, "route add default via {next_hop}");
             }
             if let Some((family, device)) = &plan.without {
-                let via = if *family == Family::Ipv4 { "via inet6" } else { "via" };
-                let _ = writeln!(lines, "route add default {via} {BESIDE} dev {device}");
+                // Of `default` alone the gateway's family would be taken.
+                let way = if *family == Family::Ipv4 { "0.0.0.0/0 via inet6" } else { "default via" };
+                let _ = writeln!(lines, "route add {way} {BESIDE} dev {device}");
             }
             for placed in layout.by_hand.iter().filter(|placed| placed.director == *host) {
                 if placed.interface.is_none() {

@@ -131,7 +131,8 @@ impl Parser<'_> {
                         lines = 0;
                     }
                 }
-            } else if self.eat(";") {
+            } else if self.eat(";") || self.eat("\\") {
+                // A `\` continues a line also where no node has begun.
             } else if !self.rest().starts_with("//") {
                 let mut open = Open { before: std::mem::take(&mut pending), ..Open::default() };
                 let (node, trailing) = self.node(&mut open);
