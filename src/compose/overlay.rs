@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::source::problem::nearest;
-use crate::source::{Arg, Label, Loaded, Node, Problem, Removed, Sources, Span, printable};
+use crate::source::{Arg, Form as Written, Label, Loaded, Node, Problem, Removed, Sources, Span, printable};
 use crate::topology;
 use crate::topology::range::meet;
 use crate::topology::shape::{Form, Kind};
@@ -19,7 +19,8 @@ pub(super) fn lay(loaded: &mut Loaded, mut nodes: Vec<Node>) {
     let mut layer = Layer { sources, problems, removed: &mut tree.removed, given: BTreeMap::new(), lost: Vec::new() };
     let root = Kind::root();
     for (at, node) in nodes.into_iter().enumerate() {
-        let says_nothing = node.args.is_empty() && node.children.is_empty();
+        // Of `[[set]]` it is said that it is no table.
+        let says_nothing = node.args.is_empty() && node.children.is_empty() && node.form != Written::TomlTableOfArray;
         match &*node.key {
             "set" | "add" if says_nothing => layer.refuse(node.span, format!("`{}` says nothing", node.key), SAID),
             "set" => {

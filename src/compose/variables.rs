@@ -119,7 +119,7 @@ fn own_texts(node: &Node) -> impl Iterator<Item = &Arg> {
 }
 
 fn takes_none(name: &str, arg: &Arg, declared: Span, sources: &Sources) -> Problem {
-    let message = format!("variable `{}` takes in a variable, and none does", printable(name));
+    let message = format!("variable `{}` takes in a variable, and no variable may", printable(name));
     let at = sources.place(arg.span);
     let problem = Problem::error("variable-value", message);
     let problem = match at == declared {
