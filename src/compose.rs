@@ -9,7 +9,7 @@ pub mod expand;
 mod overlay;
 mod variables;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::mem;
 
 use crate::source::{Arg, FileId, Loaded, Node, Problem, Scalar, Sources, Span};
@@ -41,7 +41,9 @@ fn keep_up(loaded: &mut Loaded) {
     if !blocks.is_empty() {
         overlay::tokens(&tree.nodes, &mut |token| {
             if let Some(removed) = blocks.get_mut(&sources.place(token)) {
-                removed.iter_mut().for_each(|from| **from = token);
+                for from in removed {
+                    **from = token;
+                }
             }
         });
     }
@@ -50,7 +52,7 @@ fn keep_up(loaded: &mut Loaded) {
 /// Notes problems, but for those of which the same was said at the same place.
 fn say(loaded: &mut Loaded, problems: Vec<Problem>) {
     let key = |problem: &Problem| (problem.code, problem.labels.first().map(|label| label.span));
-    let said: Vec<_> = loaded.problems.iter().map(key).collect();
+    let said: HashSet<_> = loaded.problems.iter().map(key).collect();
     loaded.problems.extend(problems.into_iter().filter(|problem| !said.contains(&key(problem))));
 }
 

@@ -87,9 +87,13 @@ pub fn examine_as(loaded: Loaded, asked: &Asked) -> (Sources, Option<Topology>, 
     // Where a variable has no value, whoever takes it in has none.
     let valueless = problems.iter().any(|problem| matches!(problem.code, "no-value" | "variable-value" | "too-large"));
     found.retain(|problem| !valueless || problem.code != "reserved-text");
-    found.iter_mut().for_each(|problem| of_variable(problem, &sources));
+    for problem in &mut found {
+        of_variable(problem, &sources);
+    }
     sources.settle(&mut found);
-    found.iter_mut().for_each(|problem| taken_away(problem, &removed, &sources));
+    for problem in &mut found {
+        taken_away(problem, &removed, &sources);
+    }
     // A token of which the text's reader has said something holds no longer what was written.
     let said: BTreeSet<(FileId, u32)> = tokens(&problems).map(|span| (span.file, span.end)).collect();
     let spoilt = |span: Span| {

@@ -254,6 +254,7 @@ fn an_overlay_loses_nothing_that_it_says() {
             "`scheduler` is there already",
             ["1:40", "first here"],
         ),
+        (BASE, "add { pool \"web\" \"x\" { server \"10.0.0.14\"; }; }", "`pool` takes one name", ["1:18", "added to this"]),
         (
             BASE,
             "set { service \"shop\" drain=\"5s\"; }\nset { service \"shop\" drain=\"9s\"; }",
@@ -319,6 +320,11 @@ fn an_overlay_that_says_nothing_is_refused() {
 
 #[test]
 fn an_overlay_says_in_several_places_what_is_no_contradiction() {
+    let dotted = format!("{BASE}service \"shop.drain\" {{ listen vip=\"site\" port=82; forward \"dr\"; pool \"web\"; }}\n");
+    composed(
+        &[("base.kdl", &dotted), ("o.kdl", "set { service \"shop\" drain=\"5s\"; service \"shop.drain\" drain=\"6s\"; }")],
+        &[],
+    );
     let overlay = "set { service \"shop\" drain=\"5s\"; }\nset { service \"old.one\" drain=\"5s\"; }\n\
                    add { pool \"web\" { server \"10.0.0.14\"; }; }\nadd { pool \"web\" { server \"10.0.0.15\"; }; }\n\
                    set { sync id=1 interface=\"eth0\" { master \"lb1\"; }; }\nset { sync id=2 interface=\"eth0\" { backup \"lb1\"; }; }\n";
@@ -428,13 +434,11 @@ fn no_variable_takes_in_another() {
 fn texts_with_variables_put_in_are_bounded_one_by_one_and_together() {
     let long = "x".repeat(60_000);
     let listed = |times: usize, text: &str| {
-        let servers: String = (0..times).map(|at| format!("    sysctl \"net.a{at}\" \"{text}\"\n")).collect();
-        format!("variable \"v\" default=\"{long}\"\n{}director \"lb2\" {{\n{servers}}}\n", BASE)
+        let sysctls: Vec<String> = (0..times).map(|at| format!("    sysctl \"net.a{at}\" \"{text}\"\n")).collect();
+        format!("variable \"v\" default=\"{long}\"\n{BASE}director \"lb2\" {{\n{}}}\n", sysctls.concat())
     };
     let count = |base: &str| {
-        let begun = std::time::Instant::now();
         let (sources, _, problems) = rules::examine(loaded(&[("base.kdl", base)], &[]));
-        assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
         let large: Vec<_> = problems.iter().filter(|problem| problem.code == "too-large").collect();
         let unknown = problems.iter().filter(|problem| problem.code == "reserved-text").count();
         assert_eq!(unknown, 0);

@@ -61,7 +61,7 @@ fn fill(sources: &mut Sources, node: &mut Node, defaults: &mut [Default], nat_po
     let holds = Label { span: place, text: format!("this {} does not say it itself", node.key) };
     for Default { node: default, held } in defaults {
         let is_said = node.children.iter().any(|child| child.key == default.key);
-        if !is_said && !(&*default.key == "return-path" && !translates(node, nat_pools)) {
+        if !is_said && (&*default.key != "return-path" || translates(node, nat_pools)) {
             held.get_or_insert_with(|| holds.clone());
             node.children.push(super::used(sources, default.clone(), std::slice::from_ref(&holds)));
         }

@@ -46,7 +46,9 @@ pub fn expand(mut loaded: Loaded, to: Spelling) -> Result<String, Box<Loaded>> {
         };
         let mut problems = mistaken.problems;
         problems.iter_mut().flat_map(|problem| &mut problem.labels).for_each(|label| label.span = place(label.span));
-        problems.iter_mut().for_each(|problem| problem.edit = None);
+        for problem in &mut problems {
+            problem.edit = None;
+        }
         loaded.sources.settle(&mut problems);
         loaded.problems.extend(problems);
         Box::new(loaded)

@@ -23,9 +23,12 @@ pub(super) fn lay(loaded: &mut Loaded, mut nodes: Vec<Node>) {
         let says_nothing = node.args.is_empty() && node.children.is_empty() && node.form != Written::TomlTableOfArray;
         match &*node.key {
             "set" | "add" if says_nothing => layer.refuse(node.span, format!("`{}` says nothing", node.key), SAID),
-            "set" => {
-                layer.set(root, &mut tree.nodes, unfold(node.children), &Block { set: at, path: String::new(), place: None })
-            }
+            "set" => layer.set(
+                root,
+                &mut tree.nodes,
+                unfold(node.children),
+                &Block { set: at, path: String::new(), key: String::new(), place: None },
+            ),
             "add" => layer.add(root, &mut tree.nodes, unfold(node.children), None),
             "remove" if says_nothing => layer.refuse(node.span, "`remove` names nothing".to_owned(), NAMED),
             "remove" if node.children.is_empty() => {
@@ -78,7 +81,7 @@ fn follows_nothing(node: &mut Node, problems: &mut Vec<Problem>) -> bool {
 
 /// Says what is wrong with the shape of an overlay's blocks, each with the place that it is laid over. `lost` are tokens that no
 /// block took in, with the block that would have.
-fn say(sources: &mut Sources, problems: &mut Vec<Problem>, nodes: &[Node], shape: Vec<Problem>, lost: &[(Span, Span)]) {
+fn say(sources: &mut Sources, problems: &mut Vec<Problem>, nodes: &[Node], shape: Vec<Problem>, lost: &[Lost]) {
     let mut shape = shape;
     if shape.is_empty() {
         return;
@@ -94,8 +97,8 @@ fn say(sources: &mut Sources, problems: &mut Vec<Problem>, nodes: &[Node], shape
         let Some(label) = problem.labels.first_mut() else { continue };
         if let Some(span) = taken_in.get(&label.span) {
             label.span = *span;
-        } else if let Some((_, block)) = lost.iter().find(|(span, _)| *span == label.span) {
-            problem.labels.push(Label { span: *block, text: "set in this".to_owned() });
+        } else if let Some(lost) = lost.iter().find(|lost| lost.span == label.span) {
+            problem.labels.push(Label { span: lost.block, text: lost.how.to_owned() });
         }
     }
     sources.settle(&mut shape);
@@ -116,18 +119,28 @@ struct Layer<'l> {
     problems: &'l mut Vec<Problem>,
     /// What this overlay and those before it have taken away.
     removed: &'l mut Vec<Removed>,
-    /// What this overlay has set, by its path, with the place and the number of the `set` that says it.
+    /// What this overlay has set, by its key, with the place and the number of the `set` that says it.
     given: BTreeMap<String, (Span, usize)>,
-    /// Tokens that no block takes in, each with the block that it stands at.
-    lost: Vec<(Span, Span)>,
+    lost: Vec<Lost>,
+}
+
+/// A token that no block takes in.
+struct Lost {
+    span: Span,
+    /// The block that it stands at, in the topology.
+    block: Span,
+    /// What the overlay does with that block.
+    how: &'static str,
 }
 
 /// The block in which something is set.
 struct Block {
     /// The number of the `set` among the overlay's nodes.
     set: usize,
-    /// What leads to the block: `service.shop.`; empty for the whole file.
+    /// What leads to the block, as a person says it: `service.shop.`; empty for the whole file.
     path: String,
+    /// The same without two meanings: a name may have dots.
+    key: String,
     /// Where the block stands; the whole file stands nowhere.
     place: Option<Span>,
 }
@@ -152,20 +165,22 @@ impl Layer<'_> {
         // Those without a name are one thing together: all of them are set.
         let is_nameless = |node: &Node| kind.child(&node.key).is_some_and(|child| matches!(child.kind.form, Form::Repeated));
         let nameless: BTreeSet<Box<str>> = new.iter().filter(|node| is_nameless(node)).map(|node| node.key.clone()).collect();
-        let anew = |key: &str| nameless.contains(key) && !self.given.contains_key(&format!("{}{key}", block.path));
+        let anew = |key: &str| nameless.contains(key) && !self.given.contains_key(&key_of(&block.key, key, None));
         nodes.retain(|node| !anew(&node.key));
+        let index = index(kind, nodes);
         for node in new {
             let child = kind.child(&node.key).map(|child| child.kind);
             let has_name = child.is_some_and(has_name);
             let path = path(&block.path, &node, has_name);
+            let key = key_of(&block.key, &node.key, super::name(&node).filter(|_| has_name));
             let place = self.place(&node);
             if nameless.contains(&node.key) {
-                self.given.entry(path).or_insert((place, block.set));
+                self.given.entry(key).or_insert((place, block.set));
                 let node = self.used(node, block.place.map(|within| (within, "set in this")));
                 nodes.push(node);
                 continue;
             }
-            if let Some((first, set)) = self.given.get(&path) {
+            if let Some((first, set)) = self.given.get(&key) {
                 // Fields of one block are counted where the block's shape is looked at.
                 if has_name || *set != block.set {
                     let problem = Problem::error("twice", format!("an overlay sets `{}` twice", printable(&path)));
@@ -174,22 +189,26 @@ impl Layer<'_> {
                 }
                 continue;
             }
-            self.given.insert(path.clone(), (place, block.set));
-            let is_it = |other: &Node| other.key == node.key && (!has_name || super::name(other) == super::name(&node));
-            let all: Vec<Span> = nodes.iter().filter(|other| has_name && is_it(other)).map(|other| self.place(other)).collect();
-            if all.len() > 1 {
+            self.given.insert(key.clone(), (place, block.set));
+            let same = super::name(&node).filter(|_| has_name).and_then(|name| index.get(&key_of("", &node.key, Some(name))));
+            if let Some(all @ [_, _, ..]) = same.map(Vec::as_slice) {
+                let all: Vec<Span> = all.iter().filter_map(|at| nodes.get(*at)).map(|other| self.place(other)).collect();
                 self.which(&path, place, &all);
                 continue;
             }
-            let found = nodes.iter().position(is_it);
+            let found = if has_name {
+                same.and_then(|all| all.first().copied())
+            } else {
+                nodes.iter().position(|other| other.key == node.key)
+            };
             match (found, child) {
                 (None, Some(child)) if has_name => self.not_there(child, &node, nodes, &path),
                 (Some(at), Some(child)) if matches!(child.form, Form::Named { .. } | Form::Once) => {
                     if let Some(existing) = nodes.get_mut(at) {
                         let place = self.place(existing);
                         let unheard = node.args.iter().skip(usize::from(has_name));
-                        self.lost.extend(unheard.map(|arg| (arg.span, place)));
-                        let block = Block { set: block.set, path: format!("{path}."), place: Some(place) };
+                        self.lost.extend(unheard.map(|arg| Lost { span: arg.span, block: place, how: "set in this" }));
+                        let block = Block { set: block.set, path: format!("{path}."), key, place: Some(place) };
                         self.set(child, &mut existing.children, node.children, &block);
                     }
                 }
@@ -210,18 +229,24 @@ impl Layer<'_> {
 
     /// Adds each of `new` to a block of `kind`.
     fn add(&mut self, kind: &'static Kind, nodes: &mut Vec<Node>, new: Vec<Node>, within: Option<Span>) {
+        let mut index = index(kind, nodes);
         for node in new {
             let child = kind.child(&node.key).map(|child| child.kind);
             let form = child.map(|child| child.form);
-            let has_name = matches!(form, Some(Form::Named { .. } | Form::Keyed));
-            let found =
-                nodes.iter().position(|other| other.key == node.key && (!has_name || super::name(other) == super::name(&node)));
+            let has_name = child.is_some_and(has_name);
+            let key = super::name(&node).filter(|_| has_name).map(|name| key_of("", &node.key, Some(name)));
+            let found = match &key {
+                Some(key) => index.get(key).and_then(|all| all.first().copied()),
+                None => nodes.iter().position(|other| other.key == node.key).filter(|_| !has_name),
+            };
             match (found, child) {
                 (Some(at), Some(child))
                     if matches!(form, Some(Form::Named { .. } | Form::Once)) && holds_things(child, &node.children) =>
                 {
                     if let Some(existing) = nodes.get_mut(at) {
                         let place = self.place(existing);
+                        let unheard = node.args.iter().skip(usize::from(has_name));
+                        self.lost.extend(unheard.map(|arg| Lost { span: arg.span, block: place, how: "added to this" }));
                         self.add(child, &mut existing.children, node.children, Some(place));
                     }
                 }
@@ -236,6 +261,9 @@ impl Layer<'_> {
                 }
                 _ => {
                     let node = self.used(node, within.map(|within| (within, "added to this")));
+                    if let Some(key) = key {
+                        index.entry(key).or_default().push(nodes.len());
+                    }
                     nodes.push(node);
                 }
             }
@@ -323,6 +351,26 @@ fn path(before: &str, node: &Node, has_name: bool) -> String {
         None => format!("{before}{}", node.key),
     }
 }
+
+/// Where the things with names are among the nodes of a block of `kind`, by their keys: an overlay may name thousands.
+fn index(kind: &Kind, nodes: &[Node]) -> HashMap<String, Vec<usize>> {
+    let mut index: HashMap<String, Vec<usize>> = HashMap::new();
+    for (at, node) in nodes.iter().enumerate() {
+        let is_named = kind.child(&node.key).is_some_and(|child| has_name(child.kind));
+        if let Some(name) = super::name(node).filter(|_| is_named) {
+            index.entry(key_of("", &node.key, Some(name))).or_default().push(at);
+        }
+    }
+    index
+}
+
+/// The key of something in a block of a key.
+fn key_of(before: &str, word: &str, name: Option<&str>) -> String {
+    format!("{before}{word}\0{}\0", name.unwrap_or_default())
+}
+
+/// So many dots of a name are looked at, where a range may contain what stands before them.
+const DEEPEST: usize = 16;
 
 /// So many names are compared at most where one leads nowhere.
 const COMPARED: usize = 50_000;
@@ -413,7 +461,7 @@ fn instead(kind: &'static Kind, nodes: &[Node], path: &str, before: &str) -> Opt
             return instead(child, &node.children, rest, &format!("{}.", self::path(before, node, true)));
         }
         let ends = rest.match_indices('.').map(|(at, _)| at).chain([rest.len()]);
-        let begins: Vec<&str> = ends.filter_map(|end| rest.get(..end)).collect();
+        let begins: Vec<&str> = ends.filter_map(|end| rest.get(..end)).take(DEEPEST).collect();
         if let Some(range) = named(nodes, word).find(|range| begins.iter().any(|name| meet(range, name))) {
             let range = printable(range);
             return Some(format!("it is in `{before}{word}.{range}`, which goes as a whole: what stays of it is said in `add`"));

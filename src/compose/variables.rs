@@ -39,7 +39,7 @@ pub(super) fn put_in(loaded: &mut Loaded, given: Given) {
     let mut nodes = std::mem::take(&mut loaded.tree.nodes);
     let mut putting = Putting { loaded, known: &known, left: ALL };
     for node in &mut nodes {
-        putting.into_node(node);
+        putting.fill(node);
     }
     loaded.tree.nodes = nodes;
 }
@@ -82,7 +82,7 @@ fn declare(loaded: &mut Loaded, nodes: Vec<Node>, given: Given) -> Known {
         let default = field(node, "default");
         let mut check = |arg| checked(node, name, arg, &loaded.sources).map_err(|problem| loaded.problems.push(problem)).ok();
         // The default must hold also where today somebody gives another value.
-        let default = default.map(|arg| check(arg));
+        let default = default.map(&mut check);
         let value = if let Some(arg) = said.or(env) {
             check(arg)
         } else if let Some(default) = default {
@@ -228,7 +228,7 @@ struct Putting<'l> {
 }
 
 impl Putting<'_> {
-    fn into_node(&mut self, node: &mut Node) {
+    fn fill(&mut self, node: &mut Node) {
         if node.key.contains("${") {
             let key = Arg { value: Scalar::Text(node.key.clone()), span: node.span };
             if let Some(Arg { value, span }) = self.put_into(&key) {
@@ -241,7 +241,7 @@ impl Putting<'_> {
             }
         }
         for child in &mut node.children {
-            self.into_node(child);
+            self.fill(child);
         }
     }
 

@@ -78,7 +78,7 @@ fn file_text(field: &Field) -> String {
     let (first, more) = field.example.split_once(' ').unwrap_or((field.example, ""));
     let listed = [first, more].join(", ");
     format!(
-        "{0} of a file\n\n{1}\nIt takes texts; one or more.\n\n    {2}\n\nIn TOML, before the first header:\n\n    {0} = [{listed}]\n",
+        "{0}, at the top level of a file\n\n{1}\nIt takes texts; one or more.\n\n    {2}\n\nIn TOML, before the first header:\n\n    {0} = [{listed}]\n",
         field.word,
         field.doc,
         example(field)
