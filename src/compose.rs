@@ -9,9 +9,10 @@ pub mod expand;
 mod overlay;
 mod variables;
 
+use std::collections::{HashMap, HashSet};
 use std::mem;
 
-use crate::source::{Arg, FileId, Loaded, Node, Scalar, Sources};
+use crate::source::{Arg, FileId, Loaded, Node, Problem, Scalar, Sources, Span};
 use crate::topology::unfold;
 
 /// Makes the plain topology of what was loaded. Without anything to compose the tree stays as it is.
@@ -26,7 +27,33 @@ pub fn compose(loaded: &mut Loaded) {
     }
     let values = variables::Given { values: given.values, environment: given.environment };
     variables::put_in(loaded, values);
+    keep_up(loaded);
     defaults::fill_in(loaded);
+}
+
+/// Lets what was taken away speak of its block by the token that the block has now: a name with a variable in it is another.
+fn keep_up(loaded: &mut Loaded) {
+    let Loaded { tree, sources, .. } = loaded;
+    let mut blocks: HashMap<Span, Vec<&mut Span>> = HashMap::new();
+    for from in tree.removed.iter_mut().filter_map(|removed| removed.from.as_mut()) {
+        blocks.entry(sources.place(*from)).or_default().push(from);
+    }
+    if !blocks.is_empty() {
+        overlay::tokens(&tree.nodes, &mut |token| {
+            if let Some(removed) = blocks.get_mut(&sources.place(token)) {
+                for from in removed {
+                    **from = token;
+                }
+            }
+        });
+    }
+}
+
+/// Notes problems, but for those of which the same was said at the same place.
+fn say(loaded: &mut Loaded, problems: Vec<Problem>) {
+    let key = |problem: &Problem| (problem.code, problem.labels.first().map(|label| label.span));
+    let said: HashSet<_> = loaded.problems.iter().map(key).collect();
+    loaded.problems.extend(problems.into_iter().filter(|problem| !said.contains(&key(problem))));
 }
 
 /// Takes the nodes of a kind out of the tree.

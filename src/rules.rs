@@ -25,10 +25,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use crate::compose::compose;
-use crate::source::{At, FileId, Loaded, Problem, Severity, Sources, Span, problem};
+use crate::source::{At, FileId, Loaded, Problem, Removed, Severity, Sources, Span, problem};
 use crate::state::Family;
 use crate::topology::fault::conflict::Conflict;
 use crate::topology::fault::doubt::Doubt;
+use crate::topology::fault::type_of_variable;
 use crate::topology::{Forward, Host, Listen, ListenOn, Role, Server, Service, Topology, Vip, decode};
 
 pub use beside::Beside;
@@ -74,6 +75,7 @@ pub fn examine_as(loaded: Loaded, asked: &Asked) -> (Sources, Option<Topology>, 
     if sources.files().is_empty() || (torn && tree.nodes.is_empty()) {
         return (sources, None, problems);
     }
+    let removed = tree.removed.clone();
     let (topology, mut found) = decode(tree);
     // In what could not be understood there may be what seems to be missing.
     let broken = torn || found.iter().any(|problem| problem.severity == Severity::Error);
@@ -83,9 +85,15 @@ pub fn examine_as(loaded: Loaded, asked: &Asked) -> (Sources, Option<Topology>, 
             .extend(check(topology, asked.kernel).into_iter().filter(|problem| !broken || !FROM_ABSENCE.contains(&problem.code)));
     }
     // Where a variable has no value, whoever takes it in has none.
-    let valueless = problems.iter().any(|problem| matches!(problem.code, "no-value" | "variable-value"));
+    let valueless = problems.iter().any(|problem| matches!(problem.code, "no-value" | "variable-value" | "too-large"));
     found.retain(|problem| !valueless || problem.code != "reserved-text");
+    for problem in &mut found {
+        of_variable(problem, &sources);
+    }
     sources.settle(&mut found);
+    for problem in &mut found {
+        taken_away(problem, &removed, &sources);
+    }
     // A token of which the text's reader has said something holds no longer what was written.
     let said: BTreeSet<(FileId, u32)> = tokens(&problems).map(|span| (span.file, span.end)).collect();
     let spoilt = |span: Span| {
@@ -112,6 +120,33 @@ const FROM_ABSENCE: &[&str] = &[
     "empty-pool",
     "all-quiesced",
 ];
+
+/// Says of a value of another type what can be done about it where the value is a variable's: not at the token.
+fn of_variable(problem: &mut Problem, sources: &Sources) {
+    let Some(label) = problem.labels.first().filter(|label| !sources.is_literal(label.span)) else { return };
+    if let Some(edit) = problem.edit.as_deref().filter(|edit| edit.certain && problem.code == "wrong-type") {
+        let token = sources.text(label.span).trim_matches('"');
+        let is_whole = token.starts_with("${") && token.find('}') == Some(token.len().saturating_sub(1));
+        problem.help = Some(type_of_variable(edit.text.parse::<i64>().is_ok(), is_whole));
+    }
+}
+
+/// Shows of what is not there where an overlay has taken it away.
+fn taken_away(problem: &mut Problem, removed: &[Removed], sources: &Sources) {
+    let words: &[&str] = match problem.code {
+        "no-servers" => &["pool", "server"],
+        "empty-pool" => &["server"],
+        "no-director" => &["director"],
+        _ => return,
+    };
+    let blocks: Vec<Span> = problem.labels.iter().map(|label| label.span).collect();
+    let is_of = |from: Option<Span>| from.is_none_or(|from| blocks.contains(&sources.place(from)));
+    let taken = removed.iter().filter(|removed| words.contains(&&*removed.word) && is_of(removed.from));
+    problem.labels.extend(taken.take(MOST_SHOWN).map(Removed::label));
+}
+
+/// So many places of one kind are shown at most.
+const MOST_SHOWN: usize = 3;
 
 /// The culprits.
 fn tokens(problems: &[Problem]) -> impl Iterator<Item = Span> {

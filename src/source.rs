@@ -27,6 +27,13 @@ pub use problem::{Label, Problem, Severity};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub u32);
 
+impl FileId {
+    /// Whether it is a file's text where it holds with other places too ([`Sources::used`]).
+    pub fn is_use(self) -> bool {
+        self.0 >= USES
+    }
+}
+
 /// Which of the two spellings a file has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spelling {
@@ -138,6 +145,8 @@ pub struct SourceFile {
     /// The whole text.
     pub text: String,
     line_starts: Vec<u32>,
+    /// Whether the path is that of a file; else it is words that say who gave the text.
+    on_disk: bool,
 }
 
 /// A place as an editor shows it. Both count from 1; columns count characters.
@@ -159,8 +168,23 @@ impl Sources {
         let line_starts = std::iter::once(0)
             .chain(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').filter_map(|(at, _)| u32::try_from(at + 1).ok()))
             .collect();
-        self.files.push(SourceFile { path, text, line_starts });
+        self.files.push(SourceFile { path, text, line_starts, on_disk: true });
         id
+    }
+
+    /// Adds a text that is in no file, under words that say who gave it: `--var dc`.
+    ///
+    /// # Panics
+    /// As [`Sources::add`].
+    pub fn add_given(&mut self, words: &str, text: String) -> FileId {
+        let id = self.add(words.into(), text);
+        self.files.last_mut().into_iter().for_each(|file| file.on_disk = false);
+        id
+    }
+
+    /// Whether a text is a file's, and not one of a command line or of the environment.
+    pub fn is_on_disk(&self, id: FileId) -> bool {
+        self.file(id).on_disk
     }
 
     /// A number for a file's text where it holds with other places too.
@@ -178,6 +202,11 @@ impl Sources {
 
     fn use_of(&self, id: FileId) -> Option<&Use> {
         self.uses.get(id.0.checked_sub(USES)? as usize)
+    }
+
+    /// Whether a token says its value itself, and takes in no variable.
+    pub fn is_literal(&self, span: Span) -> bool {
+        self.use_of(span.file).is_none_or(|found| found.is_literal)
     }
 
     /// The file itself.
@@ -268,8 +297,28 @@ impl SourceFile {
 pub struct Tree {
     /// The top-level nodes of all files, in the order in which they were read.
     pub nodes: Vec<Node>,
-    /// What an overlay has taken away, by its path (`pool.web`), and where it says so.
-    pub removed: Vec<(Box<str>, Span)>,
+    /// What overlays have taken away.
+    pub removed: Vec<Removed>,
+}
+
+/// Something that an overlay has taken away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// What leads to it: `pool.web`, `service.shop.drain`.
+    pub path: Box<str>,
+    /// Its kind or field: `drain`.
+    pub word: Box<str>,
+    /// Where the overlay says so.
+    pub at: Span,
+    /// The token of the block that it was in; none where that was the file.
+    pub from: Option<Span>,
+}
+
+impl Removed {
+    /// What is to be said at the overlay's place.
+    pub fn label(&self) -> Label {
+        Label { span: self.at, text: "taken away here".to_owned() }
+    }
 }
 
 /// One node of a [`Tree`].

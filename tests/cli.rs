@@ -175,6 +175,9 @@ fn a_code_is_explained_by_number_and_by_name() {
     let (code, said, _) = run(&["explain", "service.scheduler", "listen.server-port"]);
     assert!(code == 0 && said.contains("Which server gets a new connection") && said.contains("server-port 8443"), "{said}");
     refuses(&["explain", "service.shceduler"], 64, &["did you mean `service.scheduler`?"]);
+    let (_, include, _) = run(&["explain", "include"]);
+    assert!(include.contains("LVS002") && include.contains("include = [\"hosts.kdl\", \"sites/*.kdl\"]"), "{include}");
+    assert!(run(&["explain", "remove"]).1.contains("Overlays only: takes away what is there"));
     refuses(&["explain"], 64, &["<CODE>"]);
 }
 

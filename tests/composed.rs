@@ -107,7 +107,7 @@ fn case(folder: PathBuf) -> Trial {
     })
 }
 
-/// What is said of a case in a spelling, and how many places the first problem shows.
+/// What is said of a case in a spelling, and how many places each problem shows at least.
 fn said(folder: &Path, spelling: Spelling) -> Result<(String, usize), Failed> {
     let there = |name: &str| folder.join(format!("{name}.kdl")).exists();
     let named = |name: &str| -> PathBuf {
@@ -128,7 +128,7 @@ fn said(folder: &Path, spelling: Spelling) -> Result<(String, usize), Failed> {
     if problems.iter().all(|problem| problem.severity != Severity::Error) {
         return Err("nothing is refused".into());
     }
-    let places = problems.first().map_or(0, |problem| problem.labels.len());
+    let places = problems.iter().map(|problem| problem.labels.len()).min().unwrap_or_default();
     Ok((render(&problems, &sources, Style { colour: false, width: 120 }), places))
 }
 

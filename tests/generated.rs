@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use jsonschema::Validator;
+use lvsform::source::Spelling;
+use lvsform::spelling::convert::convert;
 use lvsform::topology::{self, Topology};
 use lvsform::{catalogue, cli, rules, source};
 use serde_json::Value;
@@ -104,6 +106,33 @@ fn every_toml_example_satisfies_the_schema_that_it_names() {
         assert!(text.starts_with("#:schema ../schemas/topology.schema.json\n"), "{name}");
         assert_eq!(against(&schema, &text), "", "{name}");
     }
+}
+
+/// Parts of topologies, overlays, defaults and variables are what the schema is for, too.
+#[test]
+fn every_composed_example_satisfies_the_schema() {
+    let schema = schema();
+    let mut files = Vec::new();
+    for folder in ["examples/composed", "examples/composed/cdn", "examples/composed/game", "examples/fleet"] {
+        let entries = fs::read_dir(root().join(folder)).expect("a folder of examples");
+        files.extend(entries.map(|entry| entry.expect("an entry of a folder").path()).filter(|path| path.is_file()));
+    }
+    let (mut kdl, mut toml) = (0, 0);
+    for path in files {
+        let text = fs::read_to_string(&path).expect("an example can be read");
+        let text = match Spelling::of(&path).expect("a topology, or a part of one") {
+            Spelling::Toml => {
+                toml += 1;
+                text
+            }
+            Spelling::Kdl => {
+                kdl += 1;
+                convert(&path, Spelling::Kdl, &text, Spelling::Toml).expect("an example can be converted")
+            }
+        };
+        assert_eq!(against(&schema, &text), "", "{}", path.display());
+    }
+    assert!(kdl > 8 && toml > 2, "{kdl} {toml}");
 }
 
 /// One test for the other direction: a schema that takes everything would pass the one above.

@@ -23,7 +23,7 @@ pub const PAGES: &[Page] = &[
         "LVS152",
         "variable-value",
         "A value that the variable may not have",
-        "It is of another type than the variable, or none of those that `one-of` names.",
+        "It is of another type than the variable, or none of those that `one-of` names, or takes in a variable itself. The default must be right also where a command line gives another.",
     )
     .bad(kdl("variable \"dc\" default=\"fra1\" { one-of \"ams2\" \"sin1\"; }"))
     .good(kdl("variable \"dc\" default=\"ams2\" { one-of \"ams2\" \"sin1\"; }")),
@@ -31,7 +31,7 @@ pub const PAGES: &[Page] = &[
         "LVS153",
         "overlay",
         "No word of an overlay",
-        "An overlay says `set`, `add` and `remove`, and nothing else; a topology says none of them. It is given with --overlay.",
+        "An overlay says `set`, `add` and `remove`, each with something in it, and nothing else: it includes no files. A topology says none of these words. An overlay is given with --overlay.",
     )
     .bad(kdl(
         "service \"shop\" { listen vip=\"site\" port=80; forward \"dr\"; pool \"web\"; }\nset { service \"shop\" drain=\"2m\"; }",

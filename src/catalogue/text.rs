@@ -11,7 +11,7 @@ pub const PAGES: &[Page] = &[
         .bad(kdl("include \"example.kdl\"   // this is example.kdl"))
         .good(kdl("include \"sites/*.kdl\"")),
     error("LVS004", "too-many-files", "More than 1000 files", "A topology has at most 1000 files. It takes 1001 to show it."),
-    error("LVS005", "too-large", "A node is too large to be read", "One top-level node of KDL is larger than the reader takes at once. It takes megabytes to show it. Split it, for example into several pools."),
+    error("LVS005", "too-large", "A node or a text is too large to be read", "One top-level node of KDL is larger than the reader takes at once: split it, for example into several pools. Or a text has more than 64 KiB when its variables are put in, or all such texts have more than 32 MiB together. It takes megabytes to show it."),
     error("LVS006", "too-deep", "Too many levels", "Blocks, tables or lists stand in each other deeper than any topology does.")
         .bad(toml("topology = \"example\"\ninclude = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]"))
         .good(toml("topology = \"example\"")),

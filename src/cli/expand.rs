@@ -16,7 +16,8 @@ use crate::source::{self, Spelling};
 /// Print the one plain topology that a composed one comes to
 ///
 /// Includes are followed, overlays laid over, variables put in and defaults filled in. What is printed needs none of them and
-/// means the same. Comments are left out: what they stood beside may be elsewhere now.
+/// means the same, in the folder of FILE: paths in it are relative to that. Comments are left out: what they stood beside may be
+/// elsewhere now.
 ///
 /// Exit code: 0 done; 1 the file could not be written; 10 the topology is not valid.
 #[derive(Debug, Args)]

@@ -50,6 +50,8 @@ impl Explain {
                 return Exit::Usage;
             };
             pages.push(catalogue::plain(page));
+            // `include` is both: a word, and what goes wrong with it.
+            pages.extend(topology::explain(code));
         }
         out.print(&pages.join("\n"));
         Exit::Done

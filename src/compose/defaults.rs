@@ -1,5 +1,7 @@
 //! `defaults`: what holds for every service and every server that does not say it itself.
 
+use std::collections::BTreeSet;
+
 use crate::source::{Label, Loaded, Node, Problem, Sources, Span};
 use crate::topology;
 
@@ -22,12 +24,20 @@ pub(super) fn fill_in(loaded: &mut Loaded) {
         own.flat_map(|child| &child.children).map(|node| Default { node: node.clone(), held: None }).collect()
     };
     let (mut services, mut servers) = (of("service"), of("server"));
+    // A return path depends on the method, which may be a default too.
+    services.sort_by_key(|default| &*default.node.key == "return-path");
+    let has_nat =
+        |node: &&Node| &*node.key == "pool" && node.children.iter().any(|child| &*child.key == "server" && is_nat(child));
+    let nat_pools: BTreeSet<Box<str>> = tree.nodes.iter().filter(has_nat).filter_map(super::name).map(Into::into).collect();
     for node in &mut tree.nodes {
         if &*node.key == "service" {
-            fill(sources, node, &mut services);
+            fill(sources, node, &mut services, &nat_pools);
         }
         if matches!(&*node.key, "service" | "pool") {
-            node.children.iter_mut().filter(|child| &*child.key == "server").for_each(|child| fill(sources, child, &mut servers));
+            node.children
+                .iter_mut()
+                .filter(|child| &*child.key == "server")
+                .for_each(|child| fill(sources, child, &mut servers, &nat_pools));
         }
     }
     // Said once, at the default, with the first who has it.
@@ -37,7 +47,7 @@ pub(super) fn fill_in(loaded: &mut Loaded) {
         let held = services.iter().chain(&servers).find(own).and_then(|default| default.held.clone());
         problem.labels.extend(held);
     }
-    loaded.problems.extend(problems);
+    super::say(loaded, problems);
 }
 
 /// A default, and the first place where it holds.
@@ -46,15 +56,30 @@ struct Default {
     held: Option<Label>,
 }
 
-fn fill(sources: &mut Sources, node: &mut Node, defaults: &mut [Default]) {
+fn fill(sources: &mut Sources, node: &mut Node, defaults: &mut [Default], nat_pools: &BTreeSet<Box<str>>) {
     let place = sources.place(node.args.first().map_or(node.span, |name| name.span));
     let holds = Label { span: place, text: format!("this {} does not say it itself", node.key) };
     for Default { node: default, held } in defaults {
-        if node.children.iter().all(|child| child.key != default.key) {
+        let is_said = node.children.iter().any(|child| child.key == default.key);
+        if !is_said && (&*default.key != "return-path" || translates(node, nat_pools)) {
             held.get_or_insert_with(|| holds.clone());
             node.children.push(super::used(sources, default.clone(), std::slice::from_ref(&holds)));
         }
     }
+}
+
+/// Whether packets of a service are translated, on the way to one server at least: a return path is nat's. Its own method is said,
+/// or was filled in before this.
+fn translates(service: &Node, nat_pools: &BTreeSet<Box<str>>) -> bool {
+    let method = service.children.iter().find(|child| &*child.key == "forward").and_then(super::name);
+    let own = |word: &'static str| service.children.iter().filter(move |child| &*child.key == word);
+    let mut pools = own("pool").flat_map(|pool| &pool.args).filter_map(super::text);
+    method.is_none_or(|method| method == "nat") || own("server").any(is_nat) || pools.any(|pool| nat_pools.contains(pool))
+}
+
+/// Whether a server says so itself.
+fn is_nat(server: &Node) -> bool {
+    server.children.iter().any(|child| &*child.key == "forward" && super::name(child) == Some("nat"))
 }
 
 fn stands_in(sources: &Sources, node: &Node, span: Span) -> bool {

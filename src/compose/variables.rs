@@ -1,9 +1,10 @@
 //! Variables: what they are, and the texts that take them in.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::problem::nearest;
-use crate::source::{Arg, Label, Loaded, Node, Problem, Scalar, Sources, Span};
+use crate::source::{Arg, Label, Loaded, Node, Problem, Scalar, Sources, Span, printable};
 use crate::topology;
 
 const WORD: &str = "variable";
@@ -18,6 +19,8 @@ pub(super) struct Given {
 struct Variable {
     declared: Span,
     value: Option<Arg>,
+    /// Whether the value is said elsewhere than in the declaration.
+    is_given: bool,
 }
 
 type Known = BTreeMap<Box<str>, Variable>;
@@ -29,14 +32,29 @@ pub(super) fn put_in(loaded: &mut Loaded, given: Given) {
     if declared.is_empty() && given.values.is_empty() {
         return;
     }
-    loaded.problems.extend(topology::misshapen(&declared));
+    let mut misshapen = topology::misshapen(&declared);
+    loaded.sources.settle(&mut misshapen);
+    super::say(loaded, misshapen);
     let known = declare(loaded, declared, given);
     let mut nodes = std::mem::take(&mut loaded.tree.nodes);
+    let mut putting = Putting { loaded, known: &known, left: ALL };
     for node in &mut nodes {
-        into_node(loaded, &known, node);
+        putting.fill(node);
     }
     loaded.tree.nodes = nodes;
 }
+
+/// The most bytes of one text with its variables put in. Nothing of the language is so long.
+const ONE: usize = 64 * 1024;
+
+/// The most bytes of all such texts together: as many as one file may have.
+const ALL: usize = 32 * 1024 * 1024;
+
+/// So many variables are listed at most.
+const FEW: usize = 16;
+
+/// The most characters of a value that a message repeats.
+const SHOWN: usize = 80;
 
 fn declare(loaded: &mut Loaded, nodes: Vec<Node>, given: Given) -> Known {
     let Given { values, environment } = given;
@@ -50,25 +68,66 @@ fn declare(loaded: &mut Loaded, nodes: Vec<Node>, given: Given) -> Known {
             loaded.problems.push(Problem::error("twice", message).at(place, "again here").at(first.declared, "given first here"));
             continue;
         }
+        let mut is_said = true;
+        for arg in own_texts(node).filter(|arg| super::text(arg).is_some_and(|text| text.contains("${"))) {
+            loaded.problems.push(takes_none(name, arg, place, &loaded.sources));
+            is_said = false;
+        }
+        if !is_said {
+            known.insert(name.into(), Variable { declared: place, value: None, is_given: false });
+            continue;
+        }
         let said = values.iter().rev().find(|(given, ..)| **given == *name).map(|(_, _, arg)| arg);
         let env = field(node, "env").and_then(super::text).and_then(|env| environment.get(env));
-        let value = if let Some(arg) = said.or(env).or(field(node, "default")) {
-            checked(node, name, arg, &loaded.sources).map_err(|problem| loaded.problems.push(problem)).ok()
+        let default = field(node, "default");
+        let mut check = |arg| checked(node, name, arg, &loaded.sources).map_err(|problem| loaded.problems.push(problem)).ok();
+        // The default must hold also where today somebody gives another value.
+        let default = default.map(&mut check);
+        let value = if let Some(arg) = said.or(env) {
+            check(arg)
+        } else if let Some(default) = default {
+            default
         } else {
             let message = format!("variable `{name}` has no default, and nobody gives it a value");
             let help = format!("give one: --var {name}=VALUE, or a file with it: --var-file FILE");
             loaded.problems.push(Problem::error("no-value", message).at(place, "declared here").help(help));
             None
         };
-        known.insert(name.into(), Variable { declared: place, value });
+        known.insert(name.into(), Variable { declared: place, value, is_given: said.or(env).is_some() });
     }
     for (name, span, _) in &values {
         if !known.contains_key(name) {
             let message = format!("no file declares a variable `{name}`");
-            loaded.problems.push(near(Problem::error("unknown-variable", message).at(*span, ""), name, &known));
+            let problem = Problem::error("unknown-variable", message);
+            // What a command line says is in no file: the place of the one that was probably meant is.
+            let meant = nearest(name, known.keys().map(|name| &**name)).and_then(|near| known.get(near));
+            let problem = match meant {
+                Some(meant) if !loaded.sources.is_on_disk(span.file) => {
+                    problem.at(meant.declared, "one that is declared").at(*span, "given here")
+                }
+                _ => problem.at(*span, ""),
+            };
+            loaded.problems.push(near(problem, name, &known));
         }
     }
     known
+}
+
+/// All values of a declaration, its name among them.
+fn own_texts(node: &Node) -> impl Iterator<Item = &Arg> {
+    node.args.iter().chain(node.children.iter().flat_map(|child| &child.args))
+}
+
+fn takes_none(name: &str, arg: &Arg, declared: Span, sources: &Sources) -> Problem {
+    let message = format!("variable `{}` takes in a variable, and no variable may", printable(name));
+    let at = sources.place(arg.span);
+    let problem = Problem::error("variable-value", message);
+    let problem = match at == declared {
+        true => problem.at(at, ""),
+        false if sources.is_on_disk(at.file) => problem.at(at, "").at(declared, "declared here"),
+        false => problem.at(declared, "declared here").at(at, "given here"),
+    };
+    problem.help("say the whole value here, or put both variables into the text that takes this one in")
 }
 
 fn field<'n>(node: &'n Node, word: &str) -> Option<&'n Arg> {
@@ -80,8 +139,9 @@ fn near(problem: Problem, name: &str, known: &Known) -> Problem {
         Some(near) => problem.help(format!("did you mean `{near}`?")),
         None if known.is_empty() => problem.help(format!("declare it: variable \"{name}\" default=\"VALUE\"")),
         None => {
-            let names: Vec<String> = known.keys().map(|name| format!("`{name}`")).collect();
-            problem.help(format!("the variables are: {}", names.join(", ")))
+            let names: Vec<String> = known.keys().take(FEW).map(|name| format!("`{name}`")).collect();
+            let more = if known.len() > FEW { " …" } else { "" };
+            problem.help(format!("the variables are: {}{more}", names.join(", ")))
         }
     }
 }
@@ -93,9 +153,17 @@ fn checked(node: &Node, name: &str, arg: &Arg, sources: &Sources) -> Result<Arg,
         let problem =
             Problem::error("variable-value", format!("variable `{name}` is {expected}, and this is {}", shown(&arg.value)));
         let here = sources.place(arg.span);
-        let problem = problem.at(here, "");
-        if here == declared { problem } else { problem.at(declared, "declared here") }
+        // Who reads the message in a list of files must find one.
+        match here == declared {
+            true => problem.at(here, ""),
+            false if sources.is_on_disk(here.file) => problem.at(here, "").at(declared, "declared here"),
+            false => problem.at(declared, "declared here").at(here, "given here"),
+        }
     };
+    if super::text(arg).is_some_and(|text| text.contains("${")) {
+        let declared = sources.place(node.args.first().map_or(node.span, |label| label.span));
+        return Err(takes_none(name, arg, declared, sources));
+    }
     let by_default = field(node, "default").map_or("text", |default| type_of(&default.value));
     let wanted = field(node, "type").and_then(super::text).unwrap_or(by_default);
     let value = match (wanted, &arg.value) {
@@ -139,61 +207,119 @@ fn plain(value: &Scalar) -> String {
 }
 
 fn shown(value: &Scalar) -> String {
-    if let Scalar::Text(text) = value { format!("\"{}\"", crate::source::printable(text)) } else { plain(value) }
-}
-
-fn into_node(loaded: &mut Loaded, known: &Known, node: &mut Node) {
-    if node.key.contains("${") {
-        let key = Arg { value: Scalar::Text(node.key.clone()), span: node.span };
-        if let Some(Arg { value, span }) = into(loaded, known, &key) {
-            (node.key, node.span) = (plain(&value).into(), span);
-        }
-    }
-    for arg in &mut node.args {
-        if let Some(found) = into(loaded, known, arg) {
-            *arg = found;
-        }
-    }
-    for child in &mut node.children {
-        into_node(loaded, known, child);
+    let Scalar::Text(text) = value else { return plain(value) };
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("\"{}…\"", printable(text.get(..end).unwrap_or_default())),
+        None => format!("\"{}\"", printable(text)),
     }
 }
 
-/// A text with its variables put in; `None` where it has none, or where they are wrong. A text that is one variable and nothing
-/// else is of that variable's type.
-fn into(loaded: &mut Loaded, known: &Known, arg: &Arg) -> Option<Arg> {
-    let text = super::text(arg).filter(|text| text.contains("${"))?;
-    let place = loaded.sources.place(arg.span);
-    let mut labels: Vec<Label> = Vec::new();
-    let mut parts: Vec<Scalar> = Vec::new();
-    let mut rest = text;
-    while let Some((before, behind)) = rest.split_once("${") {
-        if !before.is_empty() {
-            parts.push(Scalar::Text(before.into()));
+/// How a text is written out, in bytes.
+fn length(value: &Scalar) -> usize {
+    if let Scalar::Text(text) = value { text.len() } else { plain(value).len() }
+}
+
+/// Putting variables into a tree.
+struct Putting<'l> {
+    loaded: &'l mut Loaded,
+    known: &'l Known,
+    /// How many bytes all texts may still become.
+    left: usize,
+}
+
+impl Putting<'_> {
+    fn fill(&mut self, node: &mut Node) {
+        if node.key.contains("${") {
+            let key = Arg { value: Scalar::Text(node.key.clone()), span: node.span };
+            if let Some(Arg { value, span }) = self.put_into(&key) {
+                (node.key, node.span) = (plain(&value).into(), span);
+            }
         }
-        let Some((name, behind)) = behind.split_once('}') else {
-            let message = "`${` without its `}`";
-            loaded.problems.push(Problem::error("unknown-variable", message).at(place, "").help("say ${NAME}"));
-            return None;
-        };
-        let Some(variable) = known.get(name) else {
-            let message = format!("no file declares a variable `{}`", crate::source::printable(name));
-            loaded.problems.push(near(Problem::error("unknown-variable", message).at(place, ""), name, known));
-            return None;
-        };
-        let value = variable.value.as_ref()?;
-        labels.push(Label { span: loaded.sources.place(value.span), text: format!("`{name}` is {}", shown(&value.value)) });
-        parts.push(value.value.clone());
-        rest = behind;
+        for arg in &mut node.args {
+            if let Some(found) = self.put_into(arg) {
+                *arg = found;
+            }
+        }
+        for child in &mut node.children {
+            self.fill(child);
+        }
     }
-    if !rest.is_empty() {
-        parts.push(Scalar::Text(rest.into()));
+
+    fn refuse(&mut self, problem: Problem) -> Option<Arg> {
+        self.loaded.problems.push(problem);
+        None
     }
-    let value = match <[Scalar; 1]>::try_from(parts) {
-        Ok([one]) => one,
-        Err(parts) => Scalar::Text(parts.iter().map(plain).collect::<String>().into()),
-    };
-    labels.dedup_by(|one, other| one.span == other.span);
-    let file = loaded.sources.used(arg.span.file, labels, false);
-    Some(Arg { value, span: Span { file, ..arg.span } })
+
+    /// A text with its variables put in; `None` where it has none, or where they are wrong. A text that is one variable and
+    /// nothing else is of that variable's type.
+    fn put_into(&mut self, arg: &Arg) -> Option<Arg> {
+        let text = super::text(arg).filter(|text| text.contains("${"))?;
+        let place = self.loaded.sources.place(arg.span);
+        let mut labels: Vec<Label> = Vec::new();
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
+        let mut parts: Vec<Cow<'_, Scalar>> = Vec::new();
+        let mut size = 0usize;
+        let mut rest = text;
+        while let Some((before, behind)) = rest.split_once("${") {
+            if !before.is_empty() {
+                parts.push(Cow::Owned(Scalar::Text(before.into())));
+            }
+            let Some((name, behind)) = behind.split_once('}') else {
+                let problem = Problem::error("unknown-variable", "`${` without its `}`");
+                return self.refuse(problem.at(place, "").help("say ${NAME}"));
+            };
+            let Some(variable) = self.known.get(name) else {
+                let message = format!("no file declares a variable `{}`", printable(name));
+                return self.refuse(near(Problem::error("unknown-variable", message).at(place, ""), name, self.known));
+            };
+            let value = variable.value.as_ref()?;
+            if seen.insert(name) {
+                labels.push(self.label(name, value));
+            }
+            size = size.saturating_add(before.len()).saturating_add(length(&value.value));
+            if size > ONE.min(self.left) {
+                return self.too_large(place);
+            }
+            parts.push(Cow::Borrowed(&value.value));
+            rest = behind;
+        }
+        size = size.saturating_add(rest.len());
+        if size > ONE.min(self.left) {
+            return self.too_large(place);
+        }
+        self.left -= size;
+        if !rest.is_empty() {
+            parts.push(Cow::Owned(Scalar::Text(rest.into())));
+        }
+        let value = match parts.as_slice() {
+            [one] => {
+                // Its type is the variable's, and only the declaration says which.
+                let given = seen.first().and_then(|name| self.known.get(*name)).filter(|variable| variable.is_given);
+                labels.extend(given.map(|variable| Label { span: variable.declared, text: "declared here".to_owned() }));
+                one.as_ref().clone()
+            }
+            parts => Scalar::Text(parts.iter().map(|part| plain(part)).collect::<String>().into()),
+        };
+        let file = self.loaded.sources.used(arg.span.file, labels, false);
+        Some(Arg { value, span: Span { file, ..arg.span } })
+    }
+
+    fn label(&self, name: &str, value: &Arg) -> Label {
+        Label { span: self.loaded.sources.place(value.span), text: format!("`{name}` is {}", shown(&value.value)) }
+    }
+
+    /// Says so of the first text for which there is no room, and of each that is too long itself.
+    fn too_large(&mut self, place: Span) -> Option<Arg> {
+        let what = if self.left < ONE {
+            let first = self.left > 0;
+            self.left = 0;
+            if !first {
+                return None;
+            }
+            format!("up to here all texts with their variables put in have more than {ALL} bytes")
+        } else {
+            format!("with its variables put in this text has more than {ONE} bytes")
+        };
+        self.refuse(Problem::error("too-large", what).at(place, "").help("use shorter values"))
+    }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::{Conflict, Report, View, families, forward, in_a_subnet, own_families, place, quiesced};
 use crate::source::Span;
 use crate::state::Family;
-use crate::topology::{Forward, Host, ListenOn, Role, Service};
+use crate::topology::{Forward, Host, ListenOn, Role, Server, Service};
 
 /// The most servers of all services together, each counted in every kernel service that it is in.
 const MOST: u64 = 1_000_000;
@@ -21,14 +21,30 @@ pub fn some_are_there(view: &View, report: &mut Report) {
         let mut servers = view.servers(service).peekable();
         if servers.peek().is_none() {
             // A pool that could not be understood is said already.
-            let empty = service.pools.iter().find(|pool| view.topology.pools.contains_key(&pool.value));
-            if let Some(pool) = empty {
-                report.add(&Conflict::EmptyPool { service: name, pool: &pool.value }, place(pool));
+            let empty = service.pools.iter().find_map(|pool| Some((pool, view.topology.pools.get(&pool.value)?)));
+            if let Some((pool, found)) = empty {
+                let there = place(&found.name);
+                report.add(&Conflict::EmptyPool { service: name, pool: &pool.value, there }, place(pool));
             }
         } else if servers.all(|server| quiesced(view, server)) {
-            report.add(&Conflict::AllQuiesced { service: name }, place(&service.name));
+            report.add(&Conflict::AllQuiesced { service: name, because: because(view, service) }, place(&service.name));
         }
     }
+}
+
+/// So many weights are shown at most.
+const SHOWN: usize = 3;
+
+/// Where it is said that the servers of a service get no clients; weights come before hosts.
+fn because(view: &View, service: &Service) -> Vec<Span> {
+    let weight = |server: &Server| (server.weight.value == 0).then(|| server.weight.origin.span()).flatten();
+    let host = |server: &Server| {
+        let host = server.host.as_ref().and_then(|host| view.topology.hosts.get(&host.value))?;
+        host.quiesce.origin.span().filter(|_| host.quiesce.value)
+    };
+    let mut seen = BTreeSet::new();
+    let places = view.servers(service).filter_map(|server| weight(server).or_else(|| host(server)));
+    places.filter(|span| seen.insert(*span)).take(SHOWN).collect()
 }
 
 /// The kernel refuses a lower threshold above the upper one, also where the upper one is none (`ERANGE`).

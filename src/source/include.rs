@@ -233,6 +233,13 @@ fn asked_for(node: &Node, here: &Path, folder: &Path, files: &dyn Files, problem
             problems.push(Problem::error("include", "an included file is named by a string").at(arg.span, ""));
             continue;
         };
+        if text.contains("${") {
+            let problem = Problem::error("include", "`include` takes in no variables").at(arg.span, "");
+            problems.push(problem.help(
+                "name the files, or a pattern: include \"sites/*.kdl\"; what differs between stages is said in overlays, one for each: --overlay FILE",
+            ));
+            continue;
+        }
         match paths(text, here, folder, files) {
             Ok((pattern, paths)) => wanted.extend(paths.into_iter().map(|path| Wanted { path, span: arg.span, pattern })),
             Err(message) => problems.push(Problem::error("include", message).at(arg.span, "")),
@@ -245,9 +252,6 @@ fn asked_for(node: &Node, here: &Path, folder: &Path, files: &dyn Files, problem
 fn paths(text: &str, here: &Path, folder: &Path, files: &dyn Files) -> Result<(bool, Vec<PathBuf>), String> {
     if text.is_empty() {
         return Err("an empty path".into());
-    }
-    if text.contains("${") {
-        return Err("`${` is reserved in every string".into());
     }
     if text.contains('\0') {
         return Err("no path contains a NUL character".into());

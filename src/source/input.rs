@@ -3,13 +3,19 @@
 use std::path::Path;
 
 use super::include::{nodes, root};
-use super::{Arg, Files, Form, Inputs, Loaded, Node, Problem, Scalar, Span, printable};
+use super::{Arg, FileId, Files, Form, Inputs, Loaded, Node, Problem, Scalar, Span, printable};
 
 /// Reads what [`Files::inputs`] asks for. What the command line says is a file too, so that a message can point at it.
 pub(super) fn read(files: &dyn Files, loaded: &mut Loaded) {
     let Inputs { overlays, variable_files, variables } = files.inputs();
     for path in &overlays {
+        let before = loaded.problems.len();
         if let Some(nodes) = one(path, files, loaded) {
+            if nodes.is_empty() && loaded.problems.len() == before {
+                let id = u32::try_from(loaded.sources.files().len()).map_or(FileId(0), |count| FileId(count.saturating_sub(1)));
+                let problem = Problem::error("overlay", "this overlay says nothing").at(Span::new(id, 0..0), "");
+                loaded.problems.push(problem.help("an overlay says `set`, `add` or `remove`"));
+            }
             loaded.given.overlays.push(nodes);
         }
     }
@@ -55,7 +61,7 @@ fn value_of(node: Node, loaded: &mut Loaded) {
 
 /// A text that is a file of its own, under the words that gave it.
 fn source(name: &str, text: &str, loaded: &mut Loaded) -> Arg {
-    let id = loaded.sources.add(name.into(), text.to_owned());
+    let id = loaded.sources.add_given(name, text.to_owned());
     Arg { value: Scalar::Text(text.into()), span: Span::new(id, 0..text.len()) }
 }
 

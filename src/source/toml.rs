@@ -42,7 +42,9 @@ impl Reader<'_, '_> {
         let mut nodes = Vec::new();
         for (key, value) in table {
             let span = self.span(key.span());
-            if parent.is_some() && self.belongs_above(key.get_ref(), value) {
+            // An overlay sets `topology`; that it includes nothing is said where it is laid.
+            let of_overlay = matches!(parent, Some("set" | "add"));
+            if parent.is_some() && !of_overlay && self.belongs_above(key.get_ref(), value) {
                 self.misplaced(key.get_ref(), span);
                 let mut hoisted = Vec::new();
                 self.entry(key, value, &mut hoisted);

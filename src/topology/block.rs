@@ -13,7 +13,10 @@ use super::range::{AddressRange, NameRange, NetworkRange};
 use super::shape::{Child, Field, Form, KEPT_FOR_LATER, Kind, Need, Target, Type};
 use super::value::{self, Value};
 use crate::source::problem::nearest;
-use crate::source::{Arg, At, Form as Written, Node, Problem, Scalar, Span};
+use crate::source::{Arg, At, Form as Written, Node, Problem, Removed, Scalar, Span};
+
+/// The words of overlays.
+pub const OVERLAYS: [&str; 3] = ["set", "add", "remove"];
 
 /// What decoding collects beside the topology.
 #[derive(Default)]
@@ -26,12 +29,24 @@ pub struct Context {
     pub spelling: Spelling,
     /// Whether what is missing may be elsewhere.
     pub is_part: bool,
+    /// Whether the file is an overlay.
+    pub is_overlay: bool,
+    /// What overlays have taken away.
+    pub removed: Vec<Removed>,
 }
 
 impl Context {
     /// Notes a mistake.
     pub fn report(&mut self, fault: &Fault, span: Span) {
         self.problems.push(fault.at(span, self.spelling));
+    }
+
+    /// Notes that a block is nothing without `word`, with the place where an overlay has taken that away.
+    pub fn miss(&mut self, fault: &Fault, word: &str, span: Span) {
+        let mut problem = fault.at(span, self.spelling);
+        let taken = self.removed.iter().find(|removed| removed.from == Some(span) && *removed.word == *word);
+        problem.labels.extend(taken.map(Removed::label));
+        self.problems.push(problem);
     }
 }
 
@@ -297,12 +312,12 @@ pub(super) fn block(cx: &mut Context, kind: &'static Kind, span: Span, children:
     let missing = |word: &str| is_whole && meant.iter().all(|meant| meant != word);
     for field in kind.fields {
         if matches!(field.need, Need::Required) && found.given(field.word).is_none() && missing(field.word) {
-            cx.report(&Fault::Missing { kind: kind.word, word: field.word }, span);
+            cx.miss(&Fault::Missing { kind: kind.word, word: field.word }, field.word, span);
         }
     }
     for Child { kind: child, required } in kind.kinds {
         if *required && once.iter().all(|(word, _)| *word != child.word) && missing(child.word) {
-            cx.report(&Fault::Missing { kind: kind.word, word: child.word }, span);
+            cx.miss(&Fault::Missing { kind: kind.word, word: child.word }, child.word, span);
         }
     }
     found
@@ -368,7 +383,11 @@ pub fn unknown(cx: &mut Context, kind: &'static Kind, node: &Node) -> Option<Str
     } else if KEPT_FOR_LATER.contains(&word) {
         Fault::KeptForLater { word: node.key.clone() }
     } else {
-        let known: Vec<&'static str> = kind.words().chain(main.filter(|_| toml)).collect();
+        let known: Vec<&'static str> = match (kind.word, cx.is_overlay) {
+            ("", true) => OVERLAYS.to_vec(),
+            ("", false) => kind.words().filter(|word| !OVERLAYS.contains(word)).chain(["include"]).collect(),
+            _ => kind.words().chain(main.filter(|_| toml)).collect(),
+        };
         let near = nearest(word, known.iter().copied()).map(str::to_owned);
         meant.clone_from(&near);
         Fault::Unknown { kind: kind.word, word: node.key.clone(), nearest: near, homes: Kind::homes(word), known }

@@ -6,14 +6,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-use super::block::{self, Block, Context};
+use super::block::{self, Block, Context, OVERLAYS};
 use super::fault::{Fault, Spelling};
 use super::kinds::ROOT;
 use super::range::NameRange;
 use super::shape::{Form, Target};
 use super::{Host, Ownership, Policy, Role, Server, Topology, cluster, expectation, host, server, service, tuning, vip};
 use crate::source::problem::nearest;
-use crate::source::{At, FileId, Label, Node, Origin, Problem, Span, Tree};
+use crate::source::{At, FileId, Label, Node, Origin, Problem, Removed, Span, Tree};
 
 /// The most hosts, addresses and servers of a topology. They are counted before a range is expanded.
 const MOST: u64 = 1_000_000;
@@ -22,7 +22,7 @@ const MOST: u64 = 1_000_000;
 ///
 /// The tree goes node by node: it is several times the size of what is made of it.
 pub fn decode(tree: Tree) -> (Option<Topology>, Vec<Problem>) {
-    let mut cx = Context::default();
+    let mut cx = Context { removed: tree.removed, ..Context::default() };
     let begin = Span { file: FileId(0), start: 0, end: 0 };
     if tree.nodes.is_empty() {
         cx.report(&Fault::NoTopology, begin);
@@ -50,7 +50,7 @@ pub fn decode(tree: Tree) -> (Option<Topology>, Vec<Problem>) {
             continue;
         };
         let kind = child.kind;
-        if kind.word == "topology" && node.span.file != FileId(0) {
+        if kind.word == "topology" && node.span.file != FileId(0) && !node.span.file.is_use() {
             cx.report(&Fault::TopologyOutsideRoot, node.span);
             continue;
         }
@@ -72,18 +72,20 @@ pub fn decode(tree: Tree) -> (Option<Topology>, Vec<Problem>) {
     }
     if !once.contains_key("topology") {
         cx.report(&Fault::NoTopology, in_root.unwrap_or(begin));
+        let taken = cx.removed.iter().find(|removed| &*removed.path == "topology").map(Removed::label);
+        cx.problems.last_mut().into_iter().for_each(|problem| problem.labels.extend(taken.clone()));
     }
-    link(&mut cx, &mut topology, &names, &tree.removed);
+    let removed = std::mem::take(&mut cx.removed);
+    link(&mut cx, &mut topology, &names, &removed);
     (Some(topology), cx.problems)
 }
-
-/// The words of overlays.
-pub(super) const OVERLAYS: [&str; 3] = ["set", "add", "remove"];
 
 /// What is wrong with each block of a file by itself, whatever other files say: for what works on single files.
 pub fn misshapen(nodes: &[Node]) -> Vec<Problem> {
     // What is missing may be a default, or in the file that an overlay is laid over.
-    let mut cx = Context { is_part: true, ..Context::default() };
+    let has = |words: &[&str]| nodes.iter().any(|node| words.contains(&&*node.key));
+    let is_overlay = has(&OVERLAYS) && !has(&["topology"]);
+    let mut cx = Context { is_part: true, is_overlay, ..Context::default() };
     for node in nodes.iter().filter(|node| !matches!(&*node.key, "include" | "remove")) {
         cx.spelling = if node.form.is_toml() { Spelling::Toml } else { Spelling::Kdl };
         match ROOT.child(&node.key) {
@@ -258,7 +260,7 @@ const COMPARED: usize = 50_000;
 const FEW: usize = 8;
 
 /// Looks up every name, and finds the host of each server.
-fn link(cx: &mut Context, topology: &mut Topology, names: &Names, removed: &[(Box<str>, Span)]) {
+fn link(cx: &mut Context, topology: &mut Topology, names: &Names, removed: &[Removed]) {
     let mut budget = COMPARED;
     let mut near = |target: Target, name: &str| names.nearest(target, name, &mut budget);
     for (target, name, span) in std::mem::take(&mut cx.references) {
@@ -305,7 +307,7 @@ fn link(cx: &mut Context, topology: &mut Topology, names: &Names, removed: &[(Bo
 }
 
 /// Where an overlay says that what is named is there no more.
-fn taken_away(removed: &[(Box<str>, Span)], target: Target, name: &str) -> Option<Label> {
+fn taken_away(removed: &[Removed], target: Target, name: &str) -> Option<Label> {
     let words: &[&str] = match target {
         Target::Director => &["director"],
         Target::RealServer => &["real-server"],
@@ -317,8 +319,7 @@ fn taken_away(removed: &[(Box<str>, Span)], target: Target, name: &str) -> Optio
         let (word, gone) = path.split_once('.').unwrap_or_default();
         words.contains(&word) && NameRange::parse(gone).is_ok_and(|gone| gone.meets(&of))
     };
-    let (_, span) = removed.iter().find(|(path, _)| is(path))?;
-    Some(Label { span: *span, text: "taken away here".to_owned() })
+    removed.iter().find(|removed| is(&removed.path)).map(Removed::label)
 }
 
 /// A server that is no host, or an address that is not its host's.

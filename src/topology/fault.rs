@@ -551,6 +551,16 @@ fn did_you_mean(nearest: Option<&str>) -> Option<String> {
     nearest.map(|word| format!("did you mean `{}`?", plain(word)))
 }
 
+/// What to do about a value of another type that is a variable's; `is_whole` where the text is that variable and nothing else.
+pub fn type_of_variable(is_integer: bool, is_whole: bool) -> String {
+    match (is_integer, is_whole) {
+        (true, true) => "say `type=\"integer\"` where the variable is declared".to_owned(),
+        (false, true) => "say `type=\"boolean\"` where the variable is declared; its value is `true` or `false`".to_owned(),
+        (true, false) => "a text with more in it than one variable is no number: let one variable be the whole value, and say `type=\"integer\"` where it is declared".to_owned(),
+        (false, false) => "a text with more in it than one variable is neither true nor false: let one variable be the whole value, and say `type=\"boolean\"` where it is declared".to_owned(),
+    }
+}
+
 /// `a, b or c`
 pub fn list(items: &[String], word: &str) -> String {
     match items {

@@ -77,6 +77,15 @@ pub static ROOT: Kind = Kind {
     ],
 };
 
+/// `include`: followed when the files are read, so that it stands in no table.
+pub const INCLUDE: Field = field(
+    "include",
+    Type::Sentence,
+    "\"hosts.kdl\" \"sites/*.kdl\"",
+    "Other files of the topology, relative to the file that says it; `*` and `?` match. It takes in no variables.",
+)
+.list();
+
 /// What overlays may speak of: everything.
 const EVERYTHING: &[Child] = &[
     may(&TOPOLOGY),
@@ -232,7 +241,7 @@ pub static DEFAULTS: Kind = Kind {
 pub static DEFAULT_SERVICE: Kind = Kind {
     word: "service",
     form: Form::Once,
-    doc: "What holds for every service that does not say it itself; each of them as a whole.",
+    doc: "What holds for every service that does not say it itself; each of them as a whole. `return-path` holds for those with nat alone.",
     example: "service drain=\"30s\" { forward \"dr\"; scheduler \"wlc\"; }",
     fields: &[DRAIN],
     kinds: &[may(&FORWARD), may(&SCHEDULER), may(&PERSISTENCE), may(&RETURN_PATH)],

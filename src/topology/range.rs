@@ -98,10 +98,31 @@ impl AddressRange {
         }
     }
 
+    /// Whether an address is one of them.
+    fn contains(&self, address: IpAddr) -> bool {
+        let Some(beyond) = bits(address).checked_sub(bits(self.first)) else { return false };
+        let step = self.step.max(1);
+        address.is_ipv4() == self.first.is_ipv4() && beyond % step == 0 && beyond / step < u128::from(self.count)
+    }
+
+    /// Whether the two have an address in common, as far as their ends tell.
+    fn meets(&self, other: &AddressRange) -> bool {
+        let ends = |range: &AddressRange| [range.at(0), range.at(range.count - 1)];
+        ends(self).into_iter().any(|end| other.contains(end)) || ends(other).into_iter().any(|end| self.contains(end))
+    }
+
     /// All addresses.
     pub fn iter(&self) -> impl Iterator<Item = IpAddr> + '_ {
         (0..self.count).map(|index| self.at(index))
     }
+}
+
+/// Whether a range, of names or of addresses, has something in common with a name, an address or another range.
+pub fn meet(range: &str, other: &str) -> bool {
+    let names = || NameRange::parse(range).ok().zip(NameRange::parse(other).ok());
+    let addresses = || AddressRange::parse(range).ok().zip(AddressRange::parse(other).ok());
+    range.contains('[')
+        && (names().is_some_and(|(one, two)| one.meets(&two)) || addresses().is_some_and(|(one, two)| one.meets(&two)))
 }
 
 fn bits(address: IpAddr) -> u128 {
@@ -222,7 +243,7 @@ fn brackets(text: &str, hexadecimal: bool) -> Result<Brackets<'_>, BadRange> {
 
 #[cfg(test)]
 mod tests {
-    use super::{AddressRange, BadRange, NameRange};
+    use super::{AddressRange, BadRange, NameRange, meet};
 
     fn ends(text: &str) -> Result<(String, String, u32), BadRange> {
         let range = AddressRange::parse(text)?;
@@ -256,6 +277,31 @@ mod tests {
             ("10.0.0.[0-4000000000]", BadRange::TooLong(4_000_000_001)),
         ] {
             assert_eq!(AddressRange::parse(text), Err(why), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_range_meets_what_it_contains_and_nothing_else() {
+        for (range, other) in [
+            ("10.0.0.[11-12]", "10.0.0.11"),
+            ("10.0.0.[11-12]", "10.0.0.[12-40]"),
+            ("10.0.[0-3].1", "10.0.2.1"),
+            ("2001:db8::[9-1f]", "2001:DB8:0::a"),
+            ("web[2-40]", "web40"),
+            ("web[2-40]-b", "web[40-41]-b"),
+        ] {
+            assert!(meet(range, other), "{range} {other}");
+        }
+        for (range, other) in [
+            ("10.0.0.[11-12]", "10.0.0.13"),
+            ("10.0.0.[11-12]", "10.0.0.1"),
+            ("10.0.[0-3].1", "10.0.2.2"),
+            ("2001:db8::[9-1f]", "2001:db8::20"),
+            ("web[2-40]", "web41"),
+            ("web[2-40]", "web[41-42]"),
+            ("web2", "web2"),
+        ] {
+            assert!(!meet(range, other), "{range} {other}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::kinds::ROOT;
+use super::kinds::{INCLUDE, ROOT};
 use super::shape::{Field, Form, Kind, Need};
 
 /// Each kind with its form, an example, and a table of its fields.
@@ -33,6 +33,9 @@ pub fn reference() -> String {
 pub fn explain(path: &str) -> Option<String> {
     let words: Vec<&str> = path.split('.').collect();
     let (first, rest) = words.split_first()?;
+    if let Some(field) = of_file(first).filter(|_| rest.is_empty()) {
+        return Some(file_text(field));
+    }
     let mut kind = Kind::all().into_iter().find(|kind| kind.word == *first)?;
     for (at, word) in rest.iter().enumerate() {
         if let Some(field) = kind.field(word) {
@@ -62,7 +65,24 @@ pub fn paths() -> Vec<String> {
         paths.push(own);
         paths
     };
-    Kind::all().into_iter().flat_map(of).collect()
+    let of_file = ROOT.fields.iter().chain([&INCLUDE]).map(|field| field.word.to_owned());
+    of_file.chain(Kind::all().into_iter().flat_map(of)).collect()
+}
+
+/// What stands in a file beside its blocks.
+fn of_file(word: &str) -> Option<&'static Field> {
+    ROOT.field(word).or((word == INCLUDE.word).then_some(&INCLUDE))
+}
+
+fn file_text(field: &Field) -> String {
+    let (first, more) = field.example.split_once(' ').unwrap_or((field.example, ""));
+    let listed = [first, more].join(", ");
+    format!(
+        "{0}, at the top level of a file\n\n{1}\nIt takes texts; one or more.\n\n    {2}\n\nIn TOML, before the first header:\n\n    {0} = [{listed}]\n",
+        field.word,
+        field.doc,
+        example(field)
+    )
 }
 
 fn field_text(kind: &Kind, field: &Field) -> String {
@@ -202,5 +222,11 @@ mod tests {
         assert!(reference.contains("| `server-port 8443` |"));
         assert!(explain("service.scheduler").is_some_and(|text| text.contains("Which server gets a new connection")));
         assert_eq!(explain("service.colour"), None);
+        for (word, toml) in [
+            ("remove", "remove = [\"service.old\", \"pool.web.server.web3\"]"),
+            ("include", "include = [\"hosts.kdl\", \"sites/*.kdl\"]"),
+        ] {
+            assert!(explain(word).is_some_and(|text| text.contains(toml)), "{word}");
+        }
     }
 }

@@ -1,21 +1,25 @@
 //! The JSON Schema of the TOML spelling, for editors: completion, documentation, and the mistakes of one token or block.
 //!
-//! It comes from the table of kinds. What holds between several things is beyond a schema; `check` says it.
+//! It comes from the table of kinds. What holds between several things is beyond a schema; `check` says it. Any value may be a
+//! variable's; what `defaults` can give is not asked for, and in what an overlay sets and adds nothing is but a main value.
 
 use serde_json::{Map, Value, json};
 
-use super::decode::OVERLAYS;
-use super::kinds::ROOT;
+use super::block::OVERLAYS;
+use super::kinds::{DEFAULTS, ROOT};
 use super::shape::{Constant, Field, Form, Kind, Need, Type};
 use crate::catalogue;
 
 /// The schema (draft 2020-12) of a topology in TOML.
 pub fn schema() -> Value {
     let mut definitions = Map::new();
-    for kind in Kind::all() {
-        definitions.entry(kind.word).or_insert_with(|| definition(kind));
+    definitions.insert(VARIABLE.to_owned(), json!({ "type": "string", "pattern": TAKES_IN }));
+    for kind in Kind::all().into_iter().filter(|kind| !is_overlay(kind)) {
+        for part in [Part::Topology, Part::Overlay] {
+            definitions.entry(key(kind, part)).or_insert_with(|| definition(kind, part));
+        }
     }
-    let mut root = block(&ROOT, None);
+    let mut root = block(&ROOT, None, Part::Topology);
     let include = json!({
         "description": "Other files of the topology, relative to this one; `*` and `?` match.",
         "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }],
@@ -28,25 +32,57 @@ pub fn schema() -> Value {
     if let Some(root) = root.as_object_mut() {
         root.remove("required");
     }
-    // Overlays say parts of things, and a schema of whole ones refuses them.
-    if let Some(properties) = root["properties"].as_object_mut() {
-        properties.retain(|word, _| !OVERLAYS.contains(&word.as_str()));
-    }
-    definitions.retain(|word, _| !OVERLAYS.contains(&word.as_str()));
     root["$defs"] = Value::Object(definitions);
     root
 }
 
+/// The definition of a text with a variable in it, which any value may be.
+const VARIABLE: &str = "text-with-variable";
+const TAKES_IN: &str = r"\$\{[^}]+\}";
+
+/// What a block is a part of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// The whole of a thing, but for what `defaults` give.
+    Topology,
+    /// What an overlay says of it.
+    Overlay,
+}
+
+fn is_overlay(kind: &Kind) -> bool {
+    OVERLAYS.contains(&kind.word)
+}
+
+/// The name of a kind's definition. Where nothing in it is asked for, that of overlays is the same.
+fn key(kind: &Kind, part: Part) -> String {
+    match part {
+        Part::Overlay if asks(kind) => format!("{}-of-overlay", kind.word),
+        Part::Topology | Part::Overlay => kind.word.to_owned(),
+    }
+}
+
+/// Whether a thing of a kind, or one in it, is nothing without something else.
+fn asks(kind: &Kind) -> bool {
+    kind.fields.iter().any(|field| matches!(field.need, Need::Required))
+        || kind.kinds.iter().any(|child| child.required || asks(child.kind))
+}
+
+/// Whether `defaults` can give a thing of `word` to a block of `kind`.
+fn has_default(kind: &Kind, word: &str) -> bool {
+    let given = DEFAULTS.child(kind.word).map(|child| child.kind);
+    given.is_some_and(|given| given.words().any(|known| known == word))
+}
+
 /// What may stand behind a kind's word.
-fn definition(kind: &'static Kind) -> Value {
+fn definition(kind: &'static Kind, part: Part) -> Value {
     let mut schema = match kind.form {
-        Form::Once => block(kind, None),
+        Form::Once => block(kind, None, part),
         Form::Repeated => {
-            let one = block(kind, None);
+            let one = block(kind, None, part);
             json!({ "anyOf": [one.clone(), { "type": "array", "items": one }] })
         }
         Form::Named { label, several } => {
-            let mut table = json!({ "type": "object", "additionalProperties": block(kind, None) });
+            let mut table = json!({ "type": "object", "additionalProperties": block(kind, None, part) });
             if let Some(names) = names(label) {
                 table["propertyNames"] = names;
             }
@@ -56,13 +92,13 @@ fn definition(kind: &'static Kind) -> Value {
                 table
             }
         }
-        Form::Main { key, value } => json!({ "anyOf": [scalar(value), block(kind, Some((key, value)))] }),
+        Form::Main { key, value } => json!({ "anyOf": [scalar(value), block(kind, Some((key, value)), part)] }),
         Form::Keyed => {
             let value = scalar(Type::SysctlValue);
             json!({
                 "type": "object",
-                "propertyNames": { "pattern": "^net[./]" },
-                "additionalProperties": { "anyOf": [value, block(kind, Some(("value", Type::SysctlValue)))] },
+                "propertyNames": { "pattern": format!("^net[./]|{TAKES_IN}") },
+                "additionalProperties": { "anyOf": [value, block(kind, Some(("value", Type::SysctlValue)), part)] },
             })
         }
     };
@@ -71,7 +107,9 @@ fn definition(kind: &'static Kind) -> Value {
 }
 
 /// A table of a kind's fields, with the key of its main value where it has one.
-fn block(kind: &'static Kind, main: Option<(&str, Type)>) -> Value {
+fn block(kind: &'static Kind, main: Option<(&str, Type)>, part: Part) -> Value {
+    let part = if is_overlay(kind) { Part::Overlay } else { part };
+    let asks_for = |word: &str| part == Part::Topology && !has_default(kind, word);
     let mut properties = Map::new();
     let mut required: Vec<&str> = Vec::new();
     if let Some((key, value)) = main {
@@ -80,7 +118,7 @@ fn block(kind: &'static Kind, main: Option<(&str, Type)>) -> Value {
     }
     for field in kind.fields {
         properties.insert(field.word.to_owned(), property(field));
-        if matches!(field.need, Need::Required) {
+        if matches!(field.need, Need::Required) && asks_for(field.word) {
             required.push(field.word);
         }
     }
@@ -88,9 +126,10 @@ fn block(kind: &'static Kind, main: Option<(&str, Type)>) -> Value {
         // The word may be another kind here: what `service` is in `defaults`.
         let first = Kind::all().into_iter().find(|kind| kind.word == child.kind.word);
         let is_its_own = first.is_some_and(|first| std::ptr::eq(first, child.kind));
-        let reference = || json!({ "$ref": format!("#/$defs/{}", child.kind.word) });
-        properties.insert(child.kind.word.to_owned(), if is_its_own { reference() } else { definition(child.kind) });
-        if child.required {
+        let reference = || json!({ "$ref": format!("#/$defs/{}", key(child.kind, part)) });
+        let by_name = is_its_own && !is_overlay(child.kind);
+        properties.insert(child.kind.word.to_owned(), if by_name { reference() } else { definition(child.kind, part) });
+        if child.required && asks_for(child.kind.word) {
             required.push(child.kind.word);
         }
     }
@@ -116,7 +155,14 @@ fn property(field: &Field) -> Value {
     schema
 }
 
+/// A value, or a text that takes one in.
 fn scalar(wanted: Type) -> Value {
+    let literal = literal(wanted);
+    let takes_any = literal.get("minLength").is_some() || wanted == Type::Plain;
+    if takes_any { literal } else { json!({ "anyOf": [literal, { "$ref": format!("#/$defs/{VARIABLE}") }] }) }
+}
+
+fn literal(wanted: Type) -> Value {
     match wanted {
         Type::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Type::Duration { .. } => json!({ "type": "string", "pattern": r"^(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+s)?$" }),
@@ -129,7 +175,7 @@ fn scalar(wanted: Type) -> Value {
         Type::SysctlValue => json!({ "type": ["integer", "string"] }),
         Type::Name { .. } | Type::Interface => {
             let mut schema = json!({ "type": "string" });
-            if let (Some(schema), Some(Value::Object(names))) = (schema.as_object_mut(), names(wanted)) {
+            if let (Some(schema), Some(Value::Object(names))) = (schema.as_object_mut(), own_names(wanted)) {
                 schema.extend(names);
             }
             schema
@@ -149,6 +195,10 @@ fn scalar(wanted: Type) -> Value {
 
 /// What the names of a table may be.
 fn names(label: Type) -> Option<Value> {
+    own_names(label).map(|own| json!({ "anyOf": [own, { "pattern": TAKES_IN }] }))
+}
+
+fn own_names(label: Type) -> Option<Value> {
     match label {
         Type::Name { ranges: false } => Some(json!({ "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$" })),
         Type::Name { ranges: true } => Some(json!({ "pattern": r"^[A-Za-z0-9\[][A-Za-z0-9._\[\]-]*$" })),
@@ -187,6 +237,38 @@ mod tests {
             "[vip.v]\naddress = \"2001:db8::[a-1f]\"\n[service.s]\nforward = \"dr\"\nserver = \"a\"\nlisten = { vip = \"v\", port = 80 }\n",
         ] {
             assert!(valid(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_composed_is_valid() {
+        for text in [
+            "[service.s]\nlisten = { vip = \"v\", port = \"${port}\" }\nscheduler = \"${scheduler}\"",
+            "[pool.\"web-${dc}\".server.\"${net}.11\"]\nweight = \"${weight}\"",
+            "[director.\"${dc}-lb\".sysctl]\n\"${key}\" = \"${value}\"",
+            "remove = \"service.old\"\n[set.service.s]\ndrain = \"${drain}\"\n[set.vip.v]\nholder = \"lb1\"",
+            "[add.vip.w]\naddress = \"10.0.0.2\"\n[set.policy]\nmax-deletes = 3\n[set.defaults.server]\nweight = 2",
+            "set.topology = \"x\"\n[set.lint.all-quiesced]\nlevel = \"deny\"",
+        ] {
+            assert!(valid(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_no_overlay_says_is_not_valid() {
+        for text in [
+            "set = 5",
+            "[[set]]",
+            "[set]\nservice = \"s\"",
+            "[set.service.s]\ncolour = \"red\"",
+            "[set.service.s]\nscheduler = { port = true }",
+            "[set.set]",
+            "[add.include]",
+            "remove = 5",
+            "remove = []",
+            "[pool.p.server.a]\nweight = \"$5\"",
+        ] {
+            assert!(!valid(text), "{text}");
         }
     }
 

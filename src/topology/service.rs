@@ -39,7 +39,7 @@ fn listen(cx: &mut Context, block: &Block) -> Option<Listen> {
         }
         for word in ["vip", "port"] {
             if block.given(word).is_none() {
-                cx.report(&Fault::ListenWithout { word }, block.span);
+                cx.miss(&Fault::ListenWithout { word }, word, block.span);
             }
         }
         let what = ListenOn::Vip {

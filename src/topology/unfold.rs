@@ -48,7 +48,7 @@ fn one(kind: &Kind, mut node: Node) -> Vec<Node> {
             }
             vec![plain(node)]
         }
-        (Form::Keyed, Written::TomlTable) if node.children.iter().all(is_keyed) => {
+        (Form::Keyed, Written::TomlTable) if node.children.iter().all(|child| is_keyed(kind, child)) => {
             let keyed = |mut child: Node| {
                 let mut args = vec![Arg { value: Scalar::Text(child.key.clone()), span: child.span }];
                 match child.children.iter().position(|field| &*field.key == "value") {
@@ -63,10 +63,12 @@ fn one(kind: &Kind, mut node: Node) -> Vec<Node> {
     }
 }
 
-fn is_keyed(node: &Node) -> bool {
+/// A key with its value or its options. One without a value is named all the same: whoever decodes it says what it lacks.
+fn is_keyed(kind: &Kind, node: &Node) -> bool {
+    let value = |child: &Node| &*child.key == "value" && child.form == Written::TomlValue;
     match node.form {
         Written::TomlValue => true,
-        Written::TomlTable => node.children.iter().any(|child| &*child.key == "value" && child.form == Written::TomlValue),
+        Written::TomlTable => node.children.iter().all(|child| value(child) || kind.field(&child.key).is_some()),
         _ => false,
     }
 }

@@ -36,8 +36,8 @@ pub enum Conflict<'t> {
     ReturnToWhom { vip: &'t str, named: Span },
     // Servers.
     NoServers { service: &'t str },
-    EmptyPool { service: &'t str, pool: &'t str },
-    AllQuiesced { service: &'t str },
+    EmptyPool { service: &'t str, pool: &'t str, there: Span },
+    AllQuiesced { service: &'t str, because: Vec<Span> },
     Thresholds { min: u32, max: u32, other: Option<Span> },
     PortKept { service: &'t str, method: Forward, forward: Span },
     PortOfSeveral { service: &'t str, one: u16, two: u16, first: Span, second: Span },
@@ -192,14 +192,18 @@ impl Conflict<'_> {
             Conflict::NoServers { service } => {
                 error("no-servers", format!("the service {} has no servers", shown(service))).help("add `pool` or `server`")
             }
-            Conflict::EmptyPool { service, pool } => error(
+            Conflict::EmptyPool { service, pool, there } => error(
                 "empty-pool",
                 format!("the service {} refuses every client: the pool {} is empty", shown(service), shown(pool)),
             )
+            .at(*there, "nothing is in it")
             .help("give the pool a server, or remove the service"),
-            Conflict::AllQuiesced { service } => Problem::warning(
-                "all-quiesced",
-                format!("the service {} refuses every new client: all its servers have weight 0", shown(service)),
+            Conflict::AllQuiesced { service, because } => because.iter().fold(
+                Problem::warning(
+                    "all-quiesced",
+                    format!("the service {} refuses every new client: all its servers have weight 0", shown(service)),
+                ),
+                |problem, span| problem.at(*span, ""),
             ),
             Conflict::Thresholds { min, max: 0, .. } => error("thresholds", format!("`min-connections` {min} needs `max-connections`"))
                 .help("new connections stop at `max-connections` and come again below `min-connections`"),
