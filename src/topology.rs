@@ -69,6 +69,8 @@ pub struct Topology {
     pub lints: Vec<Lint>,
     /// What must stay true.
     pub expectations: Vec<Expectation>,
+    /// What an overlay has taken away, by its path (`pool.web.server.web3`), and where it says so.
+    pub removed: Vec<(Box<str>, Span)>,
 }
 
 impl Topology {

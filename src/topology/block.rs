@@ -26,6 +26,8 @@ pub struct Context {
     pub spelling: Spelling,
     /// Whether what is missing may be elsewhere.
     pub is_part: bool,
+    /// Whether nothing was wrong so far in the node that is being read: what is missing in it is not only misspelled.
+    pub is_sound: bool,
 }
 
 impl Context {
