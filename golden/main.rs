@@ -43,7 +43,7 @@ fn plan_case(folder: &Path) -> Result<(), Failed> {
     let observed: Observed = json(&folder.join("live.json"))?;
     let plan = case.plan(&observed);
     let style = report::text::Style { colour: false, width: 120, verbose: false };
-    let digest = digest(&plan, &case.wanted, case.exclusive, &Policy::default());
+    let digest = digest(&plan, &Aim::from(&case.wanted), case.exclusive, &Policy::default());
     let document = serde_json::to_value(report::json::plan(&plan, &case.sources, &digest))?;
     let judge =
         jsonschema::validator_for(&report::json::schema_of::<report::json::Document>()).map_err(|error| error.to_string())?;

@@ -26,6 +26,7 @@ use crate::provenance::{Elsewhere, LeftOut, Names, Provenance};
 use crate::source::{Origin, Problem};
 use crate::state::{Family, Key, Resource, ServiceKey, State};
 use crate::topology::{Host, Role, Topology};
+pub(crate) use director::{Carried, carried};
 use fault::Fault;
 pub(crate) use server::{carries, listen_vips, servers};
 use sysctl::Needs;

@@ -27,7 +27,7 @@ mod vip;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::source::{At, Span};
+use crate::source::{At, Removed, Span};
 use crate::state::{Checksum, Encapsulation, Family, Inner, Protocol, SysctlKey, TunnelKind};
 use ipnet::IpNet;
 
@@ -69,6 +69,8 @@ pub struct Topology {
     pub lints: Vec<Lint>,
     /// What must stay true.
     pub expectations: Vec<Expectation>,
+    /// What overlays have taken away.
+    pub removed: Vec<Removed>,
 }
 
 impl Topology {

@@ -239,7 +239,7 @@ fn what_is_no_captured_state_is_refused_with_its_reason_and_how_to_make_one() {
         (folder.file("part.json", r#"{"format":"lvsform-live/1"}"#), "missing field `observed`"),
     ];
     for (file, reason) in &cases {
-        refuses(&["plan", SHOP, "--host", "lb1", "--live", file], 1, &[file, reason, "lvsform snapshot > FILE"]);
+        refuses(&["plan", SHOP, "--host", "lb1", "--live", file], 1, &[file, reason, "lvsform snapshot TOPOLOGY > FILE"]);
     }
 }
 

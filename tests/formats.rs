@@ -82,6 +82,16 @@ fn plan(case: &Case, more: &[&str]) -> String {
     lvsform(&[&["plan", &case.topology, "--host", "lb1", "--live", &case.live], more].concat())
 }
 
+/// What is said of expectations: one that holds, one that does not in two ways, and of a topology that is not valid.
+fn tested(folder: &Folder, format: &str) -> [String; 2] {
+    let shop = fs::read_to_string("golden/readme/shop.kdl").expect("our own file");
+    let expect = "expect \"<holds>\" { service \"shop\" servers-min=1; }\n\
+                  expect \"fails & falls\" without=\"web3\" { service \"shop\" servers-min=9 scheduler=\"rr\"; }\n";
+    let whole = folder.file("expect.kdl", &format!("{shop}{expect}"));
+    let invalid = folder.file("invalid.kdl", &format!("{shop}expect \"nothing\"\n"));
+    [whole, invalid].map(|file| lvsform(&["test", "--format", format, &file]))
+}
+
 /// How many objects are added, changed, replaced, put back and deleted, by the JSON.
 fn counts(case: &Case) -> BTreeMap<String, u64> {
     let plan: Value = serde_json::from_str(&plan(case, &["--format", "json"])).expect("JSON");
@@ -187,6 +197,7 @@ fn sarif_is_valid() {
     let bad = bad_input();
     let bad: Vec<&str> = bad.iter().map(String::as_str).collect();
     logs.push(lvsform(&[&["check", "--format", "sarif"], &*bad].concat()));
+    logs.extend(tested(&folder, "sarif"));
     for log in logs {
         let log: Value = serde_json::from_str(&log).expect("JSON");
         let errors: Vec<String> = schema.iter_errors(&log).map(|error| format!("{error} at {}", error.instance_path())).collect();
@@ -208,6 +219,25 @@ fn junit_is_read_as_it_was_meant() {
     assert_eq!(report.test_suites.len(), 2, "one a file");
     assert!(report.failures > 0);
     assert_eq!(report.test_suites[1].failures, 0, "{bad}");
+    let [judged, invalid] = tested(&folder, "junit").map(|text| quick_junit::Report::deserialize_from_str(&text).expect("JUnit"));
+    assert_eq!((judged.tests, judged.failures, judged.test_suites.len()), (2, 1, 1), "a test for each expectation");
+    let cases = &judged.test_suites[0].test_cases;
+    assert_eq!(cases.iter().map(|case| case.name.as_str()).collect::<Vec<_>>(), ["<holds>", "fails & falls"]);
+    assert!(matches!(cases[0].status, quick_junit::TestCaseStatus::Success { .. }));
+    let quick_junit::TestCaseStatus::NonSuccess { message, description, .. } = &cases[1].status else { panic!("it holds") };
+    assert!(message.as_ref().is_some_and(|message| message.starts_with("service shop has 1 server without web3")));
+    let said = description.as_ref().map(|text| text.as_str().to_owned()).unwrap_or_default();
+    let lines: Vec<&str> = said.lines().filter_map(|line| line.rsplit_once('/').map(|(_, line)| line)).collect();
+    let expected = [
+        "expect.kdl:21: service shop has 1 server without web3, and at least 9 are expected",
+        "expect.kdl:21: expected by this",
+        "expect.kdl:10: this server takes no connections",
+        "expect.kdl:21: service shop schedules by mh, and rr is expected",
+        "expect.kdl:21: expected by this",
+        "expect.kdl:17: this one",
+    ];
+    assert_eq!(lines, expected, "{said}");
+    assert!(invalid.failures > 0);
 }
 
 #[test]
@@ -221,6 +251,7 @@ fn junit_is_valid() {
     let bad = bad_input();
     let bad: Vec<&str> = bad.iter().map(String::as_str).collect();
     documents.push(lvsform(&[&["check", "--format", "junit"], &*bad].concat()));
+    documents.extend(tested(&folder, "junit"));
     for (number, document) in documents.iter().enumerate() {
         let file = folder.0.join(format!("{number}.xml"));
         fs::write(&file, document).expect("our own file");

@@ -33,14 +33,16 @@ use super::text::{Checked, has_errors};
 /// planned against it.
 pub fn live(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let observed = match captured::read(text) {
-        Ok(observed) => observed,
+    let captured = match captured::read(text) {
+        Ok(captured) => captured,
         Err(error) => return said::is_plain(report::error(&error.to_string(), &[], None, PLAIN).trim_end()),
     };
-    let again = serde_json::to_string(&Captured::new(observed.clone())).expect("a document");
-    assert_eq!(captured::read(&again).ok().as_ref(), Some(&observed), "not the same again: {again}");
+    let again = serde_json::to_string(&captured).expect("a document");
+    assert_eq!(captured::read(&again).ok().as_ref(), Some(&captured), "not the same again: {again}");
+    let Captured { format: _, observed, owned } = captured;
+    let claims = owned.map(|owned| owned.claims(&observed)).unwrap_or_default();
     for fixture in &*FIXTURES {
-        fixture.plan(&Claims::default(), &observed);
+        fixture.plan(&claims, &observed);
     }
 }
 
@@ -139,7 +141,7 @@ const PLAIN: Style = Style { colour: false, width: 100, verbose: true };
 
 /// A kernel that holds what the first example asks for, and something else.
 static OBSERVED: LazyLock<Observed> = LazyLock::new(|| {
-    let mut observed = captured::read(include_str!("observed.json")).unwrap_or_else(|error| panic!("{error}"));
+    let mut observed = captured::read(include_str!("observed.json")).unwrap_or_else(|error| panic!("{error}")).observed;
     observed.state.objects.extend(FIXTURES[0].compiled.state.objects.iter().map(|(key, value)| (key.clone(), value.clone())));
     observed
 });
@@ -227,7 +229,7 @@ impl Fixture {
             wanted,
         };
         let broken = policy::broken(&plan, &measure);
-        let digest = digest::digest(&plan, wanted, self.exclusive, &policy);
+        let digest = digest::digest(&plan, &aim, self.exclusive, &policy);
         said::plan(&plan, &broken, &self.sources, &digest);
         let refused = preflight::refused_by_model(&plan.phases, observed);
         said::is_plain(&report::failure::apply_would_refuse(&refused, names, &self.sources));

@@ -21,7 +21,7 @@ pub const PAGES: &[Page] = &[
     error("LVS106", "main-value", "The main value stands behind the word", "In KDL the main value of a kind has no key; TOML tables have one.")
         .bad(kdl("service \"shop\" { listen vip=\"site\" port=80; forward method=\"dr\"; pool \"web\"; }"))
         .good(kdl("service \"shop\" { listen vip=\"site\" port=80; forward \"dr\"; pool \"web\"; }")),
-    error("LVS107", "missing", "A field or block that is needed", "The kind is nothing without it, and it has no default. So it is with `forward`: ipvsadm's default is dr and keepalived's is nat.")
+    error("LVS107", "missing", "A field or block that is needed", "The kind is nothing without it, and it has no default. So it is with `forward`: ipvsadm's default is dr and keepalived's is nat. An `expect` that expects nothing would always hold.")
         .bad(kdl("service \"shop\" { listen vip=\"site\" port=80; pool \"web\"; }"))
         .good(kdl("service \"shop\" { listen vip=\"site\" port=80; forward \"dr\"; pool \"web\"; }")),
     error("LVS108", "missing-name", "A name that is needed", "Each block of this kind has a name behind its word.")

@@ -16,7 +16,7 @@ use crate::kernel::{Kernel, ReadError};
 use crate::plan::policy::{self, Amount, Broken, Measure, Policy};
 use crate::plan::{Aim, Plan, Target, digest};
 use crate::provenance::Provenance;
-use crate::report;
+use crate::report::{self, captured::Captured};
 use crate::rules::{self, Asked};
 use crate::source::problem::{self, nearest};
 use crate::source::{self, At, Files, Inputs, Problem, Severity, Sources};
@@ -191,7 +191,7 @@ impl Prepared {
 
     /// The digest of a plan: what was approved.
     pub fn digest(&self, aim: &Aim<'_>, plan: &Plan) -> String {
-        digest::digest(plan, &aim.wanted, self.exclusive, &self.policy)
+        digest::digest(plan, aim, self.exclusive, &self.policy)
     }
 
     /// SHA-256 of the files.
@@ -384,9 +384,9 @@ pub fn unreadable(error: &ReadError, out: &mut Output) -> Exit {
 
 /// Reads what `lvsform snapshot` captured.
 #[expect(clippy::disallowed_methods, reason = "a file that the user named on the command line")]
-pub fn captured(file: &Path, out: &mut Output) -> Result<Observed, Exit> {
+pub fn captured(file: &Path, out: &mut Output) -> Result<Captured, Exit> {
     let failed = |message: String, out: &mut Output| {
-        let help = "make one on the director, as root: lvsform snapshot > FILE";
+        let help = "make one on the director, as root: lvsform snapshot TOPOLOGY > FILE";
         out.error(&report::error(&message, &[], Some(help), out.error_style));
         Exit::Failed
     };

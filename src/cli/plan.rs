@@ -30,7 +30,8 @@ use crate::txn::preflight;
 pub struct Plan {
     #[command(flatten)]
     host: HostArguments,
-    /// A captured state in place of the kernel; needs neither root nor IPVS
+    /// A captured state in place of the kernel; needs neither root nor IPVS. It knows what is deleted where `lvsform snapshot` was
+    /// given the topology
     #[arg(long, value_name = "FILE", conflicts_with = "netns")]
     live: Option<PathBuf>,
     #[command(flatten)]
@@ -110,7 +111,9 @@ pub fn look(
     out: &mut Output,
 ) -> Result<(Claims, Observed), Exit> {
     if let Some(file) = live {
-        return Ok((Claims::default(), input::captured(file, out)?));
+        let (observed, owned) = input::captured(file, out)?.of(prepared.topology(), prepared.was.as_deref());
+        let claims = owned.map(|owned| owned.claims(&observed)).unwrap_or_default();
+        return Ok((claims, observed));
     }
     let (mut kernel, place) = place.open(out)?;
     let claims = claims(prepared, &mut kernel, &place, out)?;
@@ -128,7 +131,7 @@ pub fn make<'p>(prepared: &'p Prepared, claims: &Claims, observed: &Observed) ->
 }
 
 /// Who owns what, as far as it is known here.
-fn claims(prepared: &Prepared, kernel: &mut Linux, place: &Place, out: &mut Output) -> Result<Claims, Exit> {
+pub fn claims(prepared: &Prepared, kernel: &mut Linux, place: &Place, out: &mut Output) -> Result<Claims, Exit> {
     let Some(store) = place.look_beside(kernel, out)? else { return Ok(Claims::default()) };
     if let Some(unfinished) = records::unfinished(&store, out)?.filter(|unfinished| !unfinished.committed) {
         let here = (

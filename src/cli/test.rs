@@ -8,12 +8,14 @@ use super::format::{self, Format, FormatArguments};
 use super::input::{self, Composition};
 use super::output::Output;
 use super::{Exit, files};
-use crate::expect::{self, Judged};
+use crate::expect::{self, Judged, Seen};
+use crate::report::captured::{self, Belongings};
 use crate::report::json::{self, TestedExpectation};
 use crate::report::review::Review;
 use crate::rules::Asked;
 use crate::source::problem::{self, Problem};
 use crate::source::{At, Sources, printable};
+use crate::topology::Topology;
 
 /// Say whether what is expected of a topology holds
 ///
@@ -39,12 +41,12 @@ impl Test {
 
     fn try_run(self, out: &mut Output) -> Result<Exit, Exit> {
         let (sources, topology, problems) = input::examine(&self.file, &self.composition, &Asked::default());
-        let topology = topology.filter(|_| !input::has_errors(&problems));
-        let Some(topology) = topology else {
-            input::say(&problems, &sources, out);
+        let name = topology.as_ref().map(|topology| topology.name.value.clone()).unwrap_or_default();
+        let Some(topology) = topology.filter(|_| !input::has_errors(&problems)) else {
+            self.say_invalid(&name, &problems, &sources, out);
             return Err(Exit::Invalid);
         };
-        let captured = |path: &At<String>| captured(&sources, path);
+        let captured = |path: &At<String>| captured(&topology, &sources, path);
         let mut judged = expect::judge(&topology, Some(&captured));
         for judged in &mut judged {
             sources.settle(&mut judged.problems);
@@ -54,10 +56,10 @@ impl Test {
             Format::Text => say(&judged, failed, &sources, out),
             Format::Json => {
                 let told = judged.iter().map(|judged| told(judged, &sources)).collect();
-                out.json(&json::tested(&topology.name.value, told));
+                out.json(&json::tested(&name, told, Vec::new()));
             }
             _ => {
-                let mut review = Review { command: "test", ..Review::default() };
+                let mut review = Review { command: "test", suite: Some(name), ..Review::default() };
                 for Judged { expectation, problems, .. } in &judged {
                     let outcome = if problems.is_empty() { "holds" } else { "does not hold" };
                     review.add_file(&expectation.name.value, outcome, problems, &sources);
@@ -67,15 +69,32 @@ impl Test {
         }
         Ok(if failed == 0 { Exit::Done } else { Exit::Failed })
     }
+
+    /// Nothing can be judged: what is wrong with the topology is said as `check` says it.
+    fn say_invalid(&self, name: &str, problems: &[Problem], sources: &Sources, out: &mut Output) {
+        match self.format.format {
+            Format::Text => input::say(problems, sources, out),
+            Format::Json => out.json(&json::tested(name, Vec::new(), problem::json(problems, sources))),
+            _ => {
+                let mut review = Review { command: "test", ..Review::default() };
+                review.add_file(&self.file.to_string_lossy(), &input::count(problems), problems, sources);
+                format::say(&review, &self.format, false, out);
+            }
+        }
+    }
 }
 
 /// A state that an expectation names, relative to the file that says it.
-fn captured(sources: &Sources, path: &At<String>) -> Result<crate::state::Observed, String> {
+fn captured(topology: &Topology, sources: &Sources, path: &At<String>) -> Result<Seen, String> {
     let folder = path.origin.span().and_then(|span| sources.path(span).parent().map(Path::to_path_buf)).unwrap_or_default();
     let file = folder.join(&path.value);
     let shown = printable(&file.to_string_lossy()).into_owned();
     let text = files::real(&file).and_then(|path| files::text(&path)).map_err(|_| format!("{shown} cannot be read"))?;
-    crate::report::captured::read(&text).map_err(|error| format!("{shown} is not a captured state: {error}"))
+    let captured = captured::read(&text).map_err(|error| format!("{shown} is not a captured state: {error}"))?;
+    let (observed, owned) = captured.of(&topology.name.value, topology.was.as_ref().map(|was| was.value.as_str()));
+    let known = owned.as_ref().map(Belongings::owned);
+    let let_go = owned.map(|owned| owned.claims(&observed).debts(&observed).into_keys().collect());
+    Ok(Seen { observed, owned: known, let_go: let_go.unwrap_or_default() })
 }
 
 fn say(judged: &[Judged<'_>], failed: usize, sources: &Sources, out: &mut Output) {

@@ -1,6 +1,7 @@
 //! What a director holds: services and their destinations, timeouts, sync daemons, VIPs.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::fault::Fault;
@@ -50,6 +51,46 @@ fn compile_service(topology: &Topology, host: &Host, service: &topology::Service
             }
         }
     }
+}
+
+/// A service as the kernel has it: one of its listens, for one VIP and one family. Every address of that VIP has the same servers.
+pub(crate) struct Carried<'t> {
+    /// Which of its listens.
+    pub(crate) listen: &'t Listen,
+    /// The kernel's key, with the VIP's first address of the family.
+    pub(crate) key: ServiceKey,
+    /// Who carries it, by name.
+    pub(crate) directors: Vec<&'t Host>,
+    /// Its servers of the family, each with its weight.
+    pub(crate) servers: Rc<Vec<(&'t topology::Server, u32)>>,
+}
+
+/// All that the kernels have of a service, in the order of the text. What cannot be compiled is said elsewhere.
+pub(crate) fn carried<'t>(topology: &'t Topology, service: &'t topology::Service) -> Vec<Carried<'t>> {
+    let mut of_family: BTreeMap<Family, Rc<Vec<(&'t topology::Server, u32)>>> = BTreeMap::new();
+    let mut all = Vec::new();
+    for listen in &service.listens {
+        for vip in server::listen_vips(&listen.what).into_iter().filter_map(|name| topology.vips.get(name)) {
+            let directors: Vec<&Host> = topology.hosts.values().filter(|host| server::carries(vip, host)).collect();
+            for family in [Family::Ipv4, Family::Ipv6] {
+                let is_taken = listen.family.as_ref().is_none_or(|only| only.value == family);
+                let address = vip.addresses.iter().map(|address| address.value).find(|address| Family::of(*address) == family);
+                let Some(address) = address.filter(|_| is_taken) else { continue };
+                let key = match &listen.what {
+                    ListenOn::Vip { port, protocol, .. } => {
+                        ServiceKey::Tuple { protocol: protocol.value, address, port: port.value }
+                    }
+                    ListenOn::Mark { mark, .. } => ServiceKey::Mark { family, mark: mark.value },
+                };
+                let servers = of_family.entry(family).or_insert_with(|| {
+                    let reached = server::reached(topology, service, listen, family, &mut Target::default());
+                    Rc::new(reached.iter().map(|reached| (reached.server, reached.weight)).collect())
+                });
+                all.push(Carried { listen, key, directors: directors.clone(), servers: servers.clone() });
+            }
+        }
+    }
+    all
 }
 
 /// The kernel's keys of one listen on a director: none where another director carries the VIP.

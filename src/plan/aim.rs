@@ -18,6 +18,8 @@ pub struct Aim<'a> {
     pub leaving: BTreeMap<Key, Arc<str>>,
     /// Servers that leave and stay without weight until their connections have ended; they are wanted meanwhile.
     pub draining: BTreeSet<DestinationKey>,
+    /// How long those of them are let go that nobody let go before, in seconds.
+    pub drains: BTreeMap<Key, u32>,
     /// Whether nothing is done with which others would lose something. Otherwise it is planned, and a rule forbids the plan.
     pub sparing: bool,
 }
@@ -25,7 +27,13 @@ pub struct Aim<'a> {
 impl<'a> From<&'a State> for Aim<'a> {
     /// Towards a state, from nothing that anybody remembers.
     fn from(wanted: &'a State) -> Aim<'a> {
-        Aim { wanted: Cow::Borrowed(wanted), leaving: BTreeMap::new(), draining: BTreeSet::new(), sparing: false }
+        Aim {
+            wanted: Cow::Borrowed(wanted),
+            leaving: BTreeMap::new(),
+            draining: BTreeSet::new(),
+            drains: BTreeMap::new(),
+            sparing: false,
+        }
     }
 }
 
@@ -76,6 +84,9 @@ impl<'a> Aim<'a> {
         }
         if !kept.is_empty() {
             self.draining = kept.iter().filter_map(|(key, _)| key.server()).collect();
+            let begun = kept.iter().map(|(key, _)| key).filter(|key| !debts.contains(key));
+            let seconds = |key: &Key| drains.get(&key.server()?.service).map(|seconds| (key.clone(), *seconds));
+            self.drains = begun.filter_map(seconds).collect();
             self.wanted.to_mut().objects.extend(kept);
         }
     }

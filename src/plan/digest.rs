@@ -1,5 +1,6 @@
 //! The number of a plan: whoever approves it approves exactly this, and nothing that moves beside it changes it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
@@ -7,8 +8,8 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::policy::Policy;
-use super::{Plan, Planned};
-use crate::state::{Change, State};
+use super::{Aim, Plan, Planned};
+use crate::state::{Change, Key, State};
 
 /// What it is a digest of. A version that compares otherwise must say another word: then an old digest is stale, not wrong.
 const FORMAT: &str = "lvsform-plan-1";
@@ -26,15 +27,19 @@ struct Content<'a> {
     policy: &'a Policy,
     wanted: &'a State,
     changes: Vec<&'a Change>,
+    /// Left out where nobody is let go, so that such a plan has the digest that it always had.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    drains: &'a BTreeMap<Key, u32>,
 }
 
-/// The digest of a plan towards `wanted`: its host, its policy, what is wanted and what changes. Not in it: places and
-/// comments, connection counts, objects of others, the time.
-pub fn digest(plan: &Plan, wanted: &State, exclusive: bool, policy: &Policy) -> String {
+/// The digest of a plan towards `aim`: its host, its policy, what is wanted, what changes, and how long servers are let go. Not in
+/// it: places and comments, connection counts, objects of others, the time, servers that an earlier run let go.
+pub fn digest(plan: &Plan, aim: &Aim<'_>, exclusive: bool, policy: &Policy) -> String {
     let changes = plan.changes.iter().map(|Planned { change, .. }| change).collect();
     let (host, topology) = (&plan.target.host, &plan.target.topology);
     let mut hash = Sha256::new();
-    let content = Content { format: FORMAT, host, topology, exclusive, policy, wanted, changes };
+    let (wanted, drains) = (&*aim.wanted, &aim.drains);
+    let content = Content { format: FORMAT, host, topology, exclusive, policy, wanted, changes, drains };
     // Keys are text and values are plain, and a hash takes everything.
     let _ = serde_json::to_writer(Into(&mut hash), &content);
     let mut text = hex(hash);

@@ -29,6 +29,7 @@ pub fn kdl(topology: &Topology) -> String {
         policy: _,
         lints: _,
         expectations: _,
+        removed: _,
     } = topology;
     let mut out = Text::default();
     out.node("topology", Some(&name.value));

@@ -131,6 +131,7 @@ pub fn review(report: &Report) -> Review {
         message,
         help: Some(help.to_owned()),
         place: None,
+        related: Vec::new(),
     };
     let mut findings: Vec<Finding> = Vec::new();
     if report.running {

@@ -38,10 +38,8 @@ pub fn annotations(review: &Review) -> String {
 }
 
 fn sentence(finding: &Finding) -> String {
-    match &finding.help {
-        Some(help) => format!("{}\n{help}", finding.message),
-        None => finding.message.clone(),
-    }
+    let lines = [finding.message.clone()].into_iter().chain(finding.help.clone()).chain(finding.related_in_words());
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// `+ server shop web3 10.0.0.13:443 dr weight 100`, with what it does below.

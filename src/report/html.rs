@@ -122,6 +122,12 @@ fn of_finding(finding: &Finding, review: &Review) -> Markup {
                 @if let Some(help) = &finding.help { p class="help" { (shown(help)) } }
             }
             (excerpt(finding.place.as_ref(), "", review))
+            @for (place, text) in &finding.related {
+                div class="related" {
+                    @if !text.is_empty() { p { (shown(text)) ":" } }
+                    (excerpt(Some(place), &place.to_string(), review))
+                }
+            }
         }
     }
 }

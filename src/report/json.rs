@@ -267,6 +267,8 @@ pub struct Tested {
     topology: String,
     /// In the order of the files.
     expectations: Vec<TestedExpectation>,
+    /// Why the topology is not valid: then nothing was judged. Empty where it is.
+    problems: Vec<Told>,
 }
 
 /// One `expect` block.
@@ -281,8 +283,8 @@ pub struct TestedExpectation {
 }
 
 /// The document of `test`.
-pub fn tested(topology: &str, expectations: Vec<TestedExpectation>) -> Tested {
-    Tested { format: "lvsform-test/1", topology: topology.to_owned(), expectations }
+pub fn tested(topology: &str, expectations: Vec<TestedExpectation>, problems: Vec<Told>) -> Tested {
+    Tested { format: "lvsform-test/1", topology: topology.to_owned(), expectations, problems }
 }
 
 /// The JSON Schema (draft 2020-12) of a document.

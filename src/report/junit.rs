@@ -1,11 +1,12 @@
-//! A review as `JUnit`'s XML, which CI shows as tests: a part is a suite, and what is wrong in it a test that failed.
+//! A review as `JUnit`'s XML, which CI shows as tests: a part is a suite, and what is wrong in it a test that failed. Where parts
+//! are tests themselves, they are one suite.
 
 use std::fmt::Write as _;
 
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
-use super::review::{Part, Review};
+use super::review::{Finding, Part, Review};
 use super::symbol;
 use crate::source::printable;
 use crate::source::problem::Severity;
@@ -20,17 +21,20 @@ struct Case {
 
 /// The document. Where `changes_fail` an object that changes is a test that failed: drift is wrong, a plan is not.
 pub fn document(review: &Review, changes_fail: bool) -> String {
-    let suites: Vec<(&Part, Vec<Case>)> = review.parts.iter().map(|part| (part, cases(part, changes_fail))).collect();
+    let suites: Vec<(&str, Vec<Case>)> = match &review.suite {
+        Some(name) => vec![(name, review.parts.iter().map(whole).collect())],
+        None => review.parts.iter().map(|part| (part.name.as_str(), cases(part, changes_fail))).collect(),
+    };
     let all = || suites.iter().flat_map(|(_, cases)| cases);
     let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
     let name = format!("lvsform {}", review.command);
     // Writing to memory cannot fail.
     let _ = writer.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)));
     let _ = writer.write_event(Event::Start(counted("testsuites", &name, all())));
-    for (part, cases) in &suites {
-        let _ = writer.write_event(Event::Start(counted("testsuite", &part.name, cases.iter())));
+    for (name, cases) in &suites {
+        let _ = writer.write_event(Event::Start(counted("testsuite", name, cases.iter())));
         for case in cases {
-            write(&mut writer, &part.name, case);
+            write(&mut writer, name, case);
         }
         let _ = writer.write_event(Event::End(BytesEnd::new("testsuite")));
     }
@@ -54,14 +58,34 @@ fn counted<'a>(element: &'a str, name: &str, cases: impl Iterator<Item = &'a Cas
     start
 }
 
+/// What is wrong, what to do and the other places concerned, a line each.
+fn body(finding: &Finding) -> String {
+    let lines = [finding.message.clone()].into_iter().chain(finding.help.clone()).chain(finding.related_in_words());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A part that is one test.
+fn whole(part: &Part) -> Case {
+    let (errors, rest): (Vec<&Finding>, Vec<&Finding>) =
+        part.findings.iter().partition(|finding| finding.severity == Severity::Error);
+    let with_place = |finding: &&Finding| match &finding.place {
+        Some(place) => format!("{place}: {}", body(finding)),
+        None => body(finding),
+    };
+    let in_lines = |findings: &[&Finding]| findings.iter().map(with_place).collect::<Vec<_>>().join("\n");
+    let output: Vec<String> = [part.outcome.clone(), in_lines(&rest)].into_iter().filter(|text| !text.is_empty()).collect();
+    Case {
+        name: part.name.clone(),
+        failure: errors.first().map(|first| (first.message.clone(), in_lines(&errors))),
+        output: output.join("\n"),
+    }
+}
+
 fn cases(part: &Part, changes_fail: bool) -> Vec<Case> {
     let mut cases = Vec::new();
     for finding in &part.findings {
-        let place = finding.place.as_ref().map(|place| format!(" {}:{}", place.file, place.line)).unwrap_or_default();
-        let body = match &finding.help {
-            Some(help) => format!("{}\n{help}", finding.message),
-            None => finding.message.clone(),
-        };
+        let place = finding.place.as_ref().map(|place| format!(" {place}")).unwrap_or_default();
+        let body = body(finding);
         let fails = finding.severity == Severity::Error;
         cases.push(Case {
             name: format!("{}{place}", finding.heading()),

@@ -100,9 +100,11 @@ fn finding_cells(finding: &Finding) -> [String; 3] {
         Severity::Error => "error",
         Severity::Warning => "warning",
     };
-    let help = finding.help.as_ref().map(|help| format!("<br>{}", escaped(help))).unwrap_or_default();
-    let place = finding.place.as_ref().map(|place| format!("{}:{}", place.file, place.line)).unwrap_or_default();
-    [format!("{sign} `{}`", finding.heading()), format!("{}{help}", escaped(&finding.message)), escaped(&place)]
+    let help = finding.help.iter().map(|help| format!("<br>{}", escaped(help)));
+    let related = finding.related_in_words().map(|words| format!("<br>{}", escaped(&words)));
+    let more: String = help.chain(related).collect();
+    let place = finding.place.as_ref().map(ToString::to_string).unwrap_or_default();
+    [format!("{sign} `{}`", finding.heading()), format!("{}{more}", escaped(&finding.message)), escaped(&place)]
 }
 
 fn change_cells(line: &Line) -> [String; 5] {

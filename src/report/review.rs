@@ -2,6 +2,8 @@
 //!
 //! Texts are as they are; each format escapes them by its own rules.
 
+use std::fmt;
+
 use super::{kind_and_identity, place, text, what};
 use crate::catalogue::Page;
 use crate::plan::policy::Broken;
@@ -20,6 +22,8 @@ pub struct Review {
     pub command: &'static str,
     /// A file, a host or a topology each.
     pub parts: Vec<Part>,
+    /// Each part is a test of a suite of this name; `None`: a part is a suite, and its findings are tests.
+    pub suite: Option<String>,
     /// The files that places are in, for those who show them whole.
     pub files: Vec<Text>,
     /// The topology as SVG, for those who can show one.
@@ -92,6 +96,8 @@ pub struct Finding {
     pub help: Option<String>,
     /// Where.
     pub place: Option<Place>,
+    /// The other places concerned, each with a few words, which may be none: what broke it, what was there first.
+    pub related: Vec<(Place, String)>,
 }
 
 /// A place in a file. Lines and columns are counted from 1, columns in characters.
@@ -123,7 +129,19 @@ impl Place {
     }
 }
 
+impl fmt::Display for Place {
+    /// `shop.kdl:11`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
 impl Finding {
+    /// The other places in words: `shop.kdl:11: first here`.
+    pub fn related_in_words(&self) -> impl Iterator<Item = String> {
+        self.related.iter().map(|(place, text)| if text.is_empty() { place.to_string() } else { format!("{place}: {text}") })
+    }
+
     /// `LVS503 all-quiesced`
     pub fn heading(&self) -> String {
         self.page.map_or_else(|| self.code.clone(), Page::heading)
@@ -138,6 +156,7 @@ impl Finding {
             message: problem.message.clone(),
             help: problem.help.clone(),
             place: problem.labels.first().map(|label| Place::of(label.span, sources)),
+            related: problem.labels.iter().skip(1).map(|label| (Place::of(label.span, sources), label.text.clone())).collect(),
         }
     }
 
@@ -146,7 +165,15 @@ impl Finding {
         let text = broken.to_string();
         let message = text.split_once(": ").map_or(text.as_str(), |(_, message)| message).to_owned();
         let help = format!("do not ask for that, or let one run break the rule: --allow {}", broken.rule());
-        Finding { severity: Severity::Error, code: broken.rule().to_owned(), page: None, message, help: Some(help), place: None }
+        Finding {
+            severity: Severity::Error,
+            code: broken.rule().to_owned(),
+            page: None,
+            message,
+            help: Some(help),
+            place: None,
+            related: Vec::new(),
+        }
     }
 }
 
@@ -160,6 +187,7 @@ impl Review {
             message,
             help: Some(format!("--allow {} lets the kernel decide", crate::plan::policy::MODEL)),
             place: None,
+            related: Vec::new(),
         });
         let part = Part {
             name: plan.target.host.clone(),
@@ -170,7 +198,7 @@ impl Review {
             findings: broken.iter().map(Finding::of_rule).chain(model).collect(),
             notes: plan.notes.iter().map(ToString::to_string).chain(text::not_carried_out(plan, sources, true)).collect(),
         };
-        Review { command: "plan", parts: vec![part], files: files(sources), picture: None }
+        Review { command: "plan", parts: vec![part], suite: None, files: files(sources), picture: None }
     }
 
     /// What becomes of each host between two files, with what else is to be known of it.
@@ -184,7 +212,7 @@ impl Review {
             findings: Vec::new(),
             notes,
         };
-        Review { command: "diff", parts: hosts.map(part).collect(), files: files(sources), picture: None }
+        Review { command: "diff", parts: hosts.map(part).collect(), suite: None, files: files(sources), picture: None }
     }
 
     /// What is wrong in a file. `outcome`: what is to be said of it in a line.

@@ -78,12 +78,17 @@ fn of_finding(finding: &Finding, fallback: Option<&Place>) -> Value {
         Some(help) => format!("{}. {help}.", finding.message),
         None => format!("{}.", finding.message),
     };
-    json!({
+    let mut result = json!({
         "ruleId": finding.code,
         "level": level,
         "message": { "text": text },
         "locations": locations(finding.place.as_ref().or(fallback)),
-    })
+    });
+    if let (false, Some(result)) = (finding.related.is_empty(), result.as_object_mut()) {
+        let related = finding.related.iter().enumerate().map(|(at, (place, text))| of_related(at, place, text));
+        result.insert("relatedLocations".to_owned(), related.collect());
+    }
+    result
 }
 
 fn of_change(line: &Line, part: &str, fallback: Option<&Place>) -> Value {
@@ -99,13 +104,23 @@ fn of_change(line: &Line, part: &str, fallback: Option<&Place>) -> Value {
 }
 
 fn locations(place: Option<&Place>) -> Vec<Value> {
-    let location = |Place { file, line, column, end_line, end_column }: &Place| {
-        json!({ "physicalLocation": {
-            "artifactLocation": { "uri": uri(file) },
-            "region": { "startLine": line, "startColumn": column, "endLine": end_line, "endColumn": end_column },
-        }})
-    };
-    place.map(location).into_iter().collect()
+    place.map(|place| json!({ "physicalLocation": physical(place) })).into_iter().collect()
+}
+
+fn physical(Place { file, line, column, end_line, end_column }: &Place) -> Value {
+    json!({
+        "artifactLocation": { "uri": uri(file) },
+        "region": { "startLine": line, "startColumn": column, "endLine": end_line, "endColumn": end_column },
+    })
+}
+
+/// Another place, with a few words.
+fn of_related(id: usize, place: &Place, text: &str) -> Value {
+    let mut location = json!({ "id": id, "physicalLocation": physical(place) });
+    if let (false, Some(location)) = (text.is_empty(), location.as_object_mut()) {
+        location.insert("message".to_owned(), json!({ "text": text }));
+    }
+    location
 }
 
 /// A path as a relative reference (RFC 3986): everything but what needs no escape is escaped.

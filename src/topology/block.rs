@@ -33,6 +33,8 @@ pub struct Context {
     pub is_overlay: bool,
     /// What overlays have taken away.
     pub removed: Vec<Removed>,
+    /// Whether nothing was wrong so far in the node that is being read: what is missing in it is not only misspelled.
+    pub is_sound: bool,
 }
 
 impl Context {

@@ -61,7 +61,10 @@ pub fn decode(tree: Tree) -> (Option<Topology>, Vec<Problem>) {
             }
             once.insert(kind.word, node.span);
         }
-        for block in block::read(&mut cx, kind, &node) {
+        let said = cx.problems.len();
+        let blocks = block::read(&mut cx, kind, &node);
+        cx.is_sound = cx.problems.len() == said;
+        for block in blocks {
             count = count.saturating_add(block.count());
             if count > MOST {
                 cx.report(&Fault::TooMany { most: MOST }, block.span);
@@ -77,6 +80,7 @@ pub fn decode(tree: Tree) -> (Option<Topology>, Vec<Problem>) {
     }
     let removed = std::mem::take(&mut cx.removed);
     link(&mut cx, &mut topology, &names, &removed);
+    topology.removed = removed;
     (Some(topology), cx.problems)
 }
 
@@ -114,6 +118,7 @@ fn empty() -> Topology {
         policy: Policy::default(),
         lints: Vec::new(),
         expectations: Vec::new(),
+        removed: Vec::new(),
     }
 }
 
@@ -223,7 +228,7 @@ fn place(cx: &mut Context, topology: &mut Topology, names: &mut Names, block: &B
                 topology.lints.extend(lint);
             }
         }
-        "expect" if names.claim(cx, block) => topology.expectations.extend(expectation::expectation(block)),
+        "expect" if names.claim(cx, block) => topology.expectations.extend(expectation::expectation(cx, block)),
         "ownership" => topology.ownership = cluster::ownership(block),
         "policy" => topology.policy = cluster::policy(block),
         _ => {}

@@ -134,6 +134,10 @@ pub enum Fault {
     UnknownServer { name: String, nearest: Option<String> },
     NotItsAddress { host: String, address: IpAddr },
     LintOfError { name: &'static str, level: &'static str },
+    // What expects nothing.
+    ExpectsNothing { kind: &'static str },
+    ExpectsWithout { word: &'static str, needed: &'static str },
+    NoLimit,
 }
 
 fn said(code: &'static str, message: impl Into<String>) -> Problem {
@@ -341,6 +345,23 @@ impl Fault {
                 });
                 said("unknown-name", format!("no host is named {}, and it is no address", shown(name))).help(help)
             }
+            Fault::ExpectsNothing { kind: "service" } => said("missing", "nothing is expected of these services").help(
+                "say what: `servers-min`, `servers-max`, `weight-min`, `share-max`, `method`, `scheduler` or `drain-min`",
+            ),
+            Fault::ExpectsNothing { .. } => said("missing", "nothing is expected here, so it always holds")
+                .help("say what: `service`, `names`, `reach`, `moved-max`, or `live` with a limit of the plan from there"),
+            Fault::ExpectsWithout { word, needed: "without" } => {
+                said("missing", format!("`{word}` is about the loss of hosts, and none is lost")).help(if toml { "say which: `without = [\"web1\"]`" } else { "say which: `without \"web1\"`" })
+            }
+            Fault::ExpectsWithout { word: word @ "live", .. } => {
+                said("missing", format!("`{word}` is the captured state of a host, and none is named")).help(if toml { "say whose: `host = \"lb1\"`" } else { "say whose: `host=\"lb1\"`" })
+            }
+            Fault::ExpectsWithout { word, .. } => {
+                said("missing", format!("`{word}` is about the plan from a captured state, and none is named"))
+                    .help(if toml { "say which: `live = \"monday.json\"` and `host = \"lb1\"`" } else { "say which: `live=\"monday.json\" host=\"lb1\"`" })
+            }
+            Fault::NoLimit => said("missing", "nothing is expected of the plan from this state")
+                .help("say what it does at most: `changes`, `deletes` or `connections-cut`"),
             Fault::LintOfError { name, level } => {
                 said("lint-of-error", format!("`{name}` is an error, and cannot be lowered to \"{level}\""))
                     .help("remove this `lint`; levels are for warnings")

@@ -116,7 +116,7 @@ pub static EXPECT: Kind = Kind {
             "without",
             Type::Name { ranges: true },
             "\"web[1-2]\"",
-            "Hosts that are gone: what else is expected holds without them.",
+            "Hosts that are gone: what else is expected holds without them. What no director is left to carry has no servers.",
         )
         .list(),
         field(
@@ -129,12 +129,17 @@ pub static EXPECT: Kind = Kind {
             "live",
             Type::Sentence,
             "\"snapshots/monday.json\"",
-            "A captured state, relative to the file that says it: the plan from there is looked at. `test` alone reads it.",
+            "A captured state (`lvsform snapshot FILE` as root, with this topology), relative to the file that says it: the plan from there is looked at. `test` alone reads it.",
         ),
         field("host", Type::Reference(Target::Host), "\"lb1\"", "Whose state that is."),
         field("changes", COUNT, "0", "Changes of that plan, at most."),
-        field("deletes", COUNT, "0", "Deletes of that plan, at most."),
-        field("connections-cut", COUNT, "0", "Active connections that it ends, at most."),
+        field("deletes", COUNT, "0", "Deletes of that plan, at most. The state must say what the topology owned."),
+        field(
+            "connections-cut",
+            COUNT,
+            "0",
+            "Active connections that it ends, at most. The state must say what the topology owned.",
+        ),
     ],
     kinds: &[may(&EXPECT_SERVICE), may(&EXPECT_NAMES), may(&EXPECT_REACH)],
 };
@@ -143,7 +148,7 @@ pub static EXPECT: Kind = Kind {
 pub static EXPECT_SERVICE: Kind = Kind {
     word: "service",
     form: Form::Named { label: Type::Sentence, several: false },
-    doc: "What holds for each service of a name; `*` and `?` match.",
+    doc: "What holds for each service of a name; `*` and `?` match. Servers are counted for each listen, VIP and family alone: the worst counts.",
     example: "service \"*-shop\" servers-min=2 share-max=\"60%\"",
     fields: &[
         field("servers-min", COUNT, "2", "Servers of a weight over 0, at least."),
@@ -178,7 +183,7 @@ pub static EXPECT_NAMES: Kind = Kind {
 pub static EXPECT_REACH: Kind = Kind {
     word: "reach",
     form: Form::Repeated,
-    doc: "A VIP is reached from a subnet: a director that carries it is in there, or has a router.",
+    doc: "A VIP is reached from a subnet: a director that carries it is in there, or has a router. With dr and tun, which answer clients themselves, so is each server that is a host of the file.",
     example: "reach vip=\"inside\" from=\"10.0.0.0/24\"",
     fields: &[
         field("vip", Type::Reference(Target::Vip), "\"site\"", "The VIP.").required(),

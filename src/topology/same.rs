@@ -77,7 +77,7 @@ fields!(Topology {
     ownership,
     policy,
     lints,
-    expectations
+    expectations; removed
 });
 fields!(Lint { name, level, reason });
 fields!(Expectation { name, without, moved_max, live, host, changes, deletes, connections_cut, services, names, reached });

@@ -30,6 +30,7 @@ pub fn tests() -> Vec<Trial> {
         test("command::a_namespace_that_is_not_there_is_named", no_namespace),
         test("command::without_the_capability_a_plan_names_it_and_offers_a_captured_state", no_capability),
         test("command::a_captured_state_gives_the_same_plan_without_root", captured),
+        test("command::a_captured_state_says_what_is_owned_and_a_plan_from_it_deletes_that", captured_owned),
         test("command::a_picture_marks_what_somebody_changed_by_hand", picture),
         test("command::a_reader_that_goes_away_does_not_stop_an_apply", closed_pipe),
         test("command::a_reader_that_goes_away_does_not_stop_a_rollback", closed_pipe_of_a_failure),
@@ -323,6 +324,29 @@ fn captured(world: &mut World) {
     let torn = File::new("live.json", &snapshot.as_bytes()[..snapshot.len() / 2]);
     let (_, err) = run(lvsform(&format!("plan {SALE} --host lb1 --live {}", torn.path())), 1);
     says(&err, &["is not a captured state", "lvsform snapshot"]);
+}
+
+/// Without the ledger a plan of a file that shares the table with others would delete nothing.
+fn captured_owned(world: &mut World) {
+    let _director = sale(world);
+    let whole = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(SALE)).expect("an example");
+    let whole = whole.replace("ownership ipvs=\"exclusive\"\n", "");
+    let (before, rest) = whole.split_once("service \"redirect\" {").expect("a second service");
+    let (_, after) = rest.split_once("\n}\n").expect("its end");
+    let (whole, less) = (File::new("sale.kdl", whole.as_bytes()), File::new("sale.kdl", format!("{before}{after}").as_bytes()));
+    run(lvsform(&format!("apply {} --host lb1 --yes", whole.path())), 0);
+    let (live, _) = run(lvsform(&format!("plan {} --host lb1 --exit-code", less.path())), 2);
+    says(&live, &["- service redirect"]);
+    for captured_with in [&whole, &less] {
+        let (snapshot, _) = run(lvsform(&format!("snapshot {} --host lb1", captured_with.path())), 0);
+        let file = File::new("live.json", snapshot.as_bytes());
+        let plan = format!("plan {} --host lb1 --exit-code --live {}", less.path(), file.path());
+        assert_eq!(run(as_nobody(&plan), 2).0, live);
+    }
+    let (snapshot, _) = run(lvsform("snapshot"), 0);
+    let file = File::new("live.json", snapshot.as_bytes());
+    let plan = format!("plan {} --host lb1 --live {}", less.path(), file.path());
+    assert!(!run(as_nobody(&plan), 0).0.contains("- service redirect"), "nobody said whose it is");
 }
 
 fn picture(world: &mut World) {
