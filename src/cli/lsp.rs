@@ -11,11 +11,11 @@ use lsp_types::notification::{
     Notification as _, PublishDiagnostics,
 };
 use lsp_types::request::{
-    CodeActionRequest, Completion, Formatting, GotoDefinition, HoverRequest, InlayHintRequest, PrepareRenameRequest, References,
-    Rename, Request as _, Shutdown,
+    CodeActionRequest, Completion, Formatting, GotoDefinition, HoverRequest, Initialize, InlayHintRequest, PrepareRenameRequest,
+    References, Rename, Request as _, Shutdown,
 };
 use lsp_types::{
-    CodeActionProviderCapability, CompletionOptions, CompletionResponse, GotoDefinitionResponse, HoverProviderCapability,
+    CodeActionKind, CodeActionOptions, CodeActionProviderCapability, CompletionOptions, CompletionResponse, GotoDefinitionResponse, HoverProviderCapability,
     InitializeParams, OneOf, PrepareRenameResponse, PublishDiagnosticsParams, RenameOptions, ServerCapabilities, ServerInfo,
     TextDocumentPositionParams, TextDocumentSyncCapability, TextDocumentSyncKind, Uri, WorkDoneProgressOptions,
 };
@@ -50,6 +50,24 @@ pub struct Lsp {
 struct Options {
     /// The topology of an overlay, where its folder does not say it; both by their paths in the first folder.
     bases: BTreeMap<PathBuf, PathBuf>,
+    /// Values of variables, as `--var` gives them.
+    var: BTreeMap<String, Value>,
+    /// Files with such values, by their paths in the first folder.
+    #[serde(rename = "var-files")]
+    var_files: Vec<PathBuf>,
+}
+
+impl Options {
+    /// `NAME=VALUE` of each; what is no value of a variable is left out.
+    fn variables(&self) -> Vec<String> {
+        let text = |value: &Value| match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Bool(truth) => Some(truth.to_string()),
+            _ => None,
+        };
+        self.var.iter().filter_map(|(name, value)| Some(format!("{name}={}", text(value)?))).collect()
+    }
 }
 
 impl Lsp {
@@ -97,6 +115,10 @@ fn serve(connection: &Connection) -> Result<(), String> {
             Err(TryRecvError::Disconnected) => return Err(GONE.to_owned()),
         };
         match message {
+            Message::Request(request) if ending => session.refuse(request, "the editor has said goodbye already"),
+            Message::Request(request) if request.method == Initialize::METHOD => {
+                session.refuse(request, "the editor has said hello already");
+            }
             Message::Request(request) if request.method == Shutdown::METHOD => {
                 ending = true;
                 session.send(Response::new_ok(request.id, ()));
@@ -120,8 +142,10 @@ fn begin(begun: InitializeParams) -> Editor {
     let folders: Vec<PathBuf> = named.chain(root).filter_map(|uri| uri::path(&uri)).collect();
     let options: Options = begun.initialization_options.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
     let within = |path: PathBuf| folders.first().map_or(path.clone(), |folder| folder.join(&path));
+    let variables = options.variables();
+    let variable_files = options.var_files.into_iter().map(within).collect();
     let bases = options.bases.into_iter().map(|(overlay, base)| (within(overlay), within(base))).collect();
-    Editor::new(folders, bases)
+    Editor::new(folders, bases, Inputs { variable_files, variables, ..Inputs::default() })
 }
 
 fn capabilities() -> ServerCapabilities {
@@ -139,7 +163,10 @@ fn capabilities() -> ServerCapabilities {
             work_done_progress_options: WorkDoneProgressOptions::default(),
         })),
         document_formatting_provider: Some(OneOf::Left(true)),
-        code_action_provider: Some(CodeActionProviderCapability::Simple(true)),
+        code_action_provider: Some(CodeActionProviderCapability::Options(CodeActionOptions {
+            code_action_kinds: Some(vec![CodeActionKind::QUICKFIX, CodeActionKind::SOURCE_FIX_ALL]),
+            ..CodeActionOptions::default()
+        })),
         inlay_hint_provider: Some(OneOf::Left(true)),
         ..ServerCapabilities::default()
     }
@@ -200,6 +227,11 @@ impl Session<'_> {
         }
     }
 
+    /// A request at a time when the protocol has none.
+    fn refuse(&self, request: Request, why: &str) {
+        self.send(response(request.id, Err((ErrorCode::InvalidRequest, why.to_owned()))));
+    }
+
     fn answer(&mut self, request: Request) {
         // An answer is of the text as it is, not as it was when somebody last had time to look.
         self.publish();
@@ -234,7 +266,8 @@ impl Session<'_> {
                 of(params, |params: lsp_types::DocumentFormattingParams| Ok(editor.format(&path_of(&params.text_document.uri)?)))
             }
             CodeActionRequest::METHOD => of(params, |params: lsp_types::CodeActionParams| {
-                Ok(Some(editor.actions(&path_of(&params.text_document.uri)?, params.range)))
+                let only = params.context.only.as_deref();
+                Ok(Some(editor.actions(&path_of(&params.text_document.uri)?, params.range, only)))
             }),
             InlayHintRequest::METHOD => of(params, |params: lsp_types::InlayHintParams| {
                 Ok(Some(editor.hints(&path_of(&params.text_document.uri)?, params.range)))

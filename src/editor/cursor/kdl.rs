@@ -140,7 +140,19 @@ fn found(open: &[String], what: What<'_>, token: Range<usize>, unclosed: bool) -
 
 /// A word without its quotes.
 fn bare(word: &str) -> String {
-    word.trim_matches('"').to_owned()
+    word.trim_start_matches('#').trim_matches(['"', '#']).to_owned()
+}
+
+/// A raw text from its first `#` to its end, and whether it is closed. One that is not ends with its line.
+fn raw(text: &str, start: usize) -> Option<(usize, bool)> {
+    let rest = text.get(start..)?;
+    let hashes = rest.len() - rest.trim_start_matches('#').len();
+    let quotes = if rest.get(hashes..)?.starts_with("\"\"\"") { 3 } else { 1 };
+    let inner = rest.get(hashes..)?.strip_prefix(if quotes == 3 { "\"\"\"" } else { "\"" })?;
+    let end = format!("{}{}", "\"".repeat(quotes), "#".repeat(hashes));
+    let line = if quotes == 3 { inner } else { inner.split(['\n', '\r']).next().unwrap_or_default() };
+    let begin = start + hashes + quotes;
+    Some(line.find(&end).map_or((begin + line.len(), false), |at| (begin + at + end.len(), true)))
 }
 
 struct Tokens<'t> {
@@ -192,6 +204,11 @@ impl Tokens<'_> {
                 }
                 '"' => {
                     let (end, closed) = quoted(self.text, start, '"');
+                    self.at = end;
+                    return Some((Token::Text(closed), start..end));
+                }
+                '#' if raw(self.text, start).is_some() => {
+                    let (end, closed) = raw(self.text, start).unwrap_or((self.text.len(), false));
                     self.at = end;
                     return Some((Token::Text(closed), start..end));
                 }
