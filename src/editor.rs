@@ -19,7 +19,7 @@ pub mod text;
 pub mod uri;
 mod values;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -120,14 +120,12 @@ impl Editor {
         }
         self.look(disk);
         let mut found: BTreeMap<PathBuf, Vec<Diagnostic>> = BTreeMap::new();
+        let mut said: HashSet<(PathBuf, lsp_types::Range, String)> = HashSet::new();
         for (_, known) in self.topologies.iter().filter(|(part, _)| self.is_shown(part)) {
             for (path, diagnostics) in known.now.diagnostics() {
-                let all = found.entry(path).or_default();
-                for one in diagnostics {
-                    if !all.contains(&one) {
-                        all.push(one);
-                    }
-                }
+                let all = found.entry(path.clone()).or_default();
+                // With an overlay and without, a file has the same mistakes.
+                all.extend(diagnostics.into_iter().filter(|one| said.insert((path.clone(), one.range, one.message.clone()))));
             }
         }
         let gone: Vec<PathBuf> = self.published.keys().filter(|path| !found.contains_key(*path)).cloned().collect();

@@ -70,6 +70,26 @@ impl Drop for Folder {
 }
 
 #[test]
+fn a_picture_has_each_host_once_and_knows_the_hosts_that_it_names() {
+    let live = format!("lb1={LIVE}");
+    let (code, ..) = run(&["graph", SHOP, "--live", &live]);
+    assert_eq!(code, 0);
+    let twice = ["`--live` gives the host `lb1` twice"];
+    refuses(&["graph", SHOP, "--live", &live, "--live", &live], 64, &twice);
+    refuses(&["graph", SHOP, "--host", "lb1", "--live", LIVE, "--live", &live], 64, &twice);
+    let wrong = format!("lb9={LIVE}");
+    refuses(&["graph", SHOP, "--live", &wrong], 64, &["the topology has no host `lb9`", "did you mean `lb1`?"]);
+    // A file may have such a name.
+    let folder = Folder::new("graph");
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(LIVE)).expect("a captured state");
+    folder.file("lb9=lb1.json", &text);
+    let shop = Path::new(env!("CARGO_MANIFEST_DIR")).join(SHOP);
+    let mut command = lvsform(&["graph", shop.to_str().expect("a path"), "--host", "lb1", "--live", "lb9=lb1.json"]);
+    let (code, _, err) = ended(&command.current_dir(&folder.0).output().expect("the program runs"));
+    assert_eq!((code, err.as_str()), (0, ""));
+}
+
+#[test]
 fn a_command_line_that_is_not_valid_ends_with_64_and_says_what_is_expected() {
     refuses(&[], 64, &["Usage: lvsform", "check", "apply"]);
     refuses(&["planx"], 64, &["planx", "'plan'"]);

@@ -1,8 +1,9 @@
 //! `lvsform lsp`
 
 use std::collections::BTreeMap;
+use std::io::{self, BufRead, Read as _};
 use std::path::PathBuf;
-use std::sync::mpsc::{self, TryRecvError};
+use std::thread::JoinHandle;
 
 use clap::Args;
 use lsp_server::{Connection, ErrorCode, Message, Notification, Request, RequestId, Response};
@@ -28,7 +29,7 @@ use super::files::{DiskFiles, With};
 use super::output::Output;
 use crate::editor::{Editor, uri};
 use crate::report;
-use crate::source::Inputs;
+use crate::source::{FILE_CAP, Inputs};
 
 /// Serve an editor
 ///
@@ -73,12 +74,12 @@ impl Options {
 impl Lsp {
     pub(super) fn run(self, out: &mut Output) -> Exit {
         let Lsp { stdio: _ } = self;
-        let (connection, threads) = Connection::stdio();
+        let (connection, reader, writer) = stdio();
         let served = serve(&connection);
-        // The threads end when nobody can speak to them any more.
+        // The threads end when nobody can speak to them any more, and the reader with the editor.
         drop(connection);
-        let ended = served.and_then(|()| threads.join().map_err(|error| error.to_string()));
-        match ended {
+        let read = if served.is_ok() || reader.is_finished() { ended(reader) } else { Ok(()) };
+        match read.and(served).and_then(|()| ended(writer)) {
             Ok(()) => Exit::Done,
             Err(message) => {
                 let help = "`lvsform lsp` is started by an editor: docs/editor.md says how";
@@ -87,6 +88,59 @@ impl Lsp {
             }
         }
     }
+}
+
+/// What a thread says at its end.
+type Thread = JoinHandle<io::Result<()>>;
+
+fn ended(thread: Thread) -> Result<(), String> {
+    thread.join().map_err(|_| "a thread of the connection has ended".to_owned())?.map_err(|error| error.to_string())
+}
+
+/// The library's connection over standard input and output, with a thread for each. Its own would make room for a message of
+/// whatever length somebody says, and would hand over one at a time.
+fn stdio() -> (Connection, Thread, Thread) {
+    let (ours, theirs) = Connection::memory();
+    let Connection { sender, receiver } = theirs;
+    let reader = std::thread::spawn(move || {
+        let mut input = io::stdin().lock();
+        while let Some(message) = read_message(&mut input)? {
+            let is_last = matches!(&message, Message::Notification(of) if of.method == ExitNotification::METHOD);
+            if sender.send(message).is_err() || is_last {
+                break;
+            }
+        }
+        Ok(())
+    });
+    let writer = std::thread::spawn(move || {
+        let mut output = io::stdout().lock();
+        receiver.into_iter().try_for_each(|message| message.write(&mut output))
+    });
+    (ours, reader, writer)
+}
+
+/// So many bytes a message has at most: a file's cap, and room for what its letters are in JSON.
+const MESSAGE_CAP: u64 = 8 * FILE_CAP;
+/// So many bytes stand before it at most.
+const HEAD_CAP: u64 = 4096;
+
+/// Reads one message; none where the editor is gone.
+fn read_message(input: &mut impl BufRead) -> io::Result<Option<Message>> {
+    let mut head: Vec<u8> = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let room = HEAD_CAP.saturating_sub(head.len() as u64);
+        let read = input.by_ref().take(room).read_until(b'\n', &mut head)?;
+        // What is no head the library says.
+        if read == 0 || !head.ends_with(b"\r\n") {
+            break;
+        }
+    }
+    let text = String::from_utf8_lossy(&head).to_ascii_lowercase();
+    let length = text.lines().find_map(|line| line.strip_prefix("content-length:")).and_then(|text| text.trim().parse().ok());
+    if let Some(length) = length.filter(|length: &u64| *length > MESSAGE_CAP) {
+        return Err(io::Error::other(format!("a message of {length} bytes; at most {MESSAGE_CAP} are read")));
+    }
+    Message::read(&mut head.chain(input))
 }
 
 fn serve(connection: &Connection) -> Result<(), String> {
@@ -99,20 +153,16 @@ fn serve(connection: &Connection) -> Result<(), String> {
     });
     connection.initialize_finish(id, answer).map_err(|error| words(&error))?;
     let mut session = Session { connection, editor: begin(begun) };
-    // The library hands over one message at a time and waits; so that several can be waiting, somebody else takes them.
-    let (queue, waiting) = mpsc::channel();
-    let receiver = connection.receiver.clone();
-    std::thread::spawn(move || receiver.into_iter().try_for_each(|message| queue.send(message)));
+    let waiting = &connection.receiver;
     let mut ending = false;
     loop {
         let message = match waiting.try_recv() {
             Ok(message) => message,
-            Err(TryRecvError::Empty) => {
+            Err(_) => {
                 // Who types fast is told when the last of it has come.
                 session.publish();
                 waiting.recv().map_err(|_| GONE)?
             }
-            Err(TryRecvError::Disconnected) => return Err(GONE.to_owned()),
         };
         match message {
             Message::Request(request) if ending => session.refuse(request, "the editor has said goodbye already"),
