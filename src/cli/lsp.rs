@@ -35,7 +35,8 @@ use crate::source::{FILE_CAP, Inputs};
 ///
 /// Speaks the Language Server Protocol over standard input and output: what is wrong as one types, completion, what a word means,
 /// where a name is given and used, another name in all files, the canonical form, quick fixes, and beside each `listen` the
-/// kernel's service. docs/editor.md has the settings of VS Code, Neovim and Helix. Reads topology files and nothing else.
+/// kernel's service. docs/editor.md has the settings of VS Code, Neovim and Helix. Reads topology files and files of values, and
+/// nothing else.
 ///
 /// Exit code: 0 the editor said goodbye; 1 it was gone without.
 #[derive(Debug, Args)]
