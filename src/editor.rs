@@ -20,6 +20,7 @@ pub mod uri;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -317,9 +318,12 @@ impl Analysis {
     /// What is wrong in each file; files without a fault are there too.
     fn diagnostics(&self) -> BTreeMap<PathBuf, Vec<Diagnostic>> {
         let documents: Vec<Document> = self.sources.files().iter().map(|file| Document::new(file.text.clone())).collect();
-        let mut found: BTreeMap<PathBuf, Vec<Diagnostic>> = self.files().filter(|path| path.is_absolute()).map(|path| (path.to_owned(), Vec::new())).collect();
+        let mut found: BTreeMap<PathBuf, Vec<Diagnostic>> =
+            self.files().filter(|path| path.is_absolute()).map(|path| (path.to_owned(), Vec::new())).collect();
         let is_file = |label: &&Label| self.sources.path(label.span).is_absolute();
-        for (problem, is_said_softly) in self.problems.iter().map(|it| (it, false)).chain(self.valueless.iter().map(|it| (it, true))) {
+        for (problem, is_said_softly) in
+            self.problems.iter().map(|it| (it, false)).chain(self.valueless.iter().map(|it| (it, true)))
+        {
             // What the command line or the environment says is in no file that an editor could show.
             let first = problem.labels.iter().find(is_file);
             let file = first.map_or(FileId(0), |label| self.sources.plain(label.span.file));
@@ -332,7 +336,7 @@ impl Analysis {
                 Some(Location { uri: uri::uri(self.files().nth(file)?)?, range })
             });
             for label in problem.labels.iter().filter(|label| !is_file(label)) {
-                diagnostic.message.push_str(&format!("\nin {}", printable(&self.sources.path(label.span).to_string_lossy())));
+                let _ = write!(diagnostic.message, "\nin {}", printable(&self.sources.path(label.span).to_string_lossy()));
             }
             if is_said_softly {
                 diagnostic.severity = Some(DiagnosticSeverity::INFORMATION);

@@ -219,9 +219,13 @@ fn git_shows_it_as_a_driver_of_its_own() {
 #[test]
 fn a_field_is_shown_where_an_overlay_a_default_or_a_variable_says_it() {
     let folder = Folder::new("said-elsewhere");
-    let base = "topology \"shop\"\ninclude \"hosts.kdl\"\nvariable \"low\" default=3\nvip \"front\" address=\"10.0.0.100\"\nservice \"web\" { listen vip=\"front\" port=80; forward \"dr\"; scheduler \"rr\"; pool \"a\"; }\npool \"a\" { server \"10.0.0.11\"; server \"10.0.0.12\" weight=\"${low}\"; server \"10.0.0.13\" weight=2; }\n";
-    let prod = |scheduler: &str, weight: u32| format!("// what production has\n\nset {{\n    service \"web\" scheduler=\"{scheduler}\"\n    defaults {{ server weight={weight}; }}\n}}\n");
-    folder.write("hosts.kdl", "director \"lb1\" { interface \"eth0\" address=\"10.0.0.2/24\"; }\n");
+    let base = "topology \"shop\"\ninclude \"hosts.kdl\"\nvariable \"low\" default=3\nvip \"front\" address=\"10.0.0.100\"\nservice \"web\" { listen vip=\"front\" port=80; forward \"dr\"; scheduler \"rr\"; pool \"a\"; }\npool \"a\" { server \"10.0.0.11\"; server \"10.0.0.12\" weight=\"${low}\"; server \"10.0.0.13\" weight=2; server \"web1\" weight=8; }\n";
+    let prod = |scheduler: &str, weight: u32| {
+        format!(
+            "// what production has\n\nset {{\n    service \"web\" scheduler=\"{scheduler}\"\n    defaults {{ server weight={weight}; }}\n}}\n"
+        )
+    };
+    folder.write("hosts.kdl", "director \"lb1\" { interface \"eth0\" address=\"10.0.0.2/24\"; }\nreal-server \"web1\" { interface \"eth0\" address=\"10.0.0.14/24\"; }\n");
     let base = format!("{base}defaults {{ server weight=7; }}\n");
     folder.write("base.kdl", &base);
     folder.write("prod.kdl", &prod("wrr", 7));
@@ -230,7 +234,7 @@ fn a_field_is_shown_where_an_overlay_a_default_or_a_variable_says_it() {
         folder.git(command);
     }
     folder.write("base.kdl", &base.replace("10.0.0.13\" weight=2", "10.0.0.13\" weight=1"));
-    folder.write("prod.kdl", &prod("sed", 9));
+    folder.write("prod.kdl", &(prod("sed", 9) + "set { real-server \"web1\" quiesce=#true; }\n"));
     folder.write("values.kdl", "// how low\nlow 5\n");
     let common = ["HEAD:base.kdl", "base.kdl", "--overlay", "prod.kdl", "--var-file", "values.kdl"];
     let (code, text) = folder.diff(&common);
@@ -240,6 +244,7 @@ fn a_field_is_shown_where_an_overlay_a_default_or_a_variable_says_it() {
     assert!(line("scheduler").contains("wrr → sed  prod.kdl:4"), "{text}");
     assert!(line("7 → 9").contains("7 → 9  prod.kdl:5"), "{text}");
     assert!(line("4 → 5").contains("4 → 5  values.kdl:2"), "{text}");
+    assert!(line("8 → 0").contains("8 → 0  prod.kdl:7"), "{text}");
     assert!(!line("2 → 1").contains("kdl"), "{text}");
     let (_, github) = folder.diff(&[&common[..], &["--format", "github"]].concat());
     for (place, said) in [
@@ -259,7 +264,10 @@ fn a_field_is_shown_where_an_overlay_a_default_or_a_variable_says_it() {
     let changes = json["hosts"][0]["changes"].as_array().expect("changes");
     let of = |kind: &str| changes.iter().find(|change| change["kind"] == kind).expect("a change");
     let field = &of("service")["fields"][0];
-    assert_eq!((&field["field"], &field["place"]["file"], &field["place"]["line"]), (&"scheduler".into(), &"prod.kdl".into(), &4.into()));
+    assert_eq!(
+        (&field["field"], &field["place"]["file"], &field["place"]["line"]),
+        (&"scheduler".into(), &"prod.kdl".into(), &4.into())
+    );
     let plain = changes.iter().find(|change| change["name"] == "web 10.0.0.13").expect("a server");
     assert!(plain["fields"][0].get("place").is_none(), "{plain}");
 }

@@ -16,9 +16,10 @@ use lsp_types::request::{
     References, Rename, Request as _, Shutdown,
 };
 use lsp_types::{
-    CodeActionKind, CodeActionOptions, CodeActionProviderCapability, CompletionOptions, CompletionResponse, GotoDefinitionResponse, HoverProviderCapability,
-    InitializeParams, OneOf, PrepareRenameResponse, PublishDiagnosticsParams, RenameOptions, ServerCapabilities, ServerInfo,
-    TextDocumentPositionParams, TextDocumentSyncCapability, TextDocumentSyncKind, Uri, WorkDoneProgressOptions,
+    CodeActionKind, CodeActionOptions, CodeActionProviderCapability, CompletionOptions, CompletionResponse,
+    GotoDefinitionResponse, HoverProviderCapability, InitializeParams, OneOf, PrepareRenameResponse, PublishDiagnosticsParams,
+    RenameOptions, ServerCapabilities, ServerInfo, TextDocumentPositionParams, TextDocumentSyncCapability, TextDocumentSyncKind,
+    Uri, WorkDoneProgressOptions,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -157,13 +158,12 @@ fn serve(connection: &Connection) -> Result<(), String> {
     let waiting = &connection.receiver;
     let mut ending = false;
     loop {
-        let message = match waiting.try_recv() {
-            Ok(message) => message,
-            Err(_) => {
-                // Who types fast is told when the last of it has come.
-                session.publish();
-                waiting.recv().map_err(|_| GONE)?
-            }
+        let message = if let Ok(message) = waiting.try_recv() {
+            message
+        } else {
+            // Who types fast is told when the last of it has come.
+            session.publish();
+            waiting.recv().map_err(|_| GONE)?
         };
         match message {
             Message::Request(request) if ending => session.refuse(request, "the editor has said goodbye already"),

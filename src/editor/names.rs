@@ -100,8 +100,7 @@ impl Mention {
     pub fn is(&self, other: &Mention) -> bool {
         let range = |text: &str| NameRange::parse(text).unwrap_or_else(|_| NameRange::one(text));
         let is_text = || self.made_of.is_some() && self.made_of == other.made_of;
-        self.thing == other.thing
-            && (self.name == other.name || is_text() || range(&self.name).meets(&range(&other.name)))
+        self.thing == other.thing && (self.name == other.name || is_text() || range(&self.name).meets(&range(&other.name)))
     }
 
     /// What a person writes to name it.
@@ -119,8 +118,7 @@ pub fn mentions(loaded: &Loaded) -> Vec<Mention> {
         known.node(Kind::root(), node);
     }
     let env = |name: &&str| known.env.get(name).and_then(|env| loaded.given.environment.get(*env));
-    let by_env: Vec<(&str, &Scalar)> =
-        known.variables.keys().filter_map(|name| Some((*name, &env(name)?.value))).collect();
+    let by_env: Vec<(&str, &Scalar)> = known.variables.keys().filter_map(|name| Some((*name, &env(name)?.value))).collect();
     known.variables.extend(by_env.into_iter().map(|(name, value)| (name, Some(value))));
     for (name, _, arg) in &loaded.given.values {
         known.variables.insert(name, Some(&arg.value));
@@ -282,7 +280,8 @@ impl Found<'_> {
 
     /// The name with which a path goes on.
     fn first_name<'t>(&self, kind: &Kind, rest: &'t str) -> &'t str {
-        let is_first = |name: &&&str| rest.strip_prefix(**name).is_some_and(|behind| behind.is_empty() || behind.starts_with('.'));
+        let is_first =
+            |name: &&&str| rest.strip_prefix(**name).is_some_and(|behind| behind.is_empty() || behind.starts_with('.'));
         let names = self.known.names.get(kind.word).into_iter().flatten();
         let longest = names.filter(is_first).map(|name| name.len()).max();
         let end = longest.or_else(|| rest.find('.')).unwrap_or(rest.len());

@@ -9,8 +9,8 @@ use lsp_types::{
 
 use super::text::Document;
 use super::{Editor, uri};
-use crate::source::{Files, Included, Inputs, Unreadable};
 use crate::source::memory::InMemory;
+use crate::source::{Files, Included, Inputs, Unreadable};
 
 const SHOP: &str = r#"topology "shop"
 include "sites/*.kdl"
@@ -68,7 +68,11 @@ impl Desk {
 
     fn given(given: Inputs) -> Desk {
         let files = InMemory::new([("/w/shop.kdl", SHOP), ("/w/sites/front.kdl", SITE), ("/w/prod.kdl", OVERLAY)]);
-        let mut desk = Desk { disk: files, environment: String::new(), editor: Editor::new(vec![PathBuf::from("/w")], BTreeMap::new(), given) };
+        let mut desk = Desk {
+            disk: files,
+            environment: String::new(),
+            editor: Editor::new(vec![PathBuf::from("/w")], BTreeMap::new(), given),
+        };
         desk.open("/w/shop.kdl", SHOP);
         desk
     }
@@ -80,8 +84,8 @@ impl Desk {
 
     /// What is said now of files of which something else was said before.
     fn refresh(&mut self) -> BTreeMap<String, Vec<String>> {
-        let disk = Disk { files: self.disk.clone(), environment: self.environment.clone() };
-        let news = self.editor.refresh(&disk).into_iter();
+        let files = Disk { files: self.disk.clone(), environment: self.environment.clone() };
+        let news = self.editor.refresh(&files).into_iter();
         let said = |all: Vec<lsp_types::Diagnostic>| all.into_iter().map(|one| one.message).collect();
         news.map(|(path, all)| (path.display().to_string(), said(all))).collect()
     }
@@ -321,7 +325,8 @@ fn an_expectation_and_an_overlay_have_the_new_name_too() {
 
 #[test]
 fn names_with_dots_are_told_apart() {
-    let text = "topology \"t\"\nservice \"old\" { }\nservice \"old.one\" { }\npolicy { protect \"service.old.one\" \"service.old\" }\n";
+    let text =
+        "topology \"t\"\nservice \"old\" { }\nservice \"old.one\" { }\npolicy { protect \"service.old.one\" \"service.old\" }\n";
     let expected = text.replace("service \"old\"", "service \"new\"").replace("\"service.old\"", "\"service.new\"");
     assert_eq!(renamed(text, "service \"old\"", "old", "new"), Ok(expected));
     let expected = text.replace("\"old.one\"", "\"new\"").replace("service.old.one", "service.new");
@@ -448,8 +453,8 @@ fn with_port(given: Inputs, environment: &str) -> (Desk, Vec<(String, lsp_types:
     desk.environment = environment.to_owned();
     let text = SHOP.replace("port=443", "port=\"${p}\"") + PORT;
     desk.editor.open("/w/shop.kdl".into(), text);
-    let disk = Disk { files: desk.disk.clone(), environment: environment.to_owned() };
-    let said = desk.editor.refresh(&disk).into_iter();
+    let files = Disk { files: desk.disk.clone(), environment: environment.to_owned() };
+    let said = desk.editor.refresh(&files).into_iter();
     let all = said.flat_map(|(path, all)| all.into_iter().map(move |one| (path.display().to_string(), one))).collect();
     (desk, all)
 }

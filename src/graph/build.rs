@@ -342,10 +342,7 @@ impl<'t> Facts<'t> {
             addresses: of.addresses.iter().map(address).collect(),
             weight: if quiesced { 0 } else { server.weight.value },
             // A real server's kernel knows nothing of them.
-            connections: self
-                .looked
-                .contains(of.label.0)
-                .then(|| self.connections.get(&of.label).copied().unwrap_or_default()),
+            connections: self.looked.contains(of.label.0).then(|| self.connections.get(&of.label).copied().unwrap_or_default()),
             mark: self.of_servers.get(&of.label).copied().max(of_host),
         }
     }

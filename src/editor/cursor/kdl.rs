@@ -147,12 +147,22 @@ fn bare(word: &str) -> String {
 fn raw(text: &str, start: usize) -> Option<(usize, bool)> {
     let rest = text.get(start..)?;
     let hashes = rest.len() - rest.trim_start_matches('#').len();
-    let quotes = if rest.get(hashes..)?.starts_with("\"\"\"") { 3 } else { 1 };
-    let inner = rest.get(hashes..)?.strip_prefix(if quotes == 3 { "\"\"\"" } else { "\"" })?;
-    let end = format!("{}{}", "\"".repeat(quotes), "#".repeat(hashes));
-    let line = if quotes == 3 { inner } else { inner.split(['\n', '\r']).next().unwrap_or_default() };
-    let begin = start + hashes + quotes;
-    Some(line.find(&end).map_or((begin + line.len(), false), |at| (begin + at + end.len(), true)))
+    let (marks, behind) = rest.split_at_checked(hashes)?;
+    if let Some(inner) = behind.strip_prefix("\"\"\"").filter(|_| hashes > 0) {
+        let end = format!("\"\"\"{marks}");
+        return Some(inner.find(&end).map_or((text.len(), false), |at| (start + hashes + 3 + at + end.len(), true)));
+    }
+    let inner = behind.strip_prefix('"').filter(|_| hashes > 0)?;
+    let begin = start + hashes + 1;
+    for (at, found) in inner.match_indices(['"', '\n', '\r']) {
+        if found != "\"" {
+            return Some((begin + at, false));
+        }
+        if inner.get(at + 1..).is_some_and(|behind| behind.starts_with(marks)) {
+            return Some((begin + at + 1 + hashes, true));
+        }
+    }
+    Some((text.len(), false))
 }
 
 struct Tokens<'t> {
@@ -173,6 +183,10 @@ impl Tokens<'_> {
         loop {
             let start = self.at;
             let first = self.rest().chars().next()?;
+            if let Some((end, closed)) = raw(self.text, start) {
+                self.at = end;
+                return Some((Token::Text(closed), start..end));
+            }
             let mut one = |token| {
                 self.at += first.len_utf8();
                 Some((token, start..start + first.len_utf8()))
@@ -204,11 +218,6 @@ impl Tokens<'_> {
                 }
                 '"' => {
                     let (end, closed) = quoted(self.text, start, '"');
-                    self.at = end;
-                    return Some((Token::Text(closed), start..end));
-                }
-                '#' if raw(self.text, start).is_some() => {
-                    let (end, closed) = raw(self.text, start).unwrap_or((self.text.len(), false));
                     self.at = end;
                     return Some((Token::Text(closed), start..end));
                 }
