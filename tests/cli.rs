@@ -90,6 +90,21 @@ fn a_picture_has_each_host_once_and_knows_the_hosts_that_it_names() {
 }
 
 #[test]
+fn a_plan_names_the_overlay_that_says_a_field() {
+    let folder = Folder::new("overlay");
+    let set = "set {\n    pool \"web\" { server \"web1\" weight=50; }\n    service \"shop\" { scheduler \"rr\"; }\n}\n";
+    let overlay = folder.file("prod.kdl", set);
+    let (_, text, err) = plan(&["--overlay", &overlay]);
+    let line = |words: &str| text.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{words}: {text}{err}"));
+    assert!(line("~ service shop").ends_with("shop.kdl:15"), "{text}");
+    assert!(line("wlc → rr").contains("prod.kdl:3"), "{text}");
+    assert!(line("77 → 50").contains("prod.kdl:2"), "{text}");
+    assert!(!line("100 → 0").contains(".kdl"), "what the file says itself: {text}");
+    let (_, text, _) = plan(&["--overlay", &overlay, "--format", "github"]);
+    assert!(text.contains(&format!("file={overlay},line=3,")) && !text.contains("shop.kdl,line=15,"), "{text}");
+}
+
+#[test]
 fn a_command_line_that_is_not_valid_ends_with_64_and_says_what_is_expected() {
     refuses(&[], 64, &["Usage: lvsform", "check", "apply"]);
     refuses(&["planx"], 64, &["planx", "'plan'"]);
