@@ -115,7 +115,7 @@ impl Case {
         let span = |line: u32| Span { file: id, start: line.saturating_sub(1), end: line.saturating_sub(1) };
         let names = written.names.into_iter().map(|(key, (name, line, implied))| {
             let implied = implied.map(|reason| &*reason.leak());
-            (key, Provenance { name: name.into(), origin: Origin::Text(span(line)), implied })
+            (key, Provenance { name: name.into(), origin: Origin::Text(span(line)), implied, fields: None })
         });
         let topology = written.topology.unwrap_or_else(|| "flash-sale".to_owned());
         let of = |(address, hosts): (IpAddr, Vec<String>)| (address, hosts.into_iter().map(Into::into).collect());

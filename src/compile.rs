@@ -22,8 +22,8 @@ use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::provenance::{Elsewhere, LeftOut, Names, Provenance};
-use crate::source::{Origin, Problem};
+use crate::provenance::{Elsewhere, Fields, LeftOut, Names, Provenance};
+use crate::source::{Origin, Problem, Span};
 use crate::state::{Family, Key, Resource, ServiceKey, State};
 use crate::topology::{Host, Role, Topology};
 pub(crate) use director::{Carried, carried};
@@ -91,17 +91,40 @@ struct Target {
     drains: BTreeMap<ServiceKey, u32>,
     left_out: Vec<LeftOut>,
     problems: Vec<Problem>,
+    /// What was said elsewhere of the last object of which anything was.
+    fields: Fields,
 }
 
 impl Target {
     /// Adds an object. Two things of the file that compile to one key are an error at both.
     fn add(&mut self, key: Key, resource: Resource, name: &Arc<str>, origin: Origin) {
-        self.put(key, resource, Provenance { name: name.clone(), origin, implied: None });
+        self.put(key, resource, Provenance { name: name.clone(), origin, implied: None, fields: None });
+    }
+
+    /// The same, with where each of its fields is said.
+    fn add_with(&mut self, key: Key, resource: Resource, name: &Arc<str>, origin: Origin, fields: &[(&'static str, Origin)]) {
+        let fields = self.elsewhere(origin, fields);
+        self.put(key, resource, Provenance { name: name.clone(), origin, implied: None, fields });
+    }
+
+    /// The fields that are in another file than the object, or in this one for more than the object: nearly always none.
+    fn elsewhere(&mut self, origin: Origin, fields: &[(&'static str, Origin)]) -> Fields {
+        let own = origin.span()?.file;
+        let elsewhere = |(word, origin): &(&'static str, Origin)| Some((*word, origin.span().filter(|span| span.file != own)?));
+        if fields.iter().all(|field| elsewhere(field).is_none()) {
+            return None;
+        }
+        let found: Vec<(&'static str, Span)> = fields.iter().filter_map(elsewhere).collect();
+        // One default is that of very many servers.
+        if self.fields.as_deref() != Some(&found) {
+            self.fields = Some(Arc::new(found));
+        }
+        self.fields.clone()
     }
 
     /// Adds an object that nobody wrote.
     fn imply(&mut self, key: Key, resource: Resource, name: &Arc<str>, origin: Origin, reason: &'static str) {
-        self.put(key, resource, Provenance { name: name.clone(), origin, implied: Some(reason) });
+        self.put(key, resource, Provenance { name: name.clone(), origin, implied: Some(reason), fields: None });
     }
 
     fn put(&mut self, key: Key, resource: Resource, provenance: Provenance) {

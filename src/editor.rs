@@ -17,15 +17,17 @@ mod places;
 mod tests;
 pub mod text;
 pub mod uri;
+mod values;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use lsp_types::{Diagnostic, Location, Position, TextDocumentContentChangeEvent};
+use lsp_types::{Diagnostic, DiagnosticSeverity, Location, Position, TextDocumentContentChangeEvent};
 
 use crate::rules::{self, Asked};
-use crate::source::{self, FileId, Files, Inputs, Problem, Severity, Sources, Spelling};
+use crate::source::{self, FileId, Files, Inputs, Label, Problem, Severity, Sources, Spelling, printable};
 use crate::topology::Topology;
 use crate::{compile, expect};
 use moved::Moved;
@@ -41,6 +43,8 @@ pub struct Editor {
     folders: Vec<PathBuf>,
     /// Which topology an overlay is laid over, where its folder does not say it.
     bases: BTreeMap<PathBuf, PathBuf>,
+    /// What is given beside the files of every topology; of variables those that it declares.
+    given: Inputs,
     topologies: BTreeMap<Part, Known>,
     published: BTreeMap<PathBuf, Vec<Diagnostic>>,
     /// Whether anything was touched since the last look.
@@ -66,13 +70,16 @@ struct Analysis {
     sources: Sources,
     topology: Option<Topology>,
     problems: Vec<Problem>,
+    /// Variables to which nobody gives a value here; something stands in for each.
+    valueless: Vec<Problem>,
     mentions: Vec<Mention>,
 }
 
 impl Editor {
-    /// An editor that works in these folders. `bases`: the topology of an overlay, where its folder has several.
-    pub fn new(folders: Vec<PathBuf>, bases: BTreeMap<PathBuf, PathBuf>) -> Editor {
-        Editor { folders, bases, ..Editor::default() }
+    /// An editor that works in these folders. `bases`: the topology of an overlay, where its folder has several. `given`: files
+    /// of values, and values, of variables.
+    pub fn new(folders: Vec<PathBuf>, bases: BTreeMap<PathBuf, PathBuf>, given: Inputs) -> Editor {
+        Editor { folders, bases, given, ..Editor::default() }
     }
 
     /// A file is open, with this text.
@@ -114,14 +121,12 @@ impl Editor {
         }
         self.look(disk);
         let mut found: BTreeMap<PathBuf, Vec<Diagnostic>> = BTreeMap::new();
+        let mut said: HashSet<(PathBuf, lsp_types::Range, String)> = HashSet::new();
         for (_, known) in self.topologies.iter().filter(|(part, _)| self.is_shown(part)) {
             for (path, diagnostics) in known.now.diagnostics() {
-                let all = found.entry(path).or_default();
-                for one in diagnostics {
-                    if !all.contains(&one) {
-                        all.push(one);
-                    }
-                }
+                let all = found.entry(path.clone()).or_default();
+                // With an overlay and without, a file has the same mistakes.
+                all.extend(diagnostics.into_iter().filter(|one| said.insert((path.clone(), one.range, one.message.clone()))));
             }
         }
         let gone: Vec<PathBuf> = self.published.keys().filter(|path| !found.contains_key(*path)).cloned().collect();
@@ -142,7 +147,7 @@ impl Editor {
         let lost: Vec<PathBuf> = self.documents.keys().filter(|path| self.of(path).next().is_none()).cloned().collect();
         for (part, known) in &mut self.topologies {
             if std::mem::take(&mut known.stale) {
-                known.learn(Analysis::of(part, disk, &self.documents));
+                known.learn(Analysis::of(part, disk, &self.documents, &self.given));
             }
         }
         for path in lost {
@@ -151,7 +156,7 @@ impl Editor {
                 for part in part::beside(&part, disk, &self.documents, &self.bases).into_iter().chain([part]) {
                     self.topologies.entry(part).or_insert_with_key(|part| {
                         let mut known = Known::default();
-                        known.learn(Analysis::of(part, disk, &self.documents));
+                        known.learn(Analysis::of(part, disk, &self.documents, &self.given));
                         known
                     });
                 }
@@ -192,9 +197,13 @@ impl Editor {
 
     /// Every name that may be used in a file, with the kind that gives it.
     fn names(&self, path: &Path, thing: Thing) -> BTreeSet<(&str, &'static str)> {
+        self.given(path, thing).map(|one| (one.text(), one.kind)).collect()
+    }
+
+    /// Where the names of a sort are given that may be used in a file.
+    fn given(&self, path: &Path, thing: Thing) -> impl Iterator<Item = &Mention> {
         let known = self.of(path).flat_map(|(known, _)| known.good.iter().chain([&known.now]));
-        let all = known.flat_map(|analysis| &analysis.mentions).filter(|one| one.defines && one.thing == thing);
-        all.map(|one| (&*one.name, one.kind)).collect()
+        known.flat_map(|analysis| &analysis.mentions).filter(move |one| one.defines && one.thing == thing)
     }
 }
 
@@ -230,9 +239,24 @@ impl Known {
         let mut all: Vec<(Piece, &Mention)> =
             self.now.mentions.iter().filter_map(|one| Some((place(&self.now, one)?, one))).collect();
         if let Some(good) = &self.good {
-            let known: BTreeSet<Piece> = all.iter().map(|(place, _)| place.clone()).collect();
+            // In each file the beginning of every name, and how far those up to it reach.
+            let mut reach: BTreeMap<PathBuf, Vec<(usize, usize)>> = BTreeMap::new();
+            let mut places: Vec<&Piece> = all.iter().map(|(place, _)| place).collect();
+            places.sort_unstable();
+            for (path, (start, end)) in places {
+                let of = reach.entry(path.clone()).or_default();
+                let before = of.last().map_or(0, |(_, end)| *end);
+                of.push((*start, before.max(*end)));
+            }
+            // What is understood now is not what it was: a name may have grown.
+            let is_free = |(path, (start, end)): &Piece| {
+                let of = reach.get(path).map(Vec::as_slice).unwrap_or_default();
+                let before = of.partition_point(|(from, _)| from < end);
+                before.checked_sub(1).and_then(|at| of.get(at)).is_none_or(|(_, reached)| reached <= start)
+            };
             let lost = good.mentions.iter().filter_map(|one| Some((place(good, one)?, one)));
-            all.extend(lost.filter(|(place, _)| !known.contains(place)));
+            let lost: Vec<(Piece, &Mention)> = lost.filter(|(place, _)| is_free(place)).collect();
+            all.extend(lost);
         }
         all
     }
@@ -249,32 +273,32 @@ impl Known {
 }
 
 impl Analysis {
-    fn of(part: &Part, disk: &dyn Files, documents: &BTreeMap<PathBuf, Document>) -> Analysis {
+    fn of(part: &Part, disk: &dyn Files, documents: &BTreeMap<PathBuf, Document>, given: &Inputs) -> Analysis {
         let (path, overlays) = match part {
             Part::Alone(path) => return Analysis::alone(path, &Over::new(disk, documents, Inputs::default())),
             Part::Topology { root, overlay } => (root, overlay.iter().cloned().collect()),
         };
-        let files = Over::new(disk, documents, Inputs { overlays, ..Inputs::default() });
-        let loaded = source::load(path, &files);
-        let mut mentions = names::mentions(&loaded.tree.nodes, &loaded.sources);
-        for nodes in &loaded.given.overlays {
-            mentions.extend(names::mentions(nodes, &loaded.sources));
-        }
+        let files = Over::new(disk, documents, Inputs { overlays, ..given.clone() });
+        let mut loaded = source::load(path, &files);
+        let valueless = values::stand_in(&mut loaded);
+        let mentions = names::mentions(&loaded);
         let (sources, topology, mut problems) = rules::examine_as(loaded, &Asked::default());
         if let (Some(topology), false) = (&topology, has_errors(&problems)) {
             problems.extend(compile::problems(topology));
             problems.extend(expect::problems(topology, &sources));
             sources.settle(&mut problems);
         }
-        Analysis { sources, topology, problems, mentions }
+        // What is wrong with a value that nobody gave is nobody's mistake.
+        problems.retain(|problem| !problem.labels.iter().any(|label| values::stands_in(sources.path(label.span))));
+        Analysis { sources, topology, problems, valueless, mentions }
     }
 
     /// A file that no topology includes: what is wrong with its syntax can be said, and nothing else.
     fn alone(path: &Path, files: &dyn Files) -> Analysis {
         let text = files.root(path).map(|file| file.text).unwrap_or_default();
         let loaded = source::one(path, Spelling::of(path).unwrap_or(Spelling::Kdl), text);
-        let mentions = names::mentions(&loaded.tree.nodes, &loaded.sources);
-        Analysis { sources: loaded.sources, topology: None, problems: loaded.problems, mentions }
+        let mentions = names::mentions(&loaded);
+        Analysis { sources: loaded.sources, problems: loaded.problems, mentions, ..Analysis::default() }
     }
 
     fn files(&self) -> impl Iterator<Item = &Path> {
@@ -294,17 +318,29 @@ impl Analysis {
     /// What is wrong in each file; files without a fault are there too.
     fn diagnostics(&self) -> BTreeMap<PathBuf, Vec<Diagnostic>> {
         let documents: Vec<Document> = self.sources.files().iter().map(|file| Document::new(file.text.clone())).collect();
-        let mut found: BTreeMap<PathBuf, Vec<Diagnostic>> = self.files().map(|path| (path.to_owned(), Vec::new())).collect();
-        for problem in &self.problems {
-            let file = problem.labels.first().map_or(FileId(0), |label| self.sources.plain(label.span.file));
+        let mut found: BTreeMap<PathBuf, Vec<Diagnostic>> =
+            self.files().filter(|path| path.is_absolute()).map(|path| (path.to_owned(), Vec::new())).collect();
+        let is_file = |label: &&Label| self.sources.path(label.span).is_absolute();
+        for (problem, is_said_softly) in
+            self.problems.iter().map(|it| (it, false)).chain(self.valueless.iter().map(|it| (it, true)))
+        {
+            // What the command line or the environment says is in no file that an editor could show.
+            let first = problem.labels.iter().find(is_file);
+            let file = first.map_or(FileId(0), |label| self.sources.plain(label.span.file));
             let (Some(path), Some(document)) = (self.files().nth(file.0 as usize), documents.get(file.0 as usize)) else {
                 continue;
             };
-            let diagnostic = actions::diagnostic(problem, document, |file, bytes| {
+            let mut diagnostic = actions::diagnostic(problem, first, document, |file, bytes| {
                 let file = self.sources.plain(file).0 as usize;
                 let range = documents.get(file)?.range(bytes);
                 Some(Location { uri: uri::uri(self.files().nth(file)?)?, range })
             });
+            for label in problem.labels.iter().filter(|label| !is_file(label)) {
+                let _ = write!(diagnostic.message, "\nin {}", printable(&self.sources.path(label.span).to_string_lossy()));
+            }
+            if is_said_softly {
+                diagnostic.severity = Some(DiagnosticSeverity::INFORMATION);
+            }
             found.entry(path.to_owned()).or_default().push(diagnostic);
         }
         found

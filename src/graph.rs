@@ -224,6 +224,14 @@ impl Service {
     }
 }
 
+impl Picture {
+    /// Whether any server's connections are known.
+    pub fn has_connections(&self) -> bool {
+        let groups = self.clusters.iter().flat_map(|cluster| &cluster.groups);
+        groups.flat_map(|group| &group.servers).any(|server| server.connections.is_some())
+    }
+}
+
 impl Group {
     /// All that is said of its servers, a line for each that is drawn.
     fn lines(&self) -> Vec<String> {

@@ -18,17 +18,28 @@ pub struct Provenance {
     /// Nobody wrote the object: what stands at the place needs it. In words that follow the place: `return-path "snat" needs
     /// it`.
     pub implied: Option<&'static str>,
+    /// The fields that something else says: a file laid over this one, a default, a variable, another file.
+    pub fields: Fields,
 }
+
+/// The places of the fields of an object that are not said where the object is, by the language's words for them; nearly all
+/// objects have none.
+pub type Fields = Option<Arc<Vec<(&'static str, Span)>>>;
 
 impl Provenance {
     /// Of an object that has left the file.
     pub fn leaving(name: &Arc<str>) -> Provenance {
-        Provenance { name: name.clone(), origin: Origin::Ledger, implied: None }
+        Provenance { name: name.clone(), origin: Origin::Ledger, implied: None, fields: None }
     }
 
     /// Of an object that goes back to what it was before the last apply.
     pub fn former(name: &str) -> Provenance {
-        Provenance { name: name.into(), origin: Origin::Former, implied: None }
+        Provenance { name: name.into(), origin: Origin::Former, implied: None, fields: None }
+    }
+
+    /// Where a field is said, if that is elsewhere than the object.
+    pub fn field(&self, word: &str) -> Option<Span> {
+        self.fields.iter().flat_map(|fields| fields.iter()).find(|(known, _)| *known == word).map(|(_, span)| *span)
     }
 }
 

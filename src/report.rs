@@ -20,10 +20,11 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style as Ansi};
 
+use crate::plan::Planned;
 use crate::provenance::Provenance;
 use crate::source::printable;
 use crate::source::{Origin, Sources, Span};
-use crate::state::{Action, Key};
+use crate::state::{Action, FieldChange, Key};
 
 /// Where an object of a plan comes from, in words: `flash-sale.kdl:31`.
 fn place(provenance: Option<&Provenance>, sources: &Sources) -> String {
@@ -47,6 +48,15 @@ fn line(span: Span, sources: &Sources) -> String {
     let folder = sources.files().first().and_then(|root| root.path.parent());
     let path = folder.and_then(|folder| path.strip_prefix(folder).ok()).unwrap_or(path);
     format!("{}:{}", path.display(), sources.position(span).line)
+}
+
+/// Where the new value of a field is said, if that is elsewhere than its object.
+fn field_span(planned: &Planned, field: &FieldChange, sources: &Sources) -> Option<Span> {
+    let provenance = planned.provenance.as_ref()?;
+    let span = sources.said(provenance.field(field.field)?);
+    let object = provenance.origin.span().map(|span| sources.place(span));
+    let line = |span: Span| (span.file, sources.position(span).line);
+    (field.after.is_some() && object.map(line) != Some(line(span))).then_some(span)
 }
 
 /// The kind of an object and its identity within the kind, in the spelling of [`Key`].

@@ -132,6 +132,8 @@ struct Use {
     labels: Vec<Label>,
     /// Whether the value is what the text says.
     is_literal: bool,
+    /// Where the value is said that the text takes in.
+    value: Option<Span>,
 }
 
 /// The numbers of uses begin here; so many files nobody has.
@@ -190,13 +192,15 @@ impl Sources {
     /// A number for a file's text where it holds with other places too.
     pub fn used(&mut self, file: FileId, labels: Vec<Label>, is_literal: bool) -> FileId {
         let (mut labels, mut is_literal) = (labels, is_literal);
+        let mut value = labels.first().filter(|_| !is_literal).map(|label| label.span);
         if let Some(before) = self.use_of(file) {
+            value = value.or(before.value);
             is_literal &= before.is_literal;
             labels.splice(0..0, before.labels.iter().cloned());
         }
         let id = FileId(u32::try_from(self.uses.len()).map_or(u32::MAX, |at| at | USES));
         let file = self.plain(file);
-        self.uses.push(Use { file, labels, is_literal });
+        self.uses.push(Use { file, labels, is_literal, value });
         id
     }
 
@@ -217,6 +221,13 @@ impl Sources {
     /// Where a piece stands, whatever it is used for.
     pub fn place(&self, span: Span) -> Span {
         Span { file: self.plain(span.file), ..span }
+    }
+
+    /// Where somebody says what a piece comes to: the piece itself, or the value of the variable in it, where a file says that.
+    pub fn said(&self, span: Span) -> Span {
+        let value = self.use_of(span.file).and_then(|found| found.value).map(|value| self.place(value));
+        // What the command line and the environment say is in a text that no file has.
+        value.filter(|value| Spelling::of(self.path(*value)).is_some()).unwrap_or_else(|| self.place(span))
     }
 
     /// Adds to each problem the other places that belong to its tokens. Once is enough, and twice does nothing.

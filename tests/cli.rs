@@ -70,6 +70,41 @@ impl Drop for Folder {
 }
 
 #[test]
+fn a_picture_has_each_host_once_and_knows_the_hosts_that_it_names() {
+    let live = format!("lb1={LIVE}");
+    let (code, ..) = run(&["graph", SHOP, "--live", &live]);
+    assert_eq!(code, 0);
+    let twice = ["`--live` gives the host `lb1` twice"];
+    refuses(&["graph", SHOP, "--live", &live, "--live", &live], 64, &twice);
+    refuses(&["graph", SHOP, "--host", "lb1", "--live", LIVE, "--live", &live], 64, &twice);
+    let wrong = format!("lb9={LIVE}");
+    refuses(&["graph", SHOP, "--live", &wrong], 64, &["the topology has no host `lb9`", "did you mean `lb1`?"]);
+    // A file may have such a name.
+    let folder = Folder::new("graph");
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(LIVE)).expect("a captured state");
+    folder.file("lb9=lb1.json", &text);
+    let shop = Path::new(env!("CARGO_MANIFEST_DIR")).join(SHOP);
+    let mut command = lvsform(&["graph", shop.to_str().expect("a path"), "--host", "lb1", "--live", "lb9=lb1.json"]);
+    let (code, _, err) = ended(&command.current_dir(&folder.0).output().expect("the program runs"));
+    assert_eq!((code, err.as_str()), (0, ""));
+}
+
+#[test]
+fn a_plan_names_the_overlay_that_says_a_field() {
+    let folder = Folder::new("overlay");
+    let set = "set {\n    pool \"web\" { server \"web1\" weight=50; }\n    service \"shop\" { scheduler \"rr\"; }\n}\n";
+    let overlay = folder.file("prod.kdl", set);
+    let (_, text, err) = plan(&["--overlay", &overlay]);
+    let line = |words: &str| text.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{words}: {text}{err}"));
+    assert!(line("~ service shop").ends_with("shop.kdl:15"), "{text}");
+    assert!(line("wlc → rr").contains("prod.kdl:3"), "{text}");
+    assert!(line("77 → 50").contains("prod.kdl:2"), "{text}");
+    assert!(!line("100 → 0").contains(".kdl"), "what the file says itself: {text}");
+    let (_, text, _) = plan(&["--overlay", &overlay, "--format", "github"]);
+    assert!(text.contains(&format!("file={overlay},line=3,")) && !text.contains("shop.kdl,line=15,"), "{text}");
+}
+
+#[test]
 fn a_command_line_that_is_not_valid_ends_with_64_and_says_what_is_expected() {
     refuses(&[], 64, &["Usage: lvsform", "check", "apply"]);
     refuses(&["planx"], 64, &["planx", "'plan'"]);

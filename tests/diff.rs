@@ -215,3 +215,59 @@ fn git_shows_it_as_a_driver_of_its_own() {
     let text = folder.git(&["diff", "--cached"]);
     assert!(text.contains("A new host.") && text.contains("+ service web"), "{text}");
 }
+
+#[test]
+fn a_field_is_shown_where_an_overlay_a_default_or_a_variable_says_it() {
+    let folder = Folder::new("said-elsewhere");
+    let base = "topology \"shop\"\ninclude \"hosts.kdl\"\nvariable \"low\" default=3\nvip \"front\" address=\"10.0.0.100\"\nservice \"web\" { listen vip=\"front\" port=80; forward \"dr\"; scheduler \"rr\"; pool \"a\"; }\npool \"a\" { server \"10.0.0.11\"; server \"10.0.0.12\" weight=\"${low}\"; server \"10.0.0.13\" weight=2; server \"web1\" weight=8; }\n";
+    let prod = |scheduler: &str, weight: u32| {
+        format!(
+            "// what production has\n\nset {{\n    service \"web\" scheduler=\"{scheduler}\"\n    defaults {{ server weight={weight}; }}\n}}\n"
+        )
+    };
+    folder.write("hosts.kdl", "director \"lb1\" { interface \"eth0\" address=\"10.0.0.2/24\"; }\nreal-server \"web1\" { interface \"eth0\" address=\"10.0.0.14/24\"; }\n");
+    let base = format!("{base}defaults {{ server weight=7; }}\n");
+    folder.write("base.kdl", &base);
+    folder.write("prod.kdl", &prod("wrr", 7));
+    folder.write("values.kdl", "// how low\nlow 4\n");
+    for command in [&["init", "-q"][..], &["add", "."], &["commit", "-qm", "one"]] {
+        folder.git(command);
+    }
+    folder.write("base.kdl", &base.replace("10.0.0.13\" weight=2", "10.0.0.13\" weight=1"));
+    folder.write("prod.kdl", &(prod("sed", 9) + "set { real-server \"web1\" quiesce=#true; }\n"));
+    folder.write("values.kdl", "// how low\nlow 5\n");
+    let common = ["HEAD:base.kdl", "base.kdl", "--overlay", "prod.kdl", "--var-file", "values.kdl"];
+    let (code, text) = folder.diff(&common);
+    assert_eq!(code, 2, "{text}");
+    let line = |words: &str| text.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{words} in {text}"));
+    assert!(line("~ service web").ends_with("base.kdl:5"), "{text}");
+    assert!(line("scheduler").contains("wrr → sed  prod.kdl:4"), "{text}");
+    assert!(line("7 → 9").contains("7 → 9  prod.kdl:5"), "{text}");
+    assert!(line("4 → 5").contains("4 → 5  values.kdl:2"), "{text}");
+    assert!(line("8 → 0").contains("8 → 0  prod.kdl:7"), "{text}");
+    assert!(!line("2 → 1").contains("kdl"), "{text}");
+    let (_, github) = folder.diff(&[&common[..], &["--format", "github"]].concat());
+    for (place, said) in [
+        ("file=prod.kdl,line=4", "~ service web tcp 10.0.0.100:80%0A  scheduler: wrr → sed"),
+        ("file=prod.kdl,line=5", "weight: 7 → 9"),
+        ("file=values.kdl,line=2", "weight: 4 → 5"),
+        ("file=base.kdl,line=6", "weight: 2 → 1"),
+    ] {
+        let found = github.lines().find(|line| line.contains(place)).unwrap_or_else(|| panic!("{place} in {github}"));
+        assert!(found.contains(said), "{found}");
+    }
+    assert!(!github.contains("file=base.kdl,line=5"), "{github}");
+    let (_, markdown) = folder.diff(&[&common[..], &["--format", "markdown"]].concat());
+    assert!(markdown.contains("scheduler wrr → sed (prod.kdl:4)"), "{markdown}");
+    let (_, json) = folder.diff(&[&common[..], &["--format", "json"]].concat());
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let changes = json["hosts"][0]["changes"].as_array().expect("changes");
+    let of = |kind: &str| changes.iter().find(|change| change["kind"] == kind).expect("a change");
+    let field = &of("service")["fields"][0];
+    assert_eq!(
+        (&field["field"], &field["place"]["file"], &field["place"]["line"]),
+        (&"scheduler".into(), &"prod.kdl".into(), &4.into())
+    );
+    let plain = changes.iter().find(|change| change["name"] == "web 10.0.0.13").expect("a server");
+    assert!(plain["fields"][0].get("place").is_none(), "{plain}");
+}

@@ -63,6 +63,24 @@ fn a_client_of_another_maker_is_served_on_whole_and_on_broken_files() {
 }
 
 #[test]
+fn a_message_longer_than_any_file_ends_it_with_a_reason() {
+    let mut server = Command::new(env!("CARGO_BIN_EXE_lvsform"))
+        .arg("lsp")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut input = server.stdin.take().expect("a pipe");
+    std::io::Write::write_all(&mut input, b"Content-Length: 99999999999999\r\n\r\n{").expect("it reads");
+    let output = server.wait_with_output().expect("it ends");
+    drop(input);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("a message of 99999999999999 bytes; at most"), "{said}");
+}
+
+#[test]
 fn an_editor_that_goes_without_a_word_leaves_nobody_behind() {
     let mut server = Command::new(env!("CARGO_BIN_EXE_lvsform"))
         .arg("lsp")

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use super::files::real;
 use super::input::{self, HostArguments};
 use super::output::Output;
 use super::records::PlaceArguments;
 use super::{Exit, plan, written};
 use crate::graph::{self, Seen};
 use crate::plan::Plan;
+use crate::report;
 use crate::rules::Asked;
 use crate::state::Observed;
 
@@ -66,15 +68,24 @@ impl Graph {
             input::say(&problems, &sources, out);
             return Err(Exit::Invalid);
         };
-        let mut seen = Vec::new();
+        let mut seen: Vec<Seen> = Vec::new();
         if self.plan {
             seen.push(self.seen(host.clone(), None, out)?);
         }
         for live in &self.live {
-            // A path may have `=` in it too; a host's name before it has no slash.
-            let named = live.split_once('=').filter(|(name, _)| topology.hosts.contains_key(*name));
+            // A path may have `=` in it too; a host's name before it has no slash. A name that no host has is said to be none,
+            // unless there is a file of the whole name.
+            let is_host = |name: &str| topology.hosts.contains_key(name) || !name.contains('/') && real(Path::new(live)).is_err();
+            let named = live.split_once('=').filter(|(name, _)| is_host(name));
             let (host, file) = named.map_or((host.clone(), live.as_str()), |(name, file)| (Some(name.to_owned()), file));
-            seen.push(self.seen(host, Some(Path::new(file)), out)?);
+            let found = self.seen(host, Some(Path::new(file)), out)?;
+            if seen.iter().any(|seen| seen.host == found.host) {
+                let message = format!("`--live` gives the host `{}` twice", found.host);
+                let help = "one captured state for each host: --live lb1=lb1.json --live lb2=lb2.json";
+                out.error(&report::error(&message, &[], Some(help), out.error_style));
+                return Err(Exit::Usage);
+            }
+            seen.push(found);
         }
         let picture = graph::picture(&topology, &seen);
         let text = match self.format {

@@ -1,8 +1,9 @@
 //! `lvsform lsp`
 
 use std::collections::BTreeMap;
+use std::io::{self, BufRead, Read as _};
 use std::path::PathBuf;
-use std::sync::mpsc::{self, TryRecvError};
+use std::thread::JoinHandle;
 
 use clap::Args;
 use lsp_server::{Connection, ErrorCode, Message, Notification, Request, RequestId, Response};
@@ -11,13 +12,14 @@ use lsp_types::notification::{
     Notification as _, PublishDiagnostics,
 };
 use lsp_types::request::{
-    CodeActionRequest, Completion, Formatting, GotoDefinition, HoverRequest, InlayHintRequest, PrepareRenameRequest, References,
-    Rename, Request as _, Shutdown,
+    CodeActionRequest, Completion, Formatting, GotoDefinition, HoverRequest, Initialize, InlayHintRequest, PrepareRenameRequest,
+    References, Rename, Request as _, Shutdown,
 };
 use lsp_types::{
-    CodeActionProviderCapability, CompletionOptions, CompletionResponse, GotoDefinitionResponse, HoverProviderCapability,
-    InitializeParams, OneOf, PrepareRenameResponse, PublishDiagnosticsParams, RenameOptions, ServerCapabilities, ServerInfo,
-    TextDocumentPositionParams, TextDocumentSyncCapability, TextDocumentSyncKind, Uri, WorkDoneProgressOptions,
+    CodeActionKind, CodeActionOptions, CodeActionProviderCapability, CompletionOptions, CompletionResponse,
+    GotoDefinitionResponse, HoverProviderCapability, InitializeParams, OneOf, PrepareRenameResponse, PublishDiagnosticsParams,
+    RenameOptions, ServerCapabilities, ServerInfo, TextDocumentPositionParams, TextDocumentSyncCapability, TextDocumentSyncKind,
+    Uri, WorkDoneProgressOptions,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -28,13 +30,14 @@ use super::files::{DiskFiles, With};
 use super::output::Output;
 use crate::editor::{Editor, uri};
 use crate::report;
-use crate::source::Inputs;
+use crate::source::{FILE_CAP, Inputs};
 
 /// Serve an editor
 ///
 /// Speaks the Language Server Protocol over standard input and output: what is wrong as one types, completion, what a word means,
 /// where a name is given and used, another name in all files, the canonical form, quick fixes, and beside each `listen` the
-/// kernel's service. docs/editor.md has the settings of VS Code, Neovim and Helix. Reads topology files and nothing else.
+/// kernel's service. docs/editor.md has the settings of VS Code, Neovim and Helix. Reads topology files and files of values, and
+/// nothing else.
 ///
 /// Exit code: 0 the editor said goodbye; 1 it was gone without.
 #[derive(Debug, Args)]
@@ -50,17 +53,35 @@ pub struct Lsp {
 struct Options {
     /// The topology of an overlay, where its folder does not say it; both by their paths in the first folder.
     bases: BTreeMap<PathBuf, PathBuf>,
+    /// Values of variables, as `--var` gives them.
+    var: BTreeMap<String, Value>,
+    /// Files with such values, by their paths in the first folder.
+    #[serde(rename = "var-files")]
+    var_files: Vec<PathBuf>,
+}
+
+impl Options {
+    /// `NAME=VALUE` of each; what is no value of a variable is left out.
+    fn variables(&self) -> Vec<String> {
+        let text = |value: &Value| match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Bool(truth) => Some(truth.to_string()),
+            _ => None,
+        };
+        self.var.iter().filter_map(|(name, value)| Some(format!("{name}={}", text(value)?))).collect()
+    }
 }
 
 impl Lsp {
     pub(super) fn run(self, out: &mut Output) -> Exit {
         let Lsp { stdio: _ } = self;
-        let (connection, threads) = Connection::stdio();
+        let (connection, reader, writer) = stdio();
         let served = serve(&connection);
-        // The threads end when nobody can speak to them any more.
+        // The threads end when nobody can speak to them any more, and the reader with the editor.
         drop(connection);
-        let ended = served.and_then(|()| threads.join().map_err(|error| error.to_string()));
-        match ended {
+        let read = if served.is_ok() || reader.is_finished() { ended(reader) } else { Ok(()) };
+        match read.and(served).and_then(|()| ended(writer)) {
             Ok(()) => Exit::Done,
             Err(message) => {
                 let help = "`lvsform lsp` is started by an editor: docs/editor.md says how";
@@ -69,6 +90,59 @@ impl Lsp {
             }
         }
     }
+}
+
+/// What a thread says at its end.
+type Thread = JoinHandle<io::Result<()>>;
+
+fn ended(thread: Thread) -> Result<(), String> {
+    thread.join().map_err(|_| "a thread of the connection has ended".to_owned())?.map_err(|error| error.to_string())
+}
+
+/// The library's connection over standard input and output, with a thread for each. Its own would make room for a message of
+/// whatever length somebody says, and would hand over one at a time.
+fn stdio() -> (Connection, Thread, Thread) {
+    let (ours, theirs) = Connection::memory();
+    let Connection { sender, receiver } = theirs;
+    let reader = std::thread::spawn(move || {
+        let mut input = io::stdin().lock();
+        while let Some(message) = read_message(&mut input)? {
+            let is_last = matches!(&message, Message::Notification(of) if of.method == ExitNotification::METHOD);
+            if sender.send(message).is_err() || is_last {
+                break;
+            }
+        }
+        Ok(())
+    });
+    let writer = std::thread::spawn(move || {
+        let mut output = io::stdout().lock();
+        receiver.into_iter().try_for_each(|message| message.write(&mut output))
+    });
+    (ours, reader, writer)
+}
+
+/// So many bytes a message has at most: a file's cap, and room for what its letters are in JSON.
+const MESSAGE_CAP: u64 = 8 * FILE_CAP;
+/// So many bytes stand before it at most.
+const HEAD_CAP: u64 = 4096;
+
+/// Reads one message; none where the editor is gone.
+fn read_message(input: &mut impl BufRead) -> io::Result<Option<Message>> {
+    let mut head: Vec<u8> = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let room = HEAD_CAP.saturating_sub(head.len() as u64);
+        let read = input.by_ref().take(room).read_until(b'\n', &mut head)?;
+        // What is no head the library says.
+        if read == 0 || !head.ends_with(b"\r\n") {
+            break;
+        }
+    }
+    let text = String::from_utf8_lossy(&head).to_ascii_lowercase();
+    let length = text.lines().find_map(|line| line.strip_prefix("content-length:")).and_then(|text| text.trim().parse().ok());
+    if let Some(length) = length.filter(|length: &u64| *length > MESSAGE_CAP) {
+        return Err(io::Error::other(format!("a message of {length} bytes; at most {MESSAGE_CAP} are read")));
+    }
+    Message::read(&mut head.chain(input))
 }
 
 fn serve(connection: &Connection) -> Result<(), String> {
@@ -81,22 +155,21 @@ fn serve(connection: &Connection) -> Result<(), String> {
     });
     connection.initialize_finish(id, answer).map_err(|error| words(&error))?;
     let mut session = Session { connection, editor: begin(begun) };
-    // The library hands over one message at a time and waits; so that several can be waiting, somebody else takes them.
-    let (queue, waiting) = mpsc::channel();
-    let receiver = connection.receiver.clone();
-    std::thread::spawn(move || receiver.into_iter().try_for_each(|message| queue.send(message)));
+    let waiting = &connection.receiver;
     let mut ending = false;
     loop {
-        let message = match waiting.try_recv() {
-            Ok(message) => message,
-            Err(TryRecvError::Empty) => {
-                // Who types fast is told when the last of it has come.
-                session.publish();
-                waiting.recv().map_err(|_| GONE)?
-            }
-            Err(TryRecvError::Disconnected) => return Err(GONE.to_owned()),
+        let message = if let Ok(message) = waiting.try_recv() {
+            message
+        } else {
+            // Who types fast is told when the last of it has come.
+            session.publish();
+            waiting.recv().map_err(|_| GONE)?
         };
         match message {
+            Message::Request(request) if ending => session.refuse(request, "the editor has said goodbye already"),
+            Message::Request(request) if request.method == Initialize::METHOD => {
+                session.refuse(request, "the editor has said hello already");
+            }
             Message::Request(request) if request.method == Shutdown::METHOD => {
                 ending = true;
                 session.send(Response::new_ok(request.id, ()));
@@ -120,8 +193,10 @@ fn begin(begun: InitializeParams) -> Editor {
     let folders: Vec<PathBuf> = named.chain(root).filter_map(|uri| uri::path(&uri)).collect();
     let options: Options = begun.initialization_options.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
     let within = |path: PathBuf| folders.first().map_or(path.clone(), |folder| folder.join(&path));
+    let variables = options.variables();
+    let variable_files = options.var_files.into_iter().map(within).collect();
     let bases = options.bases.into_iter().map(|(overlay, base)| (within(overlay), within(base))).collect();
-    Editor::new(folders, bases)
+    Editor::new(folders, bases, Inputs { variable_files, variables, ..Inputs::default() })
 }
 
 fn capabilities() -> ServerCapabilities {
@@ -139,7 +214,10 @@ fn capabilities() -> ServerCapabilities {
             work_done_progress_options: WorkDoneProgressOptions::default(),
         })),
         document_formatting_provider: Some(OneOf::Left(true)),
-        code_action_provider: Some(CodeActionProviderCapability::Simple(true)),
+        code_action_provider: Some(CodeActionProviderCapability::Options(CodeActionOptions {
+            code_action_kinds: Some(vec![CodeActionKind::QUICKFIX, CodeActionKind::SOURCE_FIX_ALL]),
+            ..CodeActionOptions::default()
+        })),
         inlay_hint_provider: Some(OneOf::Left(true)),
         ..ServerCapabilities::default()
     }
@@ -200,6 +278,11 @@ impl Session<'_> {
         }
     }
 
+    /// A request at a time when the protocol has none.
+    fn refuse(&self, request: Request, why: &str) {
+        self.send(response(request.id, Err((ErrorCode::InvalidRequest, why.to_owned()))));
+    }
+
     fn answer(&mut self, request: Request) {
         // An answer is of the text as it is, not as it was when somebody last had time to look.
         self.publish();
@@ -234,7 +317,8 @@ impl Session<'_> {
                 of(params, |params: lsp_types::DocumentFormattingParams| Ok(editor.format(&path_of(&params.text_document.uri)?)))
             }
             CodeActionRequest::METHOD => of(params, |params: lsp_types::CodeActionParams| {
-                Ok(Some(editor.actions(&path_of(&params.text_document.uri)?, params.range)))
+                let only = params.context.only.as_deref();
+                Ok(Some(editor.actions(&path_of(&params.text_document.uri)?, params.range, only)))
             }),
             InlayHintRequest::METHOD => of(params, |params: lsp_types::InlayHintParams| {
                 Ok(Some(editor.hints(&path_of(&params.text_document.uri)?, params.range)))

@@ -31,7 +31,8 @@ fn compile_service(topology: &Topology, host: &Host, service: &topology::Service
             let family = key.family();
             let servers = families.entry(family).or_insert_with(|| server::reached(topology, service, listen, family, target));
             let origin = Origin::Text(listen.span);
-            target.add(Key::Service(key), Resource::from(compile_listen(service, listen, family)), &name, origin);
+            let fields = fields_of_service(service, listen, family);
+            target.add_with(Key::Service(key), Resource::from(compile_listen(service, listen, family)), &name, origin, &fields);
             if service.drain.value > 0 {
                 target.drains.insert(key, service.drain.value);
             }
@@ -136,6 +137,23 @@ fn compile_listen(service: &topology::Service, listen: &Listen, family: Family) 
     }
 }
 
+/// Where each field of a service is said.
+fn fields_of_service(service: &topology::Service, listen: &Listen, family: Family) -> Vec<(&'static str, Origin)> {
+    let mut fields = vec![("scheduler", service.scheduler.name.origin)];
+    if let ListenOn::Vip { one_packet, .. } = &listen.what {
+        fields.push(("one-packet", one_packet.origin));
+    }
+    if let Some(persistence) = &service.persistence {
+        let prefix = match family {
+            Family::Ipv4 => &persistence.client_prefix,
+            Family::Ipv6 => &persistence.client_prefix6,
+        };
+        fields.extend([("persistence", persistence.timeout.origin), ("persistence clients", prefix.origin)]);
+        fields.extend(persistence.sip.as_ref().map(|sip| ("persistence engine", sip.origin)));
+    }
+    fields
+}
+
 /// dr and tun keep the port that the client asked for, and so does a mark; nat may have another one.
 pub(super) fn port(reached: &Reached<'_>, listen: &Listen) -> u16 {
     let own = reached.server.port.as_ref().map(|port| port.value);
@@ -151,7 +169,7 @@ pub(super) fn port(reached: &Reached<'_>, listen: &Listen) -> u16 {
 
 fn add_destination(key: DestinationKey, reached: &Reached<'_>, service: &topology::Service, target: &mut Target) {
     let server = reached.server;
-    let (service, label) = (&service.name.value, &server.label.value);
+    let (whole, service, label) = (service, &service.name.value, &server.label.value);
     let name: Arc<str> = format!("{service} {label}").into();
     let first = target.provenance(&Key::Destination(key)).map(|first| (first.name.clone(), first.origin.span()));
     if let (Some((first, Some(place))), Some(second)) = (first, server.label.origin.span())
@@ -171,7 +189,13 @@ fn add_destination(key: DestinationKey, reached: &Reached<'_>, service: &topolog
         max_connections: server.max_connections.value,
         min_connections: server.min_connections.value,
     };
-    target.add(Key::Destination(key), Resource::Destination(destination), &name, server::origin(server));
+    let fields = [
+        ("forward", server.forward.as_ref().unwrap_or(&whole.forward).origin),
+        ("weight", reached.weight_origin),
+        ("max-connections", server.max_connections.origin),
+        ("min-connections", server.min_connections.origin),
+    ];
+    target.add_with(Key::Destination(key), Resource::Destination(destination), &name, server::origin(server), &fields);
 }
 
 fn timeouts(topology: &Topology, target: &mut Target) {
@@ -182,7 +206,10 @@ fn timeouts(topology: &Topology, target: &mut Target) {
         udp: timeouts.udp.as_ref().map(|at| at.value),
     };
     if seconds != Timeouts::default() {
-        target.add(Key::Timeouts, Resource::Timeouts(seconds), &"".into(), Origin::Text(timeouts.span));
+        let said = [("tcp", &timeouts.tcp), ("tcp-fin", &timeouts.tcp_fin), ("udp", &timeouts.udp)];
+        let fields: Vec<(&'static str, Origin)> =
+            said.into_iter().filter_map(|(word, at)| Some((word, at.as_ref()?.origin))).collect();
+        target.add_with(Key::Timeouts, Resource::Timeouts(seconds), &"".into(), Origin::Text(timeouts.span), &fields);
     }
 }
 
@@ -206,7 +233,15 @@ fn syncs<'t>(topology: &'t Topology, host: &Host, target: &mut Target) -> Option
                 max_length: sync.max_length.as_ref().map(|length| length.value),
             };
             let name: Arc<str> = format!("id {}", sync.id.value).into();
-            target.add(Key::Sync(role), Resource::from(daemon), &name, Origin::Text(sync.span));
+            let mut fields = vec![
+                ("interface", sync.interface.origin),
+                ("id", sync.id.origin),
+                ("group", sync.group.origin),
+                ("port", sync.port.origin),
+                ("ttl", sync.ttl.origin),
+            ];
+            fields.extend(sync.max_length.as_ref().map(|length| ("max-length", length.origin)));
+            target.add_with(Key::Sync(role), Resource::from(daemon), &name, Origin::Text(sync.span), &fields);
         }
     }
     first

@@ -16,6 +16,8 @@ pub(super) struct Reached<'t> {
     pub forward: Forward,
     /// The server's weight, or 0 where its host is quiesced.
     pub weight: u32,
+    /// Where that is said.
+    pub weight_origin: Origin,
 }
 
 impl Reached<'_> {
@@ -104,8 +106,10 @@ pub(super) fn reached<'t>(
         }
         match address {
             Ok(Some(address)) => {
-                let quiesced = host.is_some_and(|host| host.quiesce.value);
-                found.push(Reached { server, address, forward, weight: if quiesced { 0 } else { server.weight.value } });
+                let quiesced = host.map(|host| &host.quiesce).filter(|quiesce| quiesce.value);
+                let (weight, weight_origin) =
+                    quiesced.map_or((server.weight.value, server.weight.origin), |quiesce| (0, quiesce.origin));
+                found.push(Reached { server, address, forward, weight, weight_origin });
             }
             Ok(None) => {}
             Err(fault) => {

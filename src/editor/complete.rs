@@ -11,9 +11,10 @@ use lsp_types::{
 use super::Editor;
 use super::cursor::{Place, Spot, spot};
 use super::names::Thing;
+use super::part::{self, Part};
 use super::text::Document;
 use crate::catalogue;
-use crate::source::Spelling;
+use crate::source::{self, Spelling};
 use crate::topology::shape::{Form, Kind, Target, Type};
 use crate::topology::{self, Role};
 
@@ -99,18 +100,26 @@ impl Editor {
         let Some(spot) = spot(document.text(), spelling, at) else { return Vec::new() };
         let mut offers: Vec<Offer> = Vec::new();
         match spot.place {
+            Place::Word if spot.path.is_empty() => offers.extend(self.first_words(path, &spot, spelling, document)),
             Place::Word => offers.extend(words(&spot, spelling, false)),
             Place::Behind { properties } => {
                 offers.extend(spot.value().into_iter().flat_map(|value| self.values(path, value, spelling)));
+                offers.extend(self.spoken_of(path, &spot));
                 if matches!(spot.kind.form, Form::Keyed) {
                     offers.extend(SYSCTLS.iter().map(|key| Offer::new(*key, CompletionItemKind::PROPERTY, "sysctl")));
                 }
-                if properties {
+                // Within quotes stands a value, and no word.
+                if properties && !is_quoted(document.text().get(spot.token.clone()).unwrap_or_default()) {
                     offers.extend(words(&spot, spelling, true));
                 }
             }
             Place::Value(field) => {
                 offers.extend(self.values(path, field.value, spelling));
+                match (spot.kind.word, field.word) {
+                    ("", "remove") => offers.extend(self.removable(path)),
+                    ("expect", "without") => offers.extend(self.values(path, Type::Reference(Target::Host), spelling)),
+                    _ => {}
+                }
                 if offers.is_empty() {
                     offers.extend(example(field.example, &field.value.to_string(), spelling));
                 }
@@ -119,7 +128,72 @@ impl Editor {
         let token = if spot.unclosed { spot.token.start..at } else { spot.token.clone() };
         let mut seen: BTreeSet<String> = BTreeSet::new();
         offers.retain(|offer| seen.insert(offer.label.clone()));
-        offers.into_iter().map(|offer| item(offer, document, token.clone(), spelling)).collect()
+        // Behind a dot stands a key of TOML.
+        let is_key = spelling == Spelling::Toml && document.text().get(..token.start).is_some_and(|before| before.ends_with('.'));
+        let bare = |offer: Offer| Offer { is_text: offer.is_text && !(is_key && is_bare(&offer.label)), ..offer };
+        offers.into_iter().map(|offer| item(bare(offer), document, token.clone(), spelling)).collect()
+    }
+
+    /// The names that may stand behind a kind's word where something is said of what is there: in `set`, in `expect`.
+    fn spoken_of(&self, path: &Path, spot: &Spot) -> Vec<Offer> {
+        let (["set", word] | ["expect", word @ "service"] | ["set" | "add", "expect", word @ "service"]) = spot.path.as_slice()
+        else {
+            return Vec::new();
+        };
+        let names = Thing::of(word).map(|thing| self.names(path, thing)).unwrap_or_default();
+        let of_kind = names.into_iter().filter(|(_, kind)| kind == word);
+        of_kind.map(|(name, kind)| Offer::new(name, CompletionItemKind::REFERENCE, kind)).collect()
+    }
+
+    /// What an overlay may take away.
+    fn removable(&self, path: &Path) -> Vec<Offer> {
+        let things = [Thing::Host, Thing::Vip, Thing::Pool, Thing::Service, Thing::Variable];
+        let names = things.into_iter().flat_map(|thing| self.names(path, thing));
+        names.map(|(name, kind)| Offer::new(format!("{kind}.{name}"), CompletionItemKind::REFERENCE, kind)).collect()
+    }
+
+    /// The words of a file's top level. Overlays say other ones than topologies, and only the root file says `topology`.
+    fn first_words(&self, path: &Path, spot: &Spot, spelling: Spelling, document: &Document) -> Vec<Offer> {
+        let mut offers = words(spot, spelling, false);
+        let before = document.text().get(..spot.token.start).unwrap_or_default().trim_end_matches(' ');
+        // In a header of TOML stands no file's name.
+        if !(spelling == Spelling::Toml && before.ends_with('[')) {
+            let end = if spelling == Spelling::Toml { " = " } else { " " };
+            let doc = "Files of the same topology, relative to the file that says it; patterns too: include \"sites/*.kdl\"";
+            let include = Offer::new("include", CompletionItemKind::FIELD, "files and patterns");
+            offers.push(Offer { doc: Some(doc.to_owned()), is_text: false, end, ..include });
+        }
+        let kind = self.face(path, document.text(), spelling);
+        offers.retain(|offer| match (kind, offer.label.as_str()) {
+            (Face::Overlay, word) => part::OVERLAY.contains(&word),
+            (Face::Root, word) => !part::OVERLAY.contains(&word),
+            (Face::Included, word) => word != "topology" && !part::OVERLAY.contains(&word),
+            (Face::Unknown, _) => true,
+        });
+        offers
+    }
+
+    /// What a file is to its topology.
+    fn face(&self, path: &Path, text: &str, spelling: Spelling) -> Face {
+        let mut face = Face::Unknown;
+        for (part, known) in &self.topologies {
+            match part {
+                Part::Topology { overlay: Some(overlay), .. } if overlay == path => return Face::Overlay,
+                Part::Topology { root, .. } if root == path => return Face::Root,
+                Part::Topology { .. } if known.now.id(path).is_some() => face = Face::Included,
+                Part::Topology { .. } | Part::Alone(_) => {}
+            }
+        }
+        if face == Face::Unknown {
+            let nodes = source::one(path, spelling, text.to_owned()).tree.nodes;
+            let has = |words: &[&str]| nodes.iter().any(|node| words.contains(&&*node.key));
+            if has(&["topology"]) {
+                face = Face::Root;
+            } else if has(part::OVERLAY) {
+                face = Face::Overlay;
+            }
+        }
+        face
     }
 
     fn values(&self, path: &Path, value: Type, spelling: Spelling) -> Vec<Offer> {
@@ -171,6 +245,29 @@ impl Editor {
         devices.sort_unstable();
         devices.into_iter().map(|(_, name, host)| Offer::new(name, CompletionItemKind::REFERENCE, format!("of {host}"))).collect()
     }
+}
+
+/// What a file is to its topology.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Face {
+    /// The file that has `topology`.
+    Root,
+    /// One that it includes.
+    Included,
+    /// One that is laid over it.
+    Overlay,
+    /// Nobody knows yet.
+    Unknown,
+}
+
+/// Whether a token is a text in quotes, raw ones too.
+fn is_quoted(token: &str) -> bool {
+    token.trim_start_matches('#').starts_with(['"', '\''])
+}
+
+/// Whether a name needs no quotes as a key of TOML.
+fn is_bare(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// The words of a kind; as properties only fields, as nodes also kinds.
@@ -256,7 +353,6 @@ fn within_variable(text: &str, at: usize) -> Option<(Range<usize>, &'static str)
 fn item(offer: Offer, document: &Document, token: Range<usize>, spelling: Spelling) -> CompletionItem {
     let Offer { label, kind, detail, doc, is_text, end } = offer;
     let there = document.text().get(token.clone()).unwrap_or_default();
-    let bare = there.trim_matches(['"', '\'']);
     // What is written without quotes is found by its letters, and so is what is written with them.
     let quote = if is_text { "\"" } else { "" };
     // What follows a word may be there already.
@@ -270,7 +366,8 @@ fn item(offer: Offer, document: &Document, token: Range<usize>, spelling: Spelli
     };
     let end = if has_end { "" } else { end };
     let new_text = format!("{quote}{label}{quote}{end}");
-    let filter = if there.len() > bare.len() { format!("{quote}{label}{quote}") } else { label.clone() };
+    let hashes = "#".repeat(there.len() - there.trim_start_matches('#').len());
+    let filter = if is_quoted(there) { format!("{hashes}\"{label}\"") } else { label.clone() };
     CompletionItem {
         kind: Some(kind),
         detail: Some(detail).filter(|detail| !detail.is_empty()),

@@ -123,6 +123,9 @@ mod tests {
             ("timeouts tcp=¦", "timeouts =tcp \"\""),
             ("service \"a\" scheduler=\"¦\"", "service.scheduler behind \"\\\"\\\"\""),
             ("vip \"x\" {\nservice \"a\" {\n  ¦", "service word \"\""),
+            ("service \"a\" { listen vip=#\"f¦\"# }", "service.listen =vip \"#\\\"f\\\"#\""),
+            ("service #\"a\"# { listen vip=##\"f¦ }\n", "service.listen =vip \"##\\\"f }\""),
+            ("service #\"\"\"a\n\"b\"\"\"# { listen vip=¦", "service.listen =vip \"\""),
         ] {
             if text.contains('¦') {
                 assert_eq!(at(Spelling::Kdl, text), expected, "{text}");

@@ -20,7 +20,9 @@ impl Editor {
         let Some(document) = self.documents.get(path) else { return Vec::new() };
         let (start, end) = (document.offset(range.start), document.offset(range.end));
         let mut hints: BTreeMap<usize, String> = BTreeMap::new();
-        for (known, _) in self.of(path) {
+        // Overlays that nobody has open say something else of the same lines.
+        let shown = self.topologies.iter().filter(|(part, known)| self.is_shown(part) && known.now.id(path).is_some());
+        for (_, known) in shown {
             let Some((topology, analysis)) = known.topology() else { continue };
             for (span, services) in listens(topology) {
                 let bytes = span.start as usize..span.end as usize;

@@ -12,6 +12,9 @@ const FILES: usize = 200;
 /// So many overlays of a topology are looked at beside it.
 const OVERLAYS: usize = 8;
 
+/// The words of overlays.
+pub const OVERLAY: &[&str] = &["set", "add", "remove"];
+
 /// What a file is a part of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
@@ -89,7 +92,7 @@ fn sort(path: &Path, files: &dyn Files) -> Sort {
     }
     let nodes = source::one(path, spelling, file.text).tree.nodes;
     let has = |words: &[&str]| nodes.iter().any(|node| words.contains(&&*node.key));
-    match (has(&["topology"]), has(&["set", "add", "remove"])) {
+    match (has(&["topology"]), has(OVERLAY)) {
         (true, _) => Sort::Topology,
         (false, true) => Sort::Overlay,
         (false, false) => Sort::Other,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use lsp_types::{Location, Position, TextEdit, WorkspaceEdit};
 
-use super::names::Mention;
+use super::names::{Mention, Written};
 use super::text::Document;
 use super::{Editor, Piece, uri};
 use crate::source::Spelling;
@@ -57,13 +57,15 @@ impl Editor {
     pub fn rename(&self, path: &Path, position: Position, to: &str) -> Result<WorkspaceEdit, String> {
         let here = self.at(path, position).and_then(|(_, _, at)| self.mention(path, at));
         let (_, mention, _) = here.ok_or("there is no name here that could be changed")?;
+        is_changeable(mention)?;
         let given = self.all(path, mention).find(|(_, one)| one.defines).map(|(_, one)| one);
         let given = given.ok_or_else(|| format!("{} {} is given nowhere", mention.thing.word(), mention.name))?;
         let all: Vec<(Piece, &Mention)> = self.all(path, given).collect();
+        all.iter().try_for_each(|(_, one)| is_changeable(one))?;
         let change = Change::new(&given.name, &mention.name, to)?;
         let range = |text: &str| NameRange::parse(text).unwrap_or_else(|_| NameRange::one(text));
-        let mut others = self.names(path, given.thing).into_iter().filter(|(name, _)| *name != &*given.name);
-        if others.any(|(name, _)| range(name).meets(&range(to))) {
+        let mut others = self.given(path, given.thing).filter(|one| one.name != given.name);
+        if others.any(|one| range(&one.name).meets(&range(to))) {
             return Err(format!("there is a {} {to} already", given.thing.word()));
         }
         let mut texts: BTreeMap<PathBuf, Document> = BTreeMap::new();
@@ -71,7 +73,13 @@ impl Editor {
         for ((path, (start, end)), one) in all {
             texts.entry(path.clone()).or_insert_with(|| self.text(&path));
             let written = change.of(&one.name)?;
-            let written = if one.is_bare && needs_quotes(&path, &written) { format!("\"{written}\"") } else { written };
+            let is_quoted = match one.written {
+                Written::Bare => needs_quotes(&path, &written),
+                Written::Token => true,
+                Written::Quoted | Written::Within => false,
+            };
+            // A name has no letter that would need an escape.
+            let written = if is_quoted { format!("\"{written}\"") } else { written };
             edits.entry(path).or_default().insert((start, end), written);
         }
         #[expect(clippy::mutable_key_type, reason = "lsp-types has names of files as keys")]
@@ -84,6 +92,18 @@ impl Editor {
         }
         Ok(WorkspaceEdit { changes: Some(changes), ..WorkspaceEdit::default() })
     }
+}
+
+/// Whether another name can be written where this one stands.
+fn is_changeable(one: &Mention) -> Result<(), String> {
+    let what = one.thing.word();
+    if let Some(text) = &one.made_of {
+        return Err(format!("`{text}` is a {what}'s name too, made of a variable: it is changed by hand"));
+    }
+    if one.written == Written::Within {
+        return Err(format!("the {what} {} is named in a text with escapes: it is changed by hand", one.name));
+    }
+    Ok(())
 }
 
 /// Whether a name that was written without quotes needs them now. A bare key of TOML has no dot, and a bare word of KDL does not

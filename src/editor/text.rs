@@ -11,6 +11,8 @@ pub struct Document {
     text: String,
     /// Where each line begins.
     starts: Vec<usize>,
+    /// Whether every letter is one byte and one unit: then nobody needs to count.
+    is_ascii: bool,
 }
 
 impl Document {
@@ -23,7 +25,7 @@ impl Document {
             _ => false,
         });
         let starts = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
-        Document { text, starts }
+        Document { is_ascii: text.is_ascii(), text, starts }
     }
 
     /// All of it.
@@ -36,6 +38,9 @@ impl Document {
         let Some(start) = self.starts.get(position.line as usize).copied() else { return self.text.len() };
         let end = self.starts.get(position.line as usize + 1).copied().unwrap_or(self.text.len());
         let line = self.text.get(start..end).unwrap_or_default().trim_end_matches(['\n', '\r']);
+        if self.is_ascii {
+            return start + line.len().min(position.character as usize);
+        }
         let mut units = 0;
         for (at, letter) in line.char_indices() {
             if units >= position.character as usize {
@@ -54,7 +59,8 @@ impl Document {
         }
         let line = self.starts.partition_point(|start| *start <= offset).saturating_sub(1);
         let start = self.starts.get(line).copied().unwrap_or_default();
-        let units: usize = self.text.get(start..offset).unwrap_or_default().chars().map(char::len_utf16).sum();
+        let before = self.text.get(start..offset).unwrap_or_default();
+        let units: usize = if self.is_ascii { before.len() } else { before.chars().map(char::len_utf16).sum() };
         Position { line: u32::try_from(line).unwrap_or(u32::MAX), character: u32::try_from(units).unwrap_or(u32::MAX) }
     }
 

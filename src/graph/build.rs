@@ -95,7 +95,8 @@ type Label<'t> = (&'t str, String);
 /// What is known of the topology's things.
 struct Facts<'t> {
     topology: &'t Topology,
-    seen: bool,
+    /// The services of which a director was looked at.
+    looked: BTreeSet<&'t str>,
     /// Addresses of servers in the kernels.
     addresses: BTreeMap<Label<'t>, BTreeSet<IpAddr>>,
     keys: BTreeMap<&'t str, BTreeSet<ServiceKey>>,
@@ -112,7 +113,7 @@ impl<'t> Facts<'t> {
     fn new(topology: &'t Topology, seen: &[Seen]) -> Facts<'t> {
         let mut facts = Facts {
             topology,
-            seen: !seen.is_empty(),
+            looked: BTreeSet::new(),
             addresses: BTreeMap::new(),
             keys: BTreeMap::new(),
             connections: BTreeMap::new(),
@@ -163,6 +164,10 @@ impl<'t> Facts<'t> {
     }
 
     fn look(&mut self, host: &Host, compiled: &Compiled, seen: &Seen) {
+        let services = compiled.names.iter().filter(|(key, _)| matches!(key, Key::Service(_)));
+        let topology = self.topology;
+        let names = services.filter_map(|(_, of)| topology.services.get_key_value(&*of.name));
+        self.looked.extend(names.map(|(name, _)| name.as_str()));
         let strongest = |known: &mut Action, action: Action| *known = (*known).max(action);
         for (key, action) in &seen.changes {
             let name = compiled.names.get(key).map(|provenance| &*provenance.name);
@@ -336,7 +341,8 @@ impl<'t> Facts<'t> {
             name: server.label.value.clone(),
             addresses: of.addresses.iter().map(address).collect(),
             weight: if quiesced { 0 } else { server.weight.value },
-            connections: self.seen.then(|| self.connections.get(&of.label).copied().unwrap_or_default()),
+            // A real server's kernel knows nothing of them.
+            connections: self.looked.contains(of.label.0).then(|| self.connections.get(&of.label).copied().unwrap_or_default()),
             mark: self.of_servers.get(&of.label).copied().max(of_host),
         }
     }
@@ -426,7 +432,8 @@ impl Server {
             }
         }
         self.mark = self.mark.max(other.mark);
-        self.connections = self.connections.zip(other.connections).map(|(one, other)| one + other);
+        let both = self.connections.zip(other.connections).map(|(one, other)| one + other);
+        self.connections = both.or(self.connections).or(other.connections);
     }
 }
 

@@ -80,10 +80,11 @@ fn legend(picture: &Picture) -> Markup {
                 @let at = next(34 + detail_width("answer"));
                 path class="way reply" d=(format!("M{at} 50 h28")) marker-end="url(#lvsform-any)" {}
                 text x=(at + 34) y="54" { "answer" }
-                @let bar = if picture.seen.is_empty() { "bar: weight" } else { "bars: weight, connections" };
+                @let has_connections = picture.has_connections();
+                @let bar = if has_connections { "bars: weight, connections" } else { "bar: weight" };
                 @let at = next(34 + detail_width(bar));
                 rect class="weight" x=(at) y="46" width="28" height="3" {}
-                @if !picture.seen.is_empty() { rect class="load" x=(at) y="51" width="20" height="3" {} }
+                @if has_connections { rect class="load" x=(at) y="51" width="20" height="3" {} }
                 text x=(at + 34) y="54" { (bar) }
             }
             @if let Some(seen) = seen {

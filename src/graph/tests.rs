@@ -69,6 +69,19 @@ fn marks_and_connections_are_where_the_change_is() {
 }
 
 #[test]
+fn connections_are_drawn_where_a_director_of_the_service_was_looked_at() {
+    let of = |host: &str| Seen { host: host.to_owned(), changes: Vec::new(), traffic: [].into() };
+    let connections = |seen: &[Seen]| -> Vec<Option<u64>> {
+        let picture = picture(&topology(TWO_SITES), seen);
+        let text = svg(&picture);
+        assert_eq!(text.contains("bars: weight, connections"), picture.has_connections());
+        picture.clusters.iter().map(|cluster| cluster.groups[0].servers[0].connections).collect()
+    };
+    assert_eq!(connections(&[of("a")]), [Some(0), None, None], "the other site's director was not looked at");
+    assert_eq!(connections(&[of("a1")]), [None, None, None], "a real server has no connections of IPVS");
+}
+
+#[test]
 fn very_many_alike_servers_are_one_and_what_differs_stays_apart() {
     let text = r#"
 topology "t"

@@ -20,14 +20,14 @@ pub fn annotations(review: &Review) -> String {
             };
             write(&mut text, level, finding.place.as_ref(), &finding.heading(), &sentence(finding));
         }
-        let mut by_place: BTreeMap<(&str, usize), Vec<&Line>> = BTreeMap::new();
-        for line in &part.changes {
-            let place = line.place.as_ref().map_or(("", 0), |place| (place.file.as_str(), place.line));
+        let mut by_place: BTreeMap<(String, usize), Vec<Line>> = BTreeMap::new();
+        for line in part.changes.iter().flat_map(where_said) {
+            let place = line.place.as_ref().map_or_else(Default::default, |place| (place.file.clone(), place.line));
             by_place.entry(place).or_default().push(line);
         }
         for lines in by_place.values() {
             let level = if lines.iter().any(|line| line.cut > 0) { "warning" } else { "notice" };
-            let said: Vec<String> = lines.iter().map(|line| words(line)).collect();
+            let said: Vec<String> = lines.iter().map(words).collect();
             let title = format!("lvsform {} {}", review.command, part.name);
             write(&mut text, level, lines.first().and_then(|line| line.place.as_ref()), &title, &said.join("\n"));
         }
@@ -40,6 +40,40 @@ pub fn annotations(review: &Review) -> String {
 fn sentence(finding: &Finding) -> String {
     let lines = [finding.message.clone()].into_iter().chain(finding.help.clone()).chain(finding.related_in_words());
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A change at the places where it is said: those of its fields that an overlay, a default or a variable says stand there.
+fn where_said(line: &Line) -> Vec<Line> {
+    let mut apart: Vec<Line> = Vec::new();
+    let mut own = Line { fields: Vec::new(), places: Vec::new(), ..line.clone() };
+    for (field, place) in line.placed_fields() {
+        let Some((_, place)) = place else {
+            own.fields.push(field.clone());
+            continue;
+        };
+        if let Some(known) = apart.iter_mut().find(|known| known.place.as_ref() == Some(place)) {
+            known.fields.push(field.clone());
+            continue;
+        }
+        apart.push(Line { place: Some(place.clone()), fields: vec![field.clone()], impacts: Vec::new(), cut: 0, ..own.clone() });
+    }
+    for line in &mut apart {
+        let is_of = |(field, _): &(Option<&'static str>, String)| {
+            field.is_some_and(|field| line.fields.iter().any(|known| known.field == field))
+        };
+        let (of, rest) = std::mem::take(&mut own.impacts).into_iter().partition(is_of);
+        (line.impacts, own.impacts) = (of, rest);
+    }
+    // Nothing of it is said where the object is.
+    if own.fields.is_empty() && !apart.is_empty() {
+        if let Some(first) = apart.first_mut() {
+            first.impacts.append(&mut own.impacts);
+            first.cut = own.cut;
+        }
+        return apart;
+    }
+    apart.push(own);
+    apart
 }
 
 /// `+ server shop web3 10.0.0.13:443 dr weight 100`, with what it does below.

@@ -150,11 +150,12 @@ fn of_change(line: &Line, review: &Review) -> Markup {
                 strong { (shown(&line.what)) } " " code { (shown(&line.identity)) }
                 @if !line.fields.is_empty() {
                     dl {
-                        @for field in &line.fields {
+                        @for (field, place) in line.placed_fields() {
                             dt { (field.field) }
                             dd {
                                 del { (shown(&field.before.clone().unwrap_or_else(none))) } " → "
                                 ins { (shown(&field.after.clone().unwrap_or_else(none))) }
+                                @if let Some((place, _)) = place { " " span class="where" { (shown(place)) } }
                                 @if let Some(impact) = told(field.field) { span class="impact" { (shown(impact)) } }
                             }
                         }

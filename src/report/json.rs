@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::kind_and_identity;
+use super::{field_span, kind_and_identity};
 use crate::difference::{HostDifference, Presence};
 use crate::plan::clients::{Moves, OfService};
 use crate::plan::{Impact, Plan, Planned, Rank, Summary};
@@ -84,11 +84,22 @@ pub struct Change {
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub after: Option<Resource>,
     /// The fields that differ; empty unless the object is there before and after.
-    pub fields: Vec<FieldChange>,
+    pub fields: Vec<Field>,
     /// What it does to live connections.
     pub impact: Vec<ImpactOfChange>,
     /// true: nothing is done for it, and it is not counted in the summary; it matters only to who undoes the plan.
     pub incidental: bool,
+}
+
+/// One field of an object that a change touches.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Field {
+    /// What it was and what it becomes.
+    #[serde(flatten)]
+    pub change: FieldChange,
+    /// Where the new value is said; absent where that is where the object is: an overlay's line, a default's, a variable's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
 }
 
 /// A place in a file.
@@ -321,7 +332,14 @@ fn change(planned: &Planned, sources: &Sources) -> Change {
         }),
         before: planned.change.before.clone(),
         after: planned.change.after.clone(),
-        fields: planned.fields.clone(),
+        fields: planned
+            .fields
+            .iter()
+            .map(|change| {
+                let span = field_span(planned, change, sources);
+                Field { change: change.clone(), place: span.map(|span| place(span, None, sources)) }
+            })
+            .collect(),
         impact: planned.impacts.iter().map(impact).collect(),
         incidental: planned.incidental,
     }

@@ -111,10 +111,11 @@ fn change_cells(line: &Line) -> [String; 5] {
     let none = || "none".to_owned();
     let told = |name: &str| line.impacts.iter().find(|(field, _)| *field == Some(name));
     let mut effects: Vec<String> = Vec::new();
-    for field in &line.fields {
+    for (field, place) in line.placed_fields() {
         let (before, after) = (field.before.clone().unwrap_or_else(none), field.after.clone().unwrap_or_else(none));
         let impact = told(field.field).map(|(_, impact)| format!(": {impact}")).unwrap_or_default();
-        effects.push(escaped(&format!("{} {before} → {after}{impact}", field.field)));
+        let place = place.map(|(place, _)| format!(" ({place})")).unwrap_or_default();
+        effects.push(escaped(&format!("{} {before} → {after}{place}{impact}", field.field)));
     }
     let of_a_field = |name: &str| line.fields.iter().any(|field| field.field == name);
     let rest = line.impacts.iter().filter(|(field, _)| !field.is_some_and(of_a_field));

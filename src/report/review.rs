@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::{kind_and_identity, place, text, what};
+use super::{field_span, kind_and_identity, place, text, what};
 use crate::catalogue::Page;
 use crate::plan::policy::Broken;
 use crate::plan::{Plan, Planned, Summary};
@@ -75,10 +75,20 @@ pub struct Line {
     pub place: Option<Place>,
     /// The fields that differ.
     pub fields: Vec<FieldChange>,
+    /// For each of them where its new value is said, if that is elsewhere than the object: in words, and as a place.
+    pub places: Vec<Option<(String, Place)>>,
     /// What it does to live connections; some belong to a field.
     pub impacts: Vec<(Option<&'static str>, String)>,
     /// How many live connections end.
     pub cut: u64,
+}
+
+impl Line {
+    /// Its fields, each with where its new value is said, if that is elsewhere than the object.
+    pub fn placed_fields(&self) -> impl Iterator<Item = (&FieldChange, Option<&(String, Place)>)> {
+        let places = self.places.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+        self.fields.iter().zip(places)
+    }
 }
 
 /// What is wrong, or may be.
@@ -254,6 +264,7 @@ pub fn bare_line(name: &str, change: &Change, origin: &str) -> Line {
         origin: origin.to_owned(),
         place: None,
         fields: change.fields(),
+        places: Vec::new(),
         impacts: Vec::new(),
         cut: 0,
     }
@@ -273,6 +284,11 @@ fn line(planned: &Planned, sources: &Sources) -> Line {
         origin: place(provenance, sources),
         place: place_of,
         fields: text::fields(planned).to_vec(),
+        places: text::fields(planned)
+            .iter()
+            .map(|field| field_span(planned, field, sources))
+            .map(|span| span.map(|span| (super::line(span, sources), Place::of(span, sources))))
+            .collect(),
         impacts: planned.impacts.iter().map(|impact| (impact.field(), impact.to_string())).collect(),
         cut: planned.impacts.iter().map(crate::plan::Impact::cut).sum(),
     }

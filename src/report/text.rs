@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style as Ansi};
 
-use super::{kind_and_identity, line, place, printable, what};
+use super::{field_span, kind_and_identity, line, place, printable, what};
 use crate::plan::{Impact, Plan, Planned, Summary};
 use crate::provenance::{LeftOut, Provenance};
 use crate::source::Sources;
@@ -385,7 +385,7 @@ fn write_parts(out: &mut Out, parts: &[Part], sources: &Sources) {
             write_row(out, &symbol, row, widths);
         }
         match part {
-            Part::Change(planned) => details(out, planned, what_width),
+            Part::Change(planned) => details(out, planned, what_width, sources),
             Part::More(text) => out.line(4, text),
             Part::Service(..) => {}
         }
@@ -482,7 +482,7 @@ pub(super) fn fields(planned: &Planned) -> &[FieldChange] {
 }
 
 /// The fields that differ, what each does to live connections beside it, and what the change as a whole does below.
-fn details(out: &mut Out, planned: &Planned, what_width: usize) {
+fn details(out: &mut Out, planned: &Planned, what_width: usize, sources: &Sources) {
     let fields = fields(planned);
     let name_width = fields.iter().map(|field| field.field.chars().count()).max().unwrap_or_default().max(11);
     let told = |field: &FieldChange| planned.impacts.iter().find(|impact| impact.field() == Some(field.field));
@@ -495,15 +495,21 @@ fn details(out: &mut Out, planned: &Planned, what_width: usize) {
             ("rule", _, None) => format!("- {before}"),
             _ => format!("{:name_width$} {before} → {after}", field.field),
         };
-        let text = printable(&text).into_owned();
+        let mut text = printable(&text).into_owned();
+        let mut width = text.chars().count();
+        if let Some(span) = field_span(planned, field, sources) {
+            let place = printable(&line(span, sources)).into_owned();
+            width += 2 + place.chars().count();
+            text = format!("{text}  {}", out.painted(DIM, &place));
+        }
         let Some(impact) = told(field).map(ToString::to_string) else {
             out.line(6, &text);
             continue;
         };
         // The impact stands below the column of identities' end, or on a line of its own where that is too far.
-        let column = (what_width + 20).max(text.chars().count() + 2);
+        let column = (what_width + 20).max(width + 2);
         if 6 + column + impact.chars().count() <= out.style.width {
-            out.line(6, &format!("{text:column$}{impact}"));
+            out.line(6, &format!("{text}{:blank$}{impact}", "", blank = column - width));
         } else {
             out.line(6, &text);
             out.wrapped(8 + name_width - 1, &impact);

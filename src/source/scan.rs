@@ -132,7 +132,13 @@ impl Scanner<'_> {
         self.frames.push(Frame { brace: start, dashed_block: None, dashed_node: None, place: Place::Start });
         (self.broken, self.suspect, self.equals) = (false, None, None);
         let dashed = self.bytes[start..].starts_with(b"/-");
-        while self.token(start) {}
+        while self.token(start) {
+            if self.problems.len() >= PROBLEM_CAP {
+                // Whatever follows is not looked at, so nothing of the node is known.
+                self.broken = true;
+                break;
+            }
+        }
         let end = self.at;
         if end - start > NODE_CAP && !self.broken {
             let first = start..self.line_end(start).min(self.text.floor_char_boundary(start + 60));

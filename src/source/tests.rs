@@ -209,6 +209,14 @@ fn a_block_that_is_not_closed_is_told_where_it_opens_and_the_next_nodes_are_read
 }
 
 #[test]
+fn very_many_mistakes_are_as_many_as_somebody_mends() {
+    for text in ["\"".repeat(30_001), format!("a {{\n{}}}\n", "b = \n".repeat(30_000))] {
+        let count = load_text("t.kdl", &text).problems.len();
+        assert!((1..=220).contains(&count), "{count} of {}", &text[..20]);
+    }
+}
+
+#[test]
 fn mistakes_of_structure_have_words_of_their_own() {
     for (text, said) in [
         ("}\na 1\n", "a `}` that closes nothing"),

@@ -16,6 +16,30 @@ from pygls.lsp.client import LanguageClient
 
 EACH = 40
 EDITS = 10_000
+# What a topology of this test leaves open; another one declares no such variable, and nobody complains.
+OPTIONS = {"bases": {"made/over.kdl": "made/shop.kdl"}, "var": {"port": 8443}, "var-files": ["made/values.kdl"]}
+
+MADE = {
+    "values.kdl": 'site "fra1"\n',
+    "shop.kdl": """topology "made"
+variable "port" type="integer"
+variable "site"
+director "lb1" { interface "eth0" address="10.0.0.2/24"; }
+vip "front" address="10.0.0.100"
+pool "web-${site}" { server "10.0.0.11"; }
+pool "web.eu" { server "10.0.0.12"; }
+service "shop" { listen vip=#"front"# port="${port}"; forward "dr"; pool "web-${site}"; }
+service "shop.eu" { listen vip="front" port=81; forward "dr"; pool "web.eu"; }
+expect "enough" { service "shop" servers-min=1; service "shop.*" servers-min=1; }
+policy { protect "service.shop.eu" "service.shop"; }
+""",
+    "over.kdl": """set {
+    service "shop.eu" drain="1m"
+    expect "enough" { service "shop" servers-min=1; }
+}
+remove "pool.web.eu.server.10.0.0.99"
+""",
+}
 
 
 class Desk:
@@ -40,6 +64,7 @@ class Desk:
                 process_id=None,
                 capabilities=types.ClientCapabilities(),
                 workspace_folders=[types.WorkspaceFolder(uri=folder.as_uri(), name="fleet")],
+                initialization_options=OPTIONS,
             )
         )
         self.client.initialized(types.InitializedParams())
@@ -204,6 +229,89 @@ async def typed(desk, folder):
     assert sum(len(edits) for edits in edit.changes.values()) == 4, edit
 
 
+async def named(desk, folder):
+    """Names of every sort: in overlays and expectations, with dots, in raw texts, made of variables."""
+    made = folder / "made"
+    shop, over = desk.open(made / "shop.kdl"), desk.open(made / "over.kdl")
+    await desk.is_clean(shop, "variables have the values of the options")
+    hints = await desk.ask("inlay hint", shop, types.Position(0, 0))
+    assert any("tcp 10.0.0.100:8443" in hint.label for hint in hints), hints
+
+    async def renamed(uri, before):
+        at = desk.texts[uri].index(before) + len(before)
+        edit = await desk.ask("rename", uri, place(desk.texts[uri], at))
+        texts = {}
+        for other, edits in (edit.changes if edit else {}).items():
+            lines = desk.texts[other].split("\n")
+            for one in sorted(edits, key=lambda one: -one.range.start.character):
+                line = lines[one.range.start.line]
+                lines[one.range.start.line] = line[: one.range.start.character] + one.new_text + line[one.range.end.character :]
+            texts[Path(other).name] = "\n".join(lines)
+        return texts
+
+    text, overlay = MADE["shop.kdl"], MADE["over.kdl"]
+    there = text.replace('service "shop"', 'service "another"').replace('"service.shop"', '"service.another"')
+    expected = {"shop.kdl": there, "over.kdl": overlay.replace('service "shop"', 'service "another"')}
+    for uri, before in [(shop, 'service "sh'), (shop, 'enough" { service "sh'), (over, 'enough" { service "sh')]:
+        assert await renamed(uri, before) == expected, before
+    there = text.replace('"shop.eu"', '"another"').replace("service.shop.eu", "service.another")
+    expected = {"shop.kdl": there, "over.kdl": overlay.replace("shop.eu", "another")}
+    for uri, before in [(shop, 'protect "service.sh'), (over, 'set {\n    service "sh')]:
+        assert await renamed(uri, before) == expected, before
+    found = await renamed(shop, 'pool "web.')
+    assert found["over.kdl"] == overlay.replace("pool.web.eu", "pool.another"), found
+    assert (await renamed(shop, 'vip=#"fr'))["shop.kdl"].count('"another"') == 3
+    assert await renamed(shop, 'pool "we') == {}, "made of a variable"
+
+    for uri, before, expected in [
+        (over, 'set {\n    service "', {"shop", "shop.eu"}),
+        (over, 'enough" { service "', {"shop", "shop.eu"}),
+        (shop, 'enough" { service "', {"shop", "shop.eu"}),
+        (shop, 'vip=#"', {"front"}),
+        (shop, '\nservice "', set()),
+    ]:
+        offers = await desk.ask("completion", uri, place(desk.texts[uri], desk.texts[uri].index(before) + len(before)))
+        assert {item.label for item in offers} == expected, (before, offers)
+    offers = await desk.ask("completion", over, place(overlay, overlay.index('remove "') + 8))
+    assert "pool.web.eu" in {item.label for item in offers}, offers
+
+
+async def asked_otherwise(desk, folder):
+    """What the protocol has rules for: kinds of code actions, ends of lines, requests when there is no time for them."""
+    uri = desk.open(folder / "api-gateway.kdl")
+    text = desk.texts[uri]
+    mistake = text.replace('"198.51.100.2/24"', "198.51.100.2/24", 1)
+    assert mistake != text, "there is such an address"
+    desk.whole(uri, mistake)
+    whole = types.Range(start=types.Position(0, 0), end=types.Position(100_000, 0))
+    document = types.TextDocumentIdentifier(uri=uri)
+    for only, kinds in [(None, {"quickfix", "source.fixAll"}), (["source"], {"source.fixAll"}), (["refactor"], set())]:
+        context = types.CodeActionContext(diagnostics=[], only=only)
+        found = await desk.client.text_document_code_action_async(types.CodeActionParams(document, whole, context))
+        assert {action.kind for action in found} == kinds, (only, found)
+    desk.whole(uri, "// DOS\r\n" + text.replace("\n", "\r\n") + "\r\n\r\n")
+    edits = await desk.ask("formatting", uri, types.Position(0, 0))
+    assert edits and "\n" not in edits[0].new_text.replace("\r\n", ""), edits
+    # Nobody waits for very many mistakes.
+    desk.whole(uri, '"' * 100_001)
+    begun = time.monotonic()
+    await desk.ask("hover", uri, types.Position(0, 50_000))
+    assert time.monotonic() - begun < 20, "100,001 quotes"
+    desk.whole(uri, text)
+    await desk.is_clean(uri, "it is whole after that")
+    again = types.InitializeParams(process_id=None, capabilities=types.ClientCapabilities())
+    await refused(desk.client.initialize_async(again))
+
+
+async def refused(request):
+    try:
+        await request
+    except JsonRpcException as error:
+        assert error.code == -32600, error
+    else:
+        raise AssertionError("the protocol has no such request at this time")
+
+
 async def edited(desk, folder, chance):
     """Thousands of keystrokes without a pause, and the text is understood as the client has it."""
     uris = [desk.open(folder / name) for name in ["api-gateway.kdl", "api-gateway.toml", "game/game.toml"]]
@@ -229,13 +337,20 @@ async def edited(desk, folder, chance):
 
 async def main(program, folder):
     chance = random.Random(20_261_123)
+    (folder / "made").mkdir()
+    for name, text in MADE.items():
+        (folder / "made" / name).write_text(text)
     desk = Desk()
     answer = await desk.start(program, folder)
     assert answer.server_info.name == "lvsform", answer
     await asked(desk, folder, chance)
     await typed(desk, folder)
+    await named(desk, folder)
+    await asked_otherwise(desk, folder)
     await edited(desk, folder, chance)
     await desk.client.shutdown_async(None)
+    await refused(desk.client.shutdown_async(None))
+    await refused(desk.ask("hover", (folder / "api-gateway.kdl").as_uri(), types.Position(0, 0)))
     desk.client.exit(None)
     ended = await asyncio.wait_for(desk.client._server.wait(), 120)
     assert ended == 0, f"it ended with {ended}"

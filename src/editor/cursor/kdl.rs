@@ -140,7 +140,29 @@ fn found(open: &[String], what: What<'_>, token: Range<usize>, unclosed: bool) -
 
 /// A word without its quotes.
 fn bare(word: &str) -> String {
-    word.trim_matches('"').to_owned()
+    word.trim_start_matches('#').trim_matches(['"', '#']).to_owned()
+}
+
+/// A raw text from its first `#` to its end, and whether it is closed. One that is not ends with its line.
+fn raw(text: &str, start: usize) -> Option<(usize, bool)> {
+    let rest = text.get(start..)?;
+    let hashes = rest.len() - rest.trim_start_matches('#').len();
+    let (marks, behind) = rest.split_at_checked(hashes)?;
+    if let Some(inner) = behind.strip_prefix("\"\"\"").filter(|_| hashes > 0) {
+        let end = format!("\"\"\"{marks}");
+        return Some(inner.find(&end).map_or((text.len(), false), |at| (start + hashes + 3 + at + end.len(), true)));
+    }
+    let inner = behind.strip_prefix('"').filter(|_| hashes > 0)?;
+    let begin = start + hashes + 1;
+    for (at, found) in inner.match_indices(['"', '\n', '\r']) {
+        if found != "\"" {
+            return Some((begin + at, false));
+        }
+        if inner.get(at + 1..).is_some_and(|behind| behind.starts_with(marks)) {
+            return Some((begin + at + 1 + hashes, true));
+        }
+    }
+    Some((text.len(), false))
 }
 
 struct Tokens<'t> {
@@ -161,6 +183,10 @@ impl Tokens<'_> {
         loop {
             let start = self.at;
             let first = self.rest().chars().next()?;
+            if let Some((end, closed)) = raw(self.text, start) {
+                self.at = end;
+                return Some((Token::Text(closed), start..end));
+            }
             let mut one = |token| {
                 self.at += first.len_utf8();
                 Some((token, start..start + first.len_utf8()))

@@ -23,7 +23,7 @@ fn file() -> (Sources, Names) {
     let id = sources.add(PathBuf::from("sites/shop.kdl"), "topology \"shop\"\nservice \"shop\" {\n".to_owned());
     let entry = |key: &str, name: &str, bytes| {
         let origin = Origin::Text(Span::new(id, bytes));
-        (key.parse().expect("a key"), Provenance { name: Arc::from(name), origin, implied: None })
+        (key.parse().expect("a key"), Provenance { name: Arc::from(name), origin, implied: None, fields: None })
     };
     let names = [
         entry(SERVICE, "shop", 16..23),
