@@ -12,6 +12,7 @@ use crate::state::{Family, Forward, Key, Resource, ServiceKey, SysctlKey, Sysctl
 use crate::topology::{Host, ReturnMode, Role, Sysctl, Topology, Vip};
 
 const NAT: &str = "forward \"nat\" needs it";
+const MASQUERADE: &str = "`masquerade` needs it";
 
 /// What a method needs of one key.
 pub(super) struct Need {
@@ -42,6 +43,7 @@ impl Needs {
 pub(super) fn compile(topology: &Topology, host: &Host, target: &mut Target, mut needs: Needs) {
     if host.role == Role::Director {
         nat(topology, host, target, &mut needs);
+        masquerade(host, &mut needs);
         snat(topology, host, &mut needs);
     }
     let Needs(mut needs) = needs;
@@ -107,33 +109,52 @@ fn nat(topology: &Topology, host: &Host, target: &Target, needs: &mut Needs) {
         if settings.forward != Forward::Nat {
             continue;
         }
-        let mut need = |path: &str, value, set, unless, reason| {
+        let family = Family::of(destination.address);
+        let need = |value, set, unless, reason| {
             let (name, origin) = (provenance.name.clone(), provenance.origin);
-            needs.add(path, Need { value, set, unless, reason, name, origin });
+            Need { value, set, unless, reason, name, origin }
         };
-        match Family::of(destination.address) {
-            Family::Ipv4 => {
-                need("net/ipv4/ip_forward", "1", true, None, NAT);
-                for device in std::iter::once("all").chain(host.interfaces.keys().map(String::as_str)) {
-                    need(&format!("net/ipv4/conf/{device}/forwarding"), "1", false, None, NAT);
-                }
-                let towards_server = server::subnet_interface(host, destination.address);
-                if let Some(interface) = towards_server
-                    && clients.get(&destination.service).is_some_and(|interfaces| interfaces.contains(interface))
-                {
-                    let reason = "nat with clients and servers on one interface needs it";
-                    need("net/ipv4/conf/all/send_redirects", "0", true, None, reason);
-                    need(&format!("net/ipv4/conf/{interface}/send_redirects"), "0", true, None, reason);
-                }
+        router(host, family, needs, |value, set, unless| need(value, set, unless, NAT));
+        if family == Family::Ipv4
+            && let Some(interface) = server::subnet_interface(host, destination.address)
+            && clients.get(&destination.service).is_some_and(|interfaces| interfaces.contains(interface))
+        {
+            let need = || need("0", true, None, "nat with clients and servers on one interface needs it");
+            needs.add("net/ipv4/conf/all/send_redirects", need());
+            needs.add(&format!("net/ipv4/conf/{interface}/send_redirects"), need());
+        }
+    }
+}
+
+/// `masquerade`: what it is asked for must be forwarded first.
+fn masquerade(host: &Host, needs: &mut Needs) {
+    for masquerade in &host.masquerades {
+        let families: BTreeSet<Family> = masquerade.sources.iter().map(|source| Family::of(source.value.addr())).collect();
+        for family in families {
+            router(host, family, needs, |value, set, unless| {
+                let (name, origin) = (masquerade.interface.value.as_str().into(), Origin::Text(masquerade.span));
+                Need { value, set, unless, reason: MASQUERADE, name, origin }
+            });
+        }
+    }
+}
+
+/// What a host needs that forwards packets of a family. `need` makes one of a value, whether it is set, and what may stay.
+fn router(host: &Host, family: Family, needs: &mut Needs, need: impl Fn(&'static str, bool, Option<&'static str>) -> Need) {
+    match family {
+        Family::Ipv4 => {
+            needs.add("net/ipv4/ip_forward", need("1", true, None));
+            for device in std::iter::once("all").chain(host.interfaces.keys().map(String::as_str)) {
+                needs.add(&format!("net/ipv4/conf/{device}/forwarding"), need("1", false, None));
             }
-            Family::Ipv6 => {
-                // With forwarding on, the kernel forgets default routes that it learned, unless accept_ra is 2.
-                for interface in host.interfaces.keys() {
-                    need(&format!("net/ipv6/conf/{interface}/accept_ra"), "2", true, Some("0"), NAT);
-                    need(&format!("net/ipv6/conf/{interface}/forwarding"), "1", false, None, NAT);
-                }
-                need("net/ipv6/conf/all/forwarding", "1", true, None, NAT);
+        }
+        Family::Ipv6 => {
+            // With forwarding on, the kernel forgets default routes that it learned, unless accept_ra is 2.
+            for interface in host.interfaces.keys() {
+                needs.add(&format!("net/ipv6/conf/{interface}/accept_ra"), need("2", true, Some("0")));
+                needs.add(&format!("net/ipv6/conf/{interface}/forwarding"), need("1", false, None));
             }
+            needs.add("net/ipv6/conf/all/forwarding", need("1", true, None));
         }
     }
 }
