@@ -85,8 +85,12 @@ pub fn replies_reach_their_director(view: &View, report: &mut Report) {
         for server in view.servers(service).filter(|server| forward(service, server).value == Forward::Nat) {
             let Some(host) = server.host.as_ref().and_then(|name| view.topology.hosts.get(&name.value)) else { continue };
             let own = addresses(view, server);
-            // A director reaches itself.
-            if carriers.iter().any(|carrier| carrier.name.value == host.name.value) || said.contains(&place(&server.label)) {
+            // A director reaches itself where it has the VIP.
+            let has = |vip: &Vip| {
+                let may = !vip.managed.value || vip.holder.as_ref().is_none_or(|holder| holder.value == host.name.value);
+                may && view.carriers(vip).iter().any(|carrier| carrier.name.value == host.name.value)
+            };
+            if vips(view, service).iter().all(|(vip, _)| has(vip)) || said.contains(&place(&server.label)) {
                 continue;
             }
             let off =
