@@ -223,7 +223,7 @@ impl Way<'_> {
         if family == Family::Ipv6 {
             // Otherwise the director's redirect sends replies to clients of the same subnet past it.
             let (value, set, unless, reason) = ("0", true, None, REASON);
-            let need = Need { value, set, unless, reason, name, origin: self.origin };
+            let need = Need { value, at_most: None, set, unless, reason, name, origin: self.origin };
             needs.add(&format!("net/ipv6/conf/{interface}/accept_redirects"), need);
         }
     }

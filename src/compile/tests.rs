@@ -429,6 +429,36 @@ fn nothing_stands_against_what_a_method_needs_unless_it_is_forced() {
 }
 
 #[test]
+fn nothing_makes_a_holder_or_a_server_silent() {
+    let dr = service("listen vip=\"v4\" port=80", "forward \"dr\"; server \"web4\"");
+    let director = |rest: &str| codes(&format!("{dr}tuning \"director\" {{ sysctl {rest}; }}\n"));
+    let server = |rest: &str| codes(&format!("{dr}tuning \"real-server\" {{ sysctl {rest}; }}\n"));
+    for device in ["all", "eth0"] {
+        let set = |value: &str| format!("\"net.ipv4.conf.{device}.arp_ignore\" {value}");
+        assert_eq!(director(&set("8")), ["sysctl-against-method"], "{device}");
+        assert_eq!(director(&set("8 force=#true")), [""; 0], "{device}");
+        assert_eq!(director(&set("2")), [""; 0], "{device}");
+        assert_eq!(server(&set("8")), ["sysctl-against-method"], "{device}");
+        assert_eq!(server(&set("2")), [""; 0], "{device}");
+    }
+    assert_eq!(director("\"net.ipv4.conf.eth1.arp_ignore\" 8"), [""; 0], "no VIP is there");
+    // A director that only listens.
+    let sync = |roles: &str| {
+        let sync = format!("sync id=1 interface=\"eth0\" {roles}\n");
+        codes(&format!("{dr}{sync}tuning \"director\" {{ sysctl \"net.ipv4.vs.backup_only\" 1; }}\n"))
+    };
+    assert_eq!(sync("backup=\"lb1\""), ["sysctl-against-method"]);
+    assert_eq!(sync("backup=\"lb2\""), [""; 0]);
+    assert_eq!(sync("master=\"lb1\""), [""; 0]);
+    // What is only held against does not stand before what is set.
+    let both = "service \"a\" { listen vip=\"v\" port=80 family=\"ipv6\"; forward \"tun\"; server \"web4\"; }\n";
+    assert!(
+        on(&format!("{both}{dr}"), "web4", &["sysctl"])
+            .contains(&"sysctl net.ipv4.conf.all.arp_ignore → {unless:2,value:1}".to_owned())
+    );
+}
+
+#[test]
 fn every_kind_of_tunnel_is_a_device_of_ours_with_its_addresses() {
     for (fields, expected) in [
         ("kind=\"ipip\" local=\"192.0.2.1\"", "{tunnel:{kind:ipip,local:192.0.2.1,ttl:0}}"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{Conflict, Doubt, Report, View, families, forward, in_a_subnet, own_families, place};
+use super::{Conflict, Doubt, Report, View, families, forward, in_a_subnet, own_families, place, sysctl};
 use crate::source::At;
 use crate::state::{Checksum, Encapsulation, Family};
 use crate::topology::{Forward, Host, Interface, ReturnMode, Role, Server, Service, Via, Vip};
@@ -50,6 +50,48 @@ pub fn no_server_is_the_vip(view: &View, report: &mut Report) {
     }
 }
 
+/// Whether the file says somewhere that a host takes IPv4 packets from addresses of its own.
+fn takes_from_itself(view: &View) -> bool {
+    sysctl::all(view).any(|sysctl| sysctl.key.value.path().ends_with("/accept_local") && sysctl.value.value != "0")
+}
+
+/// A server of dr or tun has the VIP. IPv4 takes no packet, and answers no ARP, from an address of its own: a director that has
+/// nothing but the VIP cannot reach it.
+pub fn a_director_has_more_than_the_vip(view: &View, report: &mut Report) {
+    if takes_from_itself(view) {
+        return;
+    }
+    let mut said = BTreeSet::new();
+    for service in view.services().filter(|service| listened(view, service).contains(&Family::Ipv4)) {
+        for (vip, _) in vips(view, service) {
+            for host in view.carriers(vip) {
+                let all = host.interfaces.values().flat_map(|interface| &interface.addresses);
+                let own: Vec<_> = all.filter(|network| network.value.addr().is_ipv4()).collect();
+                let [own] = own.as_slice() else { continue };
+                let Some(address) = vip.addresses.iter().find(|address| address.value == own.value.addr()) else { continue };
+                let takes = |server: &&Server| {
+                    forward(service, server).value != Forward::Nat
+                        && server.host.as_ref().is_none_or(|name| name.value != host.name.value)
+                        && addresses(view, server).iter().any(IpAddr::is_ipv4)
+                };
+                if let Some(server) = view.servers(service).find(takes).filter(|_| said.insert(place(address))) {
+                    let forward = forward(service, server);
+                    let conflict = Conflict::VipIsOwn {
+                        address: address.value,
+                        vip: &vip.name.value,
+                        host: &host.name.value,
+                        server: &server.label.value,
+                        method: forward.value,
+                        own: place(own),
+                        forward: place(forward),
+                    };
+                    report.add(&conflict, place(address));
+                }
+            }
+        }
+    }
+}
+
 /// dr writes a hardware address: the server is on the director's wire.
 pub fn dr_servers_are_on_the_wire(view: &View, report: &mut Report) {
     let mut said = BTreeSet::new();
@@ -86,11 +128,10 @@ pub fn replies_reach_their_director(view: &View, report: &mut Report) {
             let Some(host) = server.host.as_ref().and_then(|name| view.topology.hosts.get(&name.value)) else { continue };
             let own = addresses(view, server);
             // A director reaches itself where it has the VIP.
-            let has = |vip: &Vip| {
-                let may = !vip.managed.value || vip.holder.as_ref().is_none_or(|holder| holder.value == host.name.value);
-                may && view.carriers(vip).iter().any(|carrier| carrier.name.value == host.name.value)
-            };
-            if vips(view, service).iter().all(|(vip, _)| has(vip)) || said.contains(&place(&server.label)) {
+            let all = || vips(view, service).into_iter();
+            if all().all(|(vip, _)| having(view, vip).any(|one| one.name.value == host.name.value))
+                || said.contains(&place(&server.label))
+            {
                 continue;
             }
             let off =
@@ -103,6 +144,55 @@ pub fn replies_reach_their_director(view: &View, report: &mut Report) {
                 said.insert(place(&server.label));
                 let policy = service.return_path.via.as_ref().and_then(|via| via.origin.span());
                 report.doubt(&Doubt::WayBackOffLink { host: &host.name.value, via, policy }, place(&server.label));
+            }
+        }
+    }
+}
+
+/// The directors that have a VIP, or may have it: nobody knows where something else places it.
+fn having<'v>(view: &'v View, vip: &'v Vip) -> impl Iterator<Item = &'v Host> {
+    let may = |host: &&&Host| !vip.managed.value || vip.holder.as_ref().is_none_or(|holder| holder.value == host.name.value);
+    view.carriers(vip).iter().filter(may).copied()
+}
+
+/// Replies of dr and tun come from the VIP. IPv4 drops what comes from an address of its own: the director that has the VIP
+/// cannot be their router.
+pub fn replies_of_dr_and_tun_pass_their_director_by(view: &View, report: &mut Report) {
+    if takes_from_itself(view) {
+        return;
+    }
+    let mut said = BTreeSet::new();
+    for service in view.services() {
+        let vips = vips(view, service);
+        let of_ipv4 = || vips.iter().filter_map(|(vip, _)| Some((*vip, vip.addresses.iter().find(|one| one.value.is_ipv4())?)));
+        for server in view.servers(service).filter(|server| forward(service, server).value != Forward::Nat) {
+            let Some(host) = server.host.as_ref().and_then(|name| view.topology.hosts.get(&name.value)) else { continue };
+            let all = host.interfaces.values().flat_map(|interface| &interface.gateways);
+            let gateways: Vec<&At<IpAddr>> = all.filter(|gateway| gateway.value.is_ipv4()).collect();
+            // One router that is none of the directors is enough.
+            let found = of_ipv4().find_map(|(vip, address)| {
+                let leads_to = |gateway: &At<IpAddr>| {
+                    let is_own = |director: &&Host| {
+                        let mut own = director.interfaces.values().flat_map(|interface| &interface.addresses);
+                        own.any(|network| network.value.addr() == gateway.value)
+                    };
+                    let floats = vip.addresses.iter().any(|own| own.value == gateway.value);
+                    having(view, vip).find(|director| floats || is_own(director))
+                };
+                let directors: Option<Vec<&Host>> = gateways.iter().map(|gateway| leads_to(gateway)).collect();
+                let director = *directors?.first()?;
+                (director.name.value != host.name.value).then_some((address, director))
+            });
+            let Some(((address, director), gateway)) = found.zip(gateways.first()) else { continue };
+            if said.insert(place(gateway)) {
+                let doubt = Doubt::GatewayIsDirector {
+                    host: &host.name.value,
+                    gateway: gateway.value,
+                    vip: address.value,
+                    director: &director.name.value,
+                    forward: place(forward(service, server)),
+                };
+                report.doubt(&doubt, place(gateway));
             }
         }
     }
