@@ -104,6 +104,9 @@ pub fn examine_as(loaded: Loaded, asked: &Asked) -> (Sources, Option<Topology>, 
     if let Some(topology) = &topology {
         level::settle(&mut problems, topology, asked, !broken);
     }
+    if problems.iter().any(|problem| problem.severity == Severity::Error && problem.code != OF_A_SOUND_FILE) {
+        problems.retain(|problem| problem.code != OF_A_SOUND_FILE);
+    }
     problem::sort(&mut problems);
     (sources, topology, problems)
 }
@@ -119,7 +122,11 @@ const FROM_ABSENCE: &[&str] = &[
     "no-servers",
     "empty-pool",
     "all-quiesced",
+    OF_A_SOUND_FILE,
 ];
+
+/// A doubt about the whole that helps nobody beside an error.
+const OF_A_SOUND_FILE: &str = "no-real-servers";
 
 /// Says of a value of another type what can be done about it where the value is a variable's: not at the token.
 fn of_variable(problem: &mut Problem, sources: &Sources) {

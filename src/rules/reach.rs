@@ -218,14 +218,11 @@ fn ways_back(view: &View, service: &Service, carriers: &[&Host]) -> Vec<IpAddr> 
     }
 }
 
-/// What a method needs on a real server is done where the file has it as a host. Said once for each method, and not where the
-/// file has no real server at all: then it is of directors alone, as all of LVS's older tools have it.
+/// What a method needs on a real server is done where the file has it as a host. Said once for each method; once for all where
+/// the file has no real server: then it is of directors alone, as all of LVS's older tools have it.
 pub fn servers_are_hosts_of_the_file(view: &View, report: &mut Report) {
     /// The first of them, and how many.
     type Found<'t> = (&'t Service, &'t Server, IpAddr, IpAddr, usize);
-    if view.topology.hosts.values().all(|host| host.role == Role::Director) {
-        return;
-    }
     let mut found: Vec<(Forward, Found<'_>)> = Vec::new();
     let mut seen = BTreeSet::new();
     for service in view.services() {
@@ -246,6 +243,13 @@ pub fn servers_are_hosts_of_the_file(view: &View, report: &mut Report) {
                 None => found.push((method, (service, server, address, vip, 1))),
             }
         }
+    }
+    if view.topology.hosts.values().all(|host| host.role == Role::Director) {
+        let count = found.iter().map(|(_, (.., count))| count).sum();
+        if let Some((method, (_, server, address, vip, _))) = found.into_iter().next() {
+            report.doubt(&Doubt::NoRealServers { count, method, address, vip }, place(&server.label));
+        }
+        return;
     }
     for (method, (service, server, address, vip, count)) in found {
         let doubt = Doubt::ServerOutside { service: &service.name.value, count, method, address, vip };

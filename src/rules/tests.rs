@@ -3,7 +3,7 @@
 mod beside;
 mod levels;
 
-use super::examine;
+use super::{Asked, examine, examine_as};
 use crate::source::Severity;
 use crate::source::memory::load_text;
 
@@ -21,9 +21,19 @@ fn doubted(text: &str) -> Vec<&'static str> {
     of(text, Severity::Warning)
 }
 
+/// Most texts here have directors alone.
+fn beside() -> Asked {
+    Asked { allow: vec!["no-real-servers"], ..Asked::default() }
+}
+
 fn of(text: &str, severity: Severity) -> Vec<&'static str> {
     let loaded = load_text("a.kdl", &format!("{BASE}{text}"));
-    examine(loaded).2.into_iter().filter(|problem| problem.severity == severity).map(|problem| problem.code).collect()
+    examine_as(loaded, &beside())
+        .2
+        .into_iter()
+        .filter(|problem| problem.severity == severity)
+        .map(|problem| problem.code)
+        .collect()
 }
 
 /// A service with what is given, and a server.
@@ -210,7 +220,7 @@ fn an_outer_header_needs_its_own_room() {
     let with = |mtu: u32, forward: &str| {
         let base = BASE.replace("address=\"10.0.0.2/24\"", &format!("address=\"10.0.0.2/24\" mtu={mtu}"));
         let text = format!("{base}{VIP}service \"s\" {{ listen vip=\"v\" port=80; forward {forward}; server \"10.0.0.11\"; }}\n");
-        examine(load_text("a.kdl", &text)).2.into_iter().map(|problem| problem.code).collect::<Vec<_>>()
+        examine_as(load_text("a.kdl", &text), &beside()).2.into_iter().map(|problem| problem.code).collect::<Vec<_>>()
     };
     assert_eq!(with(1519, "\"tun\""), ["tunnel-mtu"]);
     assert_eq!(with(1520, "\"tun\""), [""; 0]);
@@ -324,7 +334,7 @@ fn a_director_keeps_an_address_beside_the_vip_of_dr_and_tun() {
     assert_eq!(with("address=\"2001:db8::2\"", "dr", "\"2001:db8::11\""), [""; 0]);
     let two = BASE.replace(" address=\"10.0.0.2/24\";", " { address \"10.0.0.2/24\" \"10.0.0.9/24\"; };");
     let text = format!("{two}vip \"v\" {own}\n{}", service("listen vip=\"v\" port=80", "forward \"dr\""));
-    assert_eq!(examine(load_text("a.kdl", &text)).2, [], "{text}");
+    assert_eq!(examine_as(load_text("a.kdl", &text), &beside()).2, [], "{text}");
 }
 
 #[test]
@@ -373,7 +383,7 @@ fn what_is_to_be_done_by_hand_is_what_apply_would_do() {
         let text = format!(
             "{BASE}real-server \"web1\" {{ interface \"eth0\" address=\"10.0.0.31/24\"; }}\n{VIP}service \"s\" {{ listen vip=\"v\" port=80; forward {forward}; server \"{server}\"; }}\n"
         );
-        let problems = examine(load_text("a.kdl", &text)).2;
+        let problems = examine_as(load_text("a.kdl", &text), &beside()).2;
         problems
             .into_iter()
             .filter(|problem| problem.code == "server-outside")
@@ -386,4 +396,22 @@ fn what_is_to_be_done_by_hand_is_what_apply_would_do() {
     let gre = |checksum: &str| by_hand(&format!("\"tun\" encap=\"gre\" {checksum}"), "10.0.0.32");
     assert!(gre("").contains("`ip link add lvs type gre local 10.0.0.32`"));
     assert!(gre("checksum=\"csum\"").contains("`ip link add lvs type gre local 10.0.0.32 icsum`"));
+}
+
+#[test]
+fn a_file_of_directors_alone_is_told_once_what_it_leaves_to_others() {
+    let with = |text: &str| {
+        let problems = examine(load_text("a.kdl", &format!("{BASE}{VIP}{text}"))).2;
+        problems.into_iter().map(|problem| problem.code).collect::<Vec<_>>()
+    };
+    let dr = service("listen vip=\"v\" port=80", "forward \"dr\"");
+    let tun = service("listen vip=\"v\" port=81", "forward \"tun\"").replace("\"s\"", "\"t\"");
+    assert_eq!(with(&format!("{dr}{tun}")), ["no-real-servers"]);
+    assert_eq!(with(&service("listen vip=\"v\" port=80", "forward \"nat\"; return-path \"none\"")), [""; 0]);
+    let lint = "lint \"no-real-servers\" level=\"allow\" reason=\"puppet has them\"\n";
+    assert_eq!(with(&format!("{dr}{lint}")), [""; 0]);
+    assert_eq!(with(&format!("{dr}{}", lint.replace("allow", "deny"))), ["no-real-servers"]);
+    assert_eq!(with(&format!("{dr}{dr}")).contains(&"no-real-servers"), false, "not beside an error");
+    let web = "real-server \"web1\" { interface \"eth0\" address=\"10.0.0.31/24\"; }\n";
+    assert_eq!(with(&format!("{dr}{tun}{web}")), ["server-outside", "server-outside"]);
 }

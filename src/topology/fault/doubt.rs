@@ -27,6 +27,7 @@ pub enum Doubt<'t> {
     GatewayOutside { host: &'t str, interface: &'t str, gateway: IpAddr },
     WayBackOffLink { host: &'t str, via: IpAddr, policy: Option<Span> },
     ServerOutside { service: &'t str, count: usize, method: Forward, address: IpAddr, vip: IpAddr },
+    NoRealServers { count: usize, method: Forward, address: IpAddr, vip: IpAddr },
     DrOffLink { server: &'t str, host: &'t str, forward: Span },
     UnusedServer { service: &'t str, server: &'t str, families: Vec<Family>, method: Forward },
     LargeWeight { weight: u32 },
@@ -158,6 +159,23 @@ impl Doubt<'_> {
                 };
                 doubt("server-outside", format!("{who}: nobody here does what \"{method_word}\" needs there"))
                 .help(format!("name it as a `real-server`, or do it by hand: {}", by_hand(*method, *address, *vip)))
+            }
+            Doubt::NoRealServers { count, method, address, vip } => {
+                let who = match count {
+                    1 => format!("the server {address}"),
+                    count => format!("its {count} servers"),
+                };
+                doubt(
+                    "no-real-servers",
+                    format!(
+                        "the file has no `real-server`: nobody here does what \"{}\" needs on {who}",
+                        super::conflict::method_word(*method)
+                    ),
+                )
+                .help(format!(
+                    "name them as `real-server`, or do it by hand and allow this: {}",
+                    by_hand(*method, *address, *vip)
+                ))
             }
             Doubt::DrOffLink { server, host, forward } => doubt(
                 "dr-off-link",
