@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::fault::Fault;
 use super::sysctl::{Need, Needs};
 use super::{Target, default_of, fnv, server, vip};
-use crate::source::Origin;
+use crate::source::{At, Origin};
 use crate::state::{Family, Key, MAIN_TABLE, Protocol, RULE_PRIORITY, Resource, Route, RouteKey, RuleKey};
 use crate::topology::{Forward, Host, Listen, ListenOn, ReturnMode, Service, Topology, Via, Vip};
 
@@ -55,24 +55,24 @@ struct Asked<'t> {
 }
 
 fn asked<'t>(topology: &'t Topology, listen: &'t Listen) -> Vec<Asked<'t>> {
-    let all: Vec<(_, Vec<(Protocol, u16)>, Option<u16>)> = match &listen.what {
+    let of = |name: &At<String>, ports: Vec<(Protocol, u16)>, server_port| {
+        let vip = topology.vips.get(&name.value)?;
+        Some(Asked { vip, named: name.origin, ports, server_port })
+    };
+    match &listen.what {
         ListenOn::Vip { vip, port, protocol, server_port, .. } => {
-            vec![(vip, vec![(protocol.value, port.value)], server_port.as_ref().map(|port| port.value))]
+            let server_port = server_port.as_ref().map(|port| port.value);
+            of(vip, vec![(protocol.value, port.value)], server_port).into_iter().collect()
         }
         ListenOn::Mark { matches, vip, .. } => {
             let of_match = |one: &crate::topology::Match| match one.ports.as_slice() {
                 [] => vec![(one.protocol.value, 0)],
                 ports => ports.iter().map(|port| (one.protocol.value, port.value)).collect(),
             };
-            let matched = matches.iter().map(|one| (&one.vip, of_match(one), None));
-            matched.chain(vip.iter().map(|vip| (vip, Vec::new(), None))).collect()
+            let matched = matches.iter().filter_map(|one| of(&one.vip, of_match(one), None));
+            matched.chain(vip.iter().filter_map(|vip| of(vip, Vec::new(), None))).collect()
         }
-    };
-    let all = all.into_iter().filter_map(|(name, ports, server_port)| {
-        let vip = topology.vips.get(&name.value)?;
-        Some(Asked { vip, named: name.origin, ports, server_port })
-    });
-    all.collect()
+    }
 }
 
 impl Asked<'_> {

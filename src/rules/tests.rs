@@ -411,7 +411,7 @@ fn a_file_of_directors_alone_is_told_once_what_it_leaves_to_others() {
     let lint = "lint \"no-real-servers\" level=\"allow\" reason=\"puppet has them\"\n";
     assert_eq!(with(&format!("{dr}{lint}")), [""; 0]);
     assert_eq!(with(&format!("{dr}{}", lint.replace("allow", "deny"))), ["no-real-servers"]);
-    assert_eq!(with(&format!("{dr}{dr}")).contains(&"no-real-servers"), false, "not beside an error");
+    assert!(!with(&format!("{dr}{dr}")).contains(&"no-real-servers"), "not beside an error");
     let web = "real-server \"web1\" { interface \"eth0\" address=\"10.0.0.31/24\"; }\n";
     assert_eq!(with(&format!("{dr}{tun}{web}")), ["server-outside", "server-outside"]);
 }
