@@ -13,6 +13,12 @@ fn vips<'t>(view: &View<'t>, service: &'t Service) -> Vec<(&'t Vip, crate::sourc
     service.listens.iter().flat_map(|listen| view.vips(listen)).collect()
 }
 
+/// The VIPs of a service, each once, however many ports it has.
+fn each_vip<'t>(view: &View<'t>, service: &'t Service) -> Vec<&'t Vip> {
+    let mut seen = BTreeSet::new();
+    vips(view, service).into_iter().map(|(vip, _)| vip).filter(|vip| seen.insert(vip.name.value.as_str())).collect()
+}
+
 /// Who carries any of a service's VIPs, each once.
 fn carriers<'t>(view: &View<'t>, service: &'t Service) -> Vec<&'t Host> {
     let mut seen = BTreeSet::new();
@@ -63,7 +69,7 @@ pub fn a_director_has_more_than_the_vip(view: &View, report: &mut Report) {
     }
     let mut said = BTreeSet::new();
     for service in view.services().filter(|service| listened(view, service).contains(&Family::Ipv4)) {
-        for (vip, _) in vips(view, service) {
+        for vip in each_vip(view, service) {
             for host in view.carriers(vip) {
                 let all = host.interfaces.values().flat_map(|interface| &interface.addresses);
                 let own: Vec<_> = all.filter(|network| network.value.addr().is_ipv4()).collect();
@@ -163,12 +169,15 @@ pub fn replies_of_dr_and_tun_pass_their_director_by(view: &View, report: &mut Re
     }
     let mut said = BTreeSet::new();
     for service in view.services() {
-        let vips = vips(view, service);
-        let of_ipv4 = || vips.iter().filter_map(|(vip, _)| Some((*vip, vip.addresses.iter().find(|one| one.value.is_ipv4())?)));
+        let vips = each_vip(view, service);
+        let of_ipv4 = || vips.iter().filter_map(|vip| Some((*vip, vip.addresses.iter().find(|one| one.value.is_ipv4())?)));
         for server in view.servers(service).filter(|server| forward(service, server).value != Forward::Nat) {
             let Some(host) = server.host.as_ref().and_then(|name| view.topology.hosts.get(&name.value)) else { continue };
             let all = host.interfaces.values().flat_map(|interface| &interface.gateways);
             let gateways: Vec<&At<IpAddr>> = all.filter(|gateway| gateway.value.is_ipv4()).collect();
+            if gateways.is_empty() {
+                continue;
+            }
             // One router that is none of the directors is enough.
             let found = of_ipv4().find_map(|(vip, address)| {
                 let leads_to = |gateway: &At<IpAddr>| {
