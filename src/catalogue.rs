@@ -70,9 +70,10 @@ pub enum Form {
 }
 
 /// What examples leave out.
-pub const AROUND: [(&str, &str); 4] = [
+pub const AROUND: [(&str, &str); 5] = [
     ("topology", "topology \"example\""),
     ("director", "director \"lb1\" { interface \"eth0\" address=\"10.0.0.2/24\"; }"),
+    ("real-server", "real-server \"web[1-2]\" { interface \"eth0\" address=\"10.0.0.[11-12]/24\"; }"),
     ("vip", "vip \"site\" address=\"10.0.0.100\""),
     ("pool", "pool \"web\" { server \"10.0.0.[11-12]\"; }"),
 ];

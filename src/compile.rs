@@ -171,7 +171,10 @@ impl Target {
     }
 
     fn leave_out(&mut self, what: impl Into<String>, origin: Origin) {
-        self.left_out.push(LeftOut { text: what.into(), span: origin.span() });
+        let left = LeftOut { text: what.into(), span: origin.span() };
+        if !self.left_out.contains(&left) {
+            self.left_out.push(left);
+        }
     }
 }
 

@@ -104,6 +104,9 @@ pub fn examine_as(loaded: Loaded, asked: &Asked) -> (Sources, Option<Topology>, 
     if let Some(topology) = &topology {
         level::settle(&mut problems, topology, asked, !broken);
     }
+    if problems.iter().any(|problem| problem.severity == Severity::Error && problem.code != OF_A_SOUND_FILE) {
+        problems.retain(|problem| problem.code != OF_A_SOUND_FILE);
+    }
     problem::sort(&mut problems);
     (sources, topology, problems)
 }
@@ -119,7 +122,11 @@ const FROM_ABSENCE: &[&str] = &[
     "no-servers",
     "empty-pool",
     "all-quiesced",
+    OF_A_SOUND_FILE,
 ];
+
+/// A doubt about the whole that helps nobody beside an error.
+const OF_A_SOUND_FILE: &str = "no-real-servers";
 
 /// Says of a value of another type what can be done about it where the value is a variable's: not at the token.
 fn of_variable(problem: &mut Problem, sources: &Sources) {
@@ -159,6 +166,7 @@ const RULES: &[Rule] = &[
     host::masquerade_is_a_directors,
     host::tunings_of_one_host_agree,
     host::named_interfaces_are_known,
+    host::gateways_are_on_the_wire,
     vip::somebody_carries_it,
     vip::holder_carries_it,
     vip::one_host_answers_for_it,
@@ -190,8 +198,10 @@ const RULES: &[Rule] = &[
     server::a_director_serves_what_no_other_carries,
     server::sync_daemons_need_one_family,
     reach::no_server_is_the_vip,
+    reach::a_director_has_more_than_the_vip,
     reach::dr_servers_are_on_the_wire,
     reach::replies_reach_their_director,
+    reach::replies_of_dr_and_tun_pass_their_director_by,
     reach::servers_are_hosts_of_the_file,
     reach::every_server_has_a_family_that_is_listened_on,
     reach::weights_are_for_every_tool,
@@ -202,6 +212,7 @@ const RULES: &[Rule] = &[
     sysctl::reused_ports_are_rescheduled,
     sync::one_daemon_of_each_role,
     sync::daemons_hear_each_other,
+    sync::daemons_share_a_subnet,
     tunnel::fields_fit_the_kind,
     tunnel::ends_fit_the_kind,
     tunnel::the_kernel_tells_them_apart,

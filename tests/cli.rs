@@ -168,7 +168,7 @@ fn check_reads_every_file_and_ends_with_10_if_one_of_them_is_wrong() {
 }
 
 /// A service whose servers are all quiesced: a warning.
-const QUIET: &str = "topology \"t\"\ndirector \"lb1\" { interface \"eth0\" address=\"10.0.0.2/24\"; }\nvip \"v\" address=\"10.0.0.100\"\nservice \"s\" { listen vip=\"v\" port=80; forward \"dr\"; scheduler \"twos\"; server \"10.0.0.11\" weight=0; }\n";
+const QUIET: &str = "topology \"t\"\ndirector \"lb1\" { interface \"eth0\" address=\"10.0.0.2/24\"; }\nreal-server \"web1\" { interface \"eth0\" address=\"10.0.0.11/24\"; }\nvip \"v\" address=\"10.0.0.100\"\nservice \"s\" { listen vip=\"v\" port=80; forward \"dr\"; scheduler \"twos\"; server \"10.0.0.11\" weight=0; }\n";
 
 #[test]
 fn a_warning_ends_with_0_unless_it_is_denied_and_is_not_said_where_it_is_allowed() {

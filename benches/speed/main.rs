@@ -22,7 +22,7 @@ use lvsform::kernel::linux::Linux;
 use lvsform::kernel::{Kernel, Outcome};
 use lvsform::lab::{self, Lab, harness};
 use lvsform::plan::{Aim, Plan, Target};
-use lvsform::source::{self, Files, Included, Unreadable};
+use lvsform::source::{self, Files, Included, Severity, Unreadable};
 use lvsform::state::{Key, Observed, Scope};
 use lvsform::topology::decode;
 use lvsform::txn::ledger::{Claims, Instance, Ledger};
@@ -181,7 +181,9 @@ fn ours(text: &str, saved: &Path) -> Outcomes<Ours> {
     let (loaded, parse) = took(|| source::load(Path::new("speed.kdl"), &files));
     let tree = memory("VmHWM:")?.saturating_sub(before);
     let ((_sources, topology, problems), check) = took(|| lvsform::rules::examine(loaded));
-    let topology = topology.filter(|_| problems.is_empty()).ok_or_else(|| format!("the topology has problems: {problems:?}"))?;
+    let topology = topology
+        .filter(|_| problems.iter().all(|problem| problem.severity != Severity::Error))
+        .ok_or_else(|| format!("the topology has problems: {problems:?}"))?;
     let host = topology.hosts.get("lb1").ok_or("no lb1")?;
     let (compiled, compile) = took(|| compile::compile(&topology, host));
     drop(topology); // as the command does

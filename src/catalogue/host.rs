@@ -33,6 +33,10 @@ pub const PAGES: &[Page] = &[
         .good(kdl("real-server \"web1\" { interface \"eth0\" address=\"10.0.0.11/24\"; }")),
     warning("LVS308", "vip-elsewhere", "A VIP that another topology's host has", "`check` was given several topologies, and hosts of two of them answer for one address, at least one of them for its VIP. One file cannot show it.")
         .why("Each topology is right by itself, and none of them sees the other. On one wire IPv4 goes to one of the two at random, IPv6 fails its duplicate address detection. Hosts of one `hostname` are one host, topologies of one name one topology; a routed VIP may be anywhere."),
+    warning("LVS309", "gateway-outside", "A gateway outside the subnets of its interface", "The interface has subnets of the gateway's family, and the gateway is in none of them.")
+        .why("The kernel takes no route through a router that it cannot ask for on the wire (ENETUNREACH). Interfaces with `/32` addresses alone, and link-local routers, are left alone.")
+        .bad(kdl("director \"lb1\" { interface \"eth0\" address=\"10.0.0.2/24\" gateway=\"10.0.1.1\"; }"))
+        .good(kdl("director \"lb1\" { interface \"eth0\" address=\"10.0.0.2/24\" gateway=\"10.0.0.1\"; }")),
     error("LVS310", "tunnel-field", "A field that this kind of tunnel does not have", "`mode` is ip6tnl's; `key` and `checksum` are those of gre and ip6gre.")
         .why("The kernel has no such attribute for the kind, and ignores it.")
         .bad(kdl("real-server \"edge1\" { tunnel \"dc2\" kind=\"ipip\" remote=\"10.9.0.1\" key=7; }"))

@@ -49,8 +49,8 @@ pub const PAGES: &[Page] = &[
         .good(kdl("pool \"web\" { server \"10.0.0.11\"; server \"10.0.0.12\" weight=0; }\nservice \"shop\" { listen vip=\"site\" port=80; forward \"dr\"; scheduler \"mh\" fallback=#true; pool \"web\"; }")),
     warning("LVS413", "hash-slots", "More weight, or more servers, than the hash table has slots", "sh has 256 slots and gives each server as many as its weight; dh has 256, mh 4093, at least one for each server.")
         .why("sh fills its table in order and does not divide the weights: servers beyond slot 256 never get a client. mh refuses a table of more servers than slots, and the kernel does not pass that on. The sizes are those of the usual kernel configuration.")
-        .bad(kdl("pool \"web\" { server \"10.0.0.[11-13]\" weight=100; }\nservice \"shop\" { listen vip=\"site\" port=80; forward \"dr\"; scheduler \"sh\"; pool \"web\"; }"))
-        .good(kdl("pool \"web\" { server \"10.0.0.[11-13]\" weight=1; }\nservice \"shop\" { listen vip=\"site\" port=80; forward \"dr\"; scheduler \"sh\"; pool \"web\"; }")),
+        .bad(kdl("real-server \"web[1-3]\" { interface \"eth0\" address=\"10.0.0.[11-13]/24\"; }\npool \"web\" { server \"10.0.0.[11-13]\" weight=100; }\nservice \"shop\" { listen vip=\"site\" port=80; forward \"dr\"; scheduler \"sh\"; pool \"web\"; }"))
+        .good(kdl("real-server \"web[1-3]\" { interface \"eth0\" address=\"10.0.0.[11-13]/24\"; }\npool \"web\" { server \"10.0.0.[11-13]\" weight=1; }\nservice \"shop\" { listen vip=\"site\" port=80; forward \"dr\"; scheduler \"sh\"; pool \"web\"; }")),
     warning("LVS414", "destination-hash", "A scheduler by destination, and one destination", "dh, lblc and lblcr choose by the address that the client asked for. A listen by VIP is one kernel service for each address, so that is always the same.")
         .why("dh sends every client to one and the same server; lblc and lblcr do until it is overloaded. They are for caches behind a mark, where one service has many addresses.")
         .bad(kdl("service \"shop\" { listen vip=\"site\" port=80; forward \"dr\"; scheduler \"dh\"; pool \"web\"; }"))

@@ -7,7 +7,7 @@ pub const PAGES: &[Page] = &[
         .why("The kernel has one value. The host's own block says which.")
         .bad(kdl("service \"shop\" { listen vip=\"site\" port=80; forward \"nat\"; server \"lb1\"; }\ntuning \"director\" { sysctl \"net.ipv4.tcp_syncookies\" 1; }\ntuning \"real-server\" { sysctl \"net.ipv4.tcp_syncookies\" 2; }"))
         .good(kdl("service \"shop\" { listen vip=\"site\" port=80; forward \"nat\"; server \"lb1\"; }\ntuning \"director\" { sysctl \"net.ipv4.tcp_syncookies\" 1; }\ntuning \"real-server\" { sysctl \"net.ipv4.tcp_syncookies\" 1; }")),
-    error("LVS602", "sysctl-against-method", "A sysctl against what a method needs", "A forwarding method needs a value, and the file sets another. `force=#true` says that it is meant.")
+    error("LVS602", "sysctl-against-method", "A sysctl against what a method needs", "A forwarding method, the holder of a VIP, or `masquerade` needs a value, and the file sets another. `force=#true` says that it is meant.")
         .why("nat without forwarding forwards nothing; snat without connection tracking translates nothing. A server of dr or tun whose `arp_ignore` or `arp_announce` is lower answers for the VIP: clients reach it past the director.")
         .bad(kdl("service \"shop\" { listen vip=\"site\" port=80; forward \"nat\"; pool \"web\"; }\ntuning \"director\" { sysctl \"net.ipv4.ip_forward\" 0; }"))
         .good(kdl("service \"shop\" { listen vip=\"site\" port=80; forward \"nat\"; pool \"web\"; }\ntuning \"director\" { sysctl \"net.ipv4.ip_forward\" 1; }")),
@@ -33,12 +33,16 @@ pub const PAGES: &[Page] = &[
         .good(kdl("director \"lb[1-2]\" { interface \"eth0\" address=\"10.0.0.[2-3]/24\"; }\nvip \"site\" address=\"10.0.0.100\" holder=\"lb1\"\nsync id=1 interface=\"eth0\" { master \"lb1\"; backup \"lb2\"; }\nsync id=2 interface=\"eth0\" { master \"lb2\"; backup \"lb1\"; }")),
     error("LVS621", "sync-families", "A server of the other family beside a sync daemon", "A tun service reaches a server of the other family, and its director runs a sync daemon.")
         .why("The kernel refuses the two together, in either order (EINVAL).")
-        .bad(kdl("director \"lb[1-2]\" { interface \"eth0\" address=\"10.0.0.[2-3]/24\"; }\nvip \"site\" address=\"10.0.0.100\" holder=\"lb1\"\nservice \"shop\" { listen vip=\"site\" port=80; forward \"tun\"; server \"2001:db8::11\"; }\nsync id=1 interface=\"eth0\""))
+        .bad(kdl("director \"lb[1-2]\" { interface \"eth0\" address=\"10.0.0.[2-3]/24\"; }\nvip \"site\" address=\"10.0.0.100\" holder=\"lb1\"\nreal-server \"web6\" { interface \"eth0\" address=\"2001:db8::11/64\"; }\nservice \"shop\" { listen vip=\"site\" port=80; forward \"tun\"; server \"web6\"; }\nsync id=1 interface=\"eth0\""))
         .good(kdl("director \"lb[1-2]\" { interface \"eth0\" address=\"10.0.0.[2-3]/24\"; }\nvip \"site\" address=\"10.0.0.100\" holder=\"lb1\"\nservice \"shop\" { listen vip=\"site\" port=80; forward \"tun\"; server \"10.0.0.11\"; }\nsync id=1 interface=\"eth0\"")),
     warning("LVS622", "sync-unheard", "A sync daemon that nobody hears, or that hears nobody", "A master has no backup, or a backup no master, of the same id, group and port. A backup with id 0 hears every id.")
         .why("The kernel sends and listens, and nothing arrives: the other director knows no connection when it takes over.")
         .bad(kdl("director \"lb[1-2]\" { interface \"eth0\" address=\"10.0.0.[2-3]/24\"; }\nvip \"site\" address=\"10.0.0.100\" holder=\"lb1\"\nsync id=51 interface=\"eth0\" { master \"lb1\"; }\nsync id=52 interface=\"eth0\" { backup \"lb2\"; }"))
         .good(kdl("director \"lb[1-2]\" { interface \"eth0\" address=\"10.0.0.[2-3]/24\"; }\nvip \"site\" address=\"10.0.0.100\" holder=\"lb1\"\nsync id=51 interface=\"eth0\" { master \"lb1\"; backup \"lb2\"; }")),
+    warning("LVS623", "sync-off-link", "Sync daemons in two subnets", "A master's interface and those of its backups are in different subnets, and the messages have ttl 1.")
+        .why("Sync messages are multicast, and with ttl 1 no router forwards them: the other director knows no connection when it takes over.")
+        .bad(kdl("director \"lb1\" { interface \"eth1\" address=\"10.9.1.1/30\"; }\ndirector \"lb2\" { interface \"eth1\" address=\"10.9.2.1/30\"; }\nvip \"site\" address=\"10.0.0.100\" managed=#false\nsync id=51 interface=\"eth1\" { master \"lb1\"; backup \"lb2\"; }"))
+        .good(kdl("director \"lb1\" { interface \"eth1\" address=\"10.9.1.1/30\"; }\ndirector \"lb2\" { interface \"eth1\" address=\"10.9.1.2/30\"; }\nvip \"site\" address=\"10.0.0.100\" managed=#false\nsync id=51 interface=\"eth1\" { master \"lb1\"; backup \"lb2\"; }")),
     warning("LVS690", "unused-lint", "A `lint` that allows nothing", "The warning that it allows is not there.")
         .why("What was allowed once, with a reason, may be allowed for ever by nobody's decision.")
         .bad(kdl("lint \"all-quiesced\" level=\"allow\" reason=\"maintenance in May\""))

@@ -21,8 +21,8 @@ pub const PAGES: &[Page] = &[
         .bad(kdl("vip \"site\" address=\"10.0.0.100\"\nvip \"again\" address=\"10.0.0.100\""))
         .good(kdl("vip \"site\" address=\"10.0.0.100\"\nvip \"again\" address=\"10.0.0.101\"")),
     error("LVS207", "too-many", "More than a million things", "Hosts, addresses and servers are counted before ranges are expanded, and each server once for each address that its service listens on.")
-        .bad(kdl("vip \"site\" address=\"10.0.0.[100-199]\"\npool \"web\" { server \"2001:db8::[1-ffff]\"; }\nservice \"shop\" { listen vip=\"site\" port=80; forward \"tun\"; pool \"web\"; }"))
-        .good(kdl("vip \"site\" address=\"10.0.0.[100-101]\"\npool \"web\" { server \"2001:db8::[1-ff]\"; }\nservice \"shop\" { listen vip=\"site\" port=80; forward \"tun\"; pool \"web\"; }")),
+        .bad(kdl("vip \"site\" address=\"10.0.0.[100-199]\"\npool \"web\" { server \"2001:db8::[1-ffff]\"; }\nservice \"shop\" { listen vip=\"site\" port=80; forward \"tun\"; pool \"web\"; }\nlint \"server-outside\" level=\"allow\" reason=\"another team has them\""))
+        .good(kdl("vip \"site\" address=\"10.0.0.[100-101]\"\npool \"web\" { server \"2001:db8::[1-ff]\"; }\nservice \"shop\" { listen vip=\"site\" port=80; forward \"tun\"; pool \"web\"; }\nlint \"server-outside\" level=\"allow\" reason=\"another team has them\"")),
     error("LVS210", "one-object-twice", "Two things of the file are one object of the kernel", "They compile to one key, on one host. What can be written so is refused earlier, with a better message; this is what remains, and no text is known that shows it.")
         .why("The kernel would answer EEXIST to the second, or one would silently be the other."),
 ];

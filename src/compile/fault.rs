@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::provenance::Provenance;
 use crate::source::{Label, Origin, Problem, Severity, Span};
-use crate::state::{Family, Key, TunnelKind};
+use crate::state::{Family, Key, Protocol, TunnelKind};
 use crate::topology::fault::conflict::Conflict;
 use crate::topology::shape::family as spelled;
 
@@ -26,6 +26,16 @@ pub(super) enum Fault {
     DeviceTwice { kind: TunnelKind, local: IpAddr, declared: Origin, server: Origin },
     /// One address takes gre packets with checksums or without, not both.
     GreChecksums { local: IpAddr, first: Origin, second: Origin },
+    /// One rule of a server would send its replies to two directors.
+    TwoWaysBack {
+        protocol: Protocol,
+        /// `None`: every port.
+        port: Option<u16>,
+        services: [String; 2],
+        vias: [IpAddr; 2],
+        first: Origin,
+        second: Origin,
+    },
     /// A sysctl that a method needs otherwise.
     AgainstMethod { key: String, value: String, needed: String, reason: &'static str, origin: Origin, cause: Origin },
     /// A sysctl that the tunings of two roles set differently.
@@ -84,6 +94,21 @@ impl Fault {
                 [label(second, "otherwise here"), label(first, "once here")],
                 Some("give both the same `checksum`, or one server another address".to_owned()),
             ),
+            Fault::TwoWaysBack { protocol, port, services: [one, two], vias: [there, elsewhere], first, second } => {
+                let whose = if one == two { format!("service `{one}`") } else { format!("services `{one}` and `{two}`") };
+                let port = port.map(|port| format!(" port {port}")).unwrap_or_default();
+                error(
+                    "two-ways-back",
+                    format!(
+                        "replies of a server of {whose} from {protocol}{port} are to go to {there} and to {elsewhere}, and nothing in them says which"
+                    ),
+                    [label(second, &format!("to {elsewhere}")), label(first, &format!("to {there}"))],
+                    Some(
+                        "use `return-path \"snat\"`, another `server-port` for one of the two, or a `via` that is common to both"
+                            .to_owned(),
+                    ),
+                )
+            }
             Fault::AgainstMethod { key, value, needed, reason, origin, cause } => error(
                 "sysctl-against-method",
                 format!("{key} is {value} here, and {reason} to be {needed}"),

@@ -95,7 +95,9 @@ fn marks(topology: &Topology, host: &Host, listen: &Listen, mark: u32, rules: &m
     let before = rules.len();
     for family in server::families(topology, listen) {
         for original in originals(topology, host, listen, family) {
-            let mut matches = vec![Match::To(original.address), Match::Protocol(original.protocol)];
+            // Where something else marks, there is nothing to do.
+            let Some(protocol) = original.protocol else { continue };
+            let mut matches = vec![Match::To(original.address), Match::Protocol(protocol)];
             matches.extend(original.port.map(Match::ToPort));
             rules.push(TableRule::Known { matches, statement: Statement::Mark(mark) });
         }
@@ -106,23 +108,25 @@ fn marks(topology: &Topology, host: &Host, listen: &Listen, mark: u32, rules: &m
 /// Where clients send a service's packets.
 struct Original {
     address: IpAddr,
-    protocol: crate::state::Protocol,
+    /// `None`: every protocol
+    protocol: Option<crate::state::Protocol>,
     /// `None`: every port
     port: Option<u16>,
 }
 
 /// Where the clients of one listen send their packets of a family, as far as this host carries it. Where something else
-/// marks, nobody here knows.
+/// marks, nobody here knows more than the VIP.
 fn originals<'t>(topology: &'t Topology, host: &'t Host, listen: &'t Listen, family: Family) -> impl Iterator<Item = Original> {
     let all: Vec<(&str, _, Vec<Option<u16>>)> = match &listen.what {
         ListenOn::Vip { vip, port, protocol, .. } => {
-            vec![(&vip.value, protocol.value, vec![Some(port.value).filter(|port| *port != 0)])]
+            vec![(&vip.value, Some(protocol.value), vec![Some(port.value).filter(|port| *port != 0)])]
         }
+        ListenOn::Mark { vip: Some(vip), .. } => vec![(&vip.value, None, vec![None])],
         ListenOn::Mark { matches, .. } => matches
             .iter()
             .map(|one| {
                 let ports: Vec<Option<u16>> = one.ports.iter().map(|port| Some(port.value)).collect();
-                (one.vip.value.as_str(), one.protocol.value, if ports.is_empty() { vec![None] } else { ports })
+                (one.vip.value.as_str(), Some(one.protocol.value), if ports.is_empty() { vec![None] } else { ports })
             })
             .collect(),
     };
@@ -138,8 +142,11 @@ fn originals<'t>(topology: &'t Topology, host: &'t Host, listen: &'t Listen, fam
 
 /// Masquerades what IPVS sends to a server, and nothing else that goes there.
 fn towards(server: IpAddr, port: Option<u16>, original: &Original) -> TableRule {
-    let mut matches = vec![Match::To(server), Match::Protocol(original.protocol)];
-    matches.extend(port.map(Match::ToPort));
+    let mut matches = vec![Match::To(server)];
+    if let Some(protocol) = original.protocol {
+        matches.push(Match::Protocol(protocol));
+        matches.extend(port.map(Match::ToPort));
+    }
     matches.push(Match::OriginallyTo(original.address));
     matches.extend(original.port.map(Match::OriginallyToPort));
     TableRule::Known { matches, statement: Statement::Masquerade }

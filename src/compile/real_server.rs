@@ -75,7 +75,7 @@ fn dr(topology: &Topology, host: &Host, served: &Served, target: &mut Target, ne
         put_vip(topology, host, (vip, *address), "lo", served, target);
     }
     let Some(family) = served.family() else { return };
-    silence(family, served, DR, needs);
+    silence(host, family, served, DR, needs);
     if family == Family::Ipv4
         && host.interfaces.len() > 1
         && let Some(interface) = server::subnet_interface(host, served.reached.address)
@@ -136,7 +136,7 @@ fn tun(topology: &Topology, host: &Host, served: &Served, encapsulation: Encapsu
     for (vip, address) in &served.vips {
         put_vip(topology, host, (vip, *address), device, served, target);
     }
-    silence(inner, served, TUN, needs);
+    silence(host, inner, served, TUN, needs);
     if inner == Family::Ipv4 {
         // No route leads back through the tunnel.
         needs.add(&format!("net/ipv4/conf/{name}/rp_filter"), served.need("2", TUN));
@@ -158,11 +158,17 @@ fn put_vip(topology: &Topology, host: &Host, (vip, address): Placed, device: &st
 }
 
 /// The ARP of IPv4: nobody is told of the VIP, and nobody who asks for it is answered.
-fn silence(family: Family, served: &Served, reason: &'static str, needs: &mut Needs) {
+fn silence(host: &Host, family: Family, served: &Served, reason: &'static str, needs: &mut Needs) {
     if family == Family::Ipv4 {
         // 2 answers fewer still.
         needs.add("net/ipv4/conf/all/arp_ignore", Need { unless: Some("2"), ..served.need("1", reason) });
         needs.add("net/ipv4/conf/all/arp_announce", served.need("2", reason));
+    }
+    // The host's own address is asked for all the same.
+    if served.reached.address.is_ipv4()
+        && let Some(interface) = server::subnet_interface(host, served.reached.address)
+    {
+        needs.answers(interface, reason, &served.name(), served.origin());
     }
 }
 
@@ -185,6 +191,6 @@ impl Served<'_> {
     }
 
     fn need(&self, value: &'static str, reason: &'static str) -> Need {
-        Need { value, set: true, unless: None, reason, name: self.name(), origin: self.origin() }
+        Need { value, at_most: None, set: true, unless: None, reason, name: self.name(), origin: self.origin() }
     }
 }

@@ -1,21 +1,25 @@
 //! Sysctls: what the methods need, what the tunings of the host's roles say, and what the host itself says, in this order
 //! of strength. Nothing stands against what a method needs unless it is forced.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::fault::Fault;
-use super::{Target, director, server};
+use super::{Target, director, dummy_name, server, vip};
 use crate::source::Origin;
-use crate::state::{Family, Forward, Key, Resource, ServiceKey, SysctlKey, SysctlValue};
+use crate::state::{Family, Forward, Key, Resource, ServiceKey, SyncRole, SysctlKey, SysctlValue};
 use crate::topology::{Host, ReturnMode, Role, Sysctl, Topology, Vip};
 
 const NAT: &str = "forward \"nat\" needs it";
+const MASQUERADE: &str = "`masquerade` needs it";
 
 /// What a method needs of one key.
 pub(super) struct Need {
     pub value: &'static str,
+    /// Instead of the one value, any up to this one; `value` says it in words.
+    pub at_most: Option<i64>,
     /// Whether it is set; otherwise another key sets it, and nobody may set it otherwise.
     pub set: bool,
     /// A live value that may stay as it is.
@@ -26,6 +30,16 @@ pub(super) struct Need {
     pub origin: Origin,
 }
 
+impl Need {
+    /// A value that would do as well, or better than what is set.
+    fn fits(&self, value: &str) -> bool {
+        match self.at_most {
+            Some(most) => value.parse::<i64>().is_ok_and(|value| value <= most),
+            None => value == self.value || self.unless == Some(value),
+        }
+    }
+}
+
 /// What the methods of a host need. The first to need a key names it.
 #[derive(Default)]
 pub(super) struct Needs(BTreeMap<SysctlKey, Need>);
@@ -34,7 +48,21 @@ impl Needs {
     /// Adds what a path below `/proc/sys` must be.
     pub(super) fn add(&mut self, path: &str, need: Need) {
         if let Some(key) = SysctlKey::parse(path) {
-            self.0.entry(key).or_insert(need);
+            match self.0.entry(key) {
+                // What is set is more than what is only held against.
+                Entry::Occupied(mut entry) if need.set && !entry.get().set => _ = entry.insert(need),
+                Entry::Occupied(_) => {}
+                Entry::Vacant(entry) => _ = entry.insert(need),
+            }
+        }
+    }
+
+    /// Who asks for an address of this interface must be answered: from 3 on, `arp_ignore` keeps silent on more and more.
+    pub(super) fn answers(&mut self, interface: &str, reason: &'static str, name: &Arc<str>, origin: Origin) {
+        for device in ["all", interface] {
+            let (value, name) = ("at most 2", name.clone());
+            let need = Need { value, at_most: Some(2), set: false, unless: None, reason, name, origin };
+            self.add(&format!("net/ipv4/conf/{device}/arp_ignore"), need);
         }
     }
 }
@@ -42,7 +70,9 @@ impl Needs {
 pub(super) fn compile(topology: &Topology, host: &Host, target: &mut Target, mut needs: Needs) {
     if host.role == Role::Director {
         nat(topology, host, target, &mut needs);
+        masquerade(host, &mut needs);
         snat(topology, host, &mut needs);
+        held(topology, host, target, &mut needs);
     }
     let Needs(mut needs) = needs;
     let mut written = tuning(topology, host, target);
@@ -52,8 +82,7 @@ pub(super) fn compile(topology: &Topology, host: &Host, target: &mut Target, mut
     for (key, sysctl) in written {
         let value = SysctlValue::new(&key, &sysctl.value.value);
         if let Some(need) = needs.get(&key)
-            && value.value != need.value
-            && need.unless != Some(value.value.as_str())
+            && !need.fits(&value.value)
             && !sysctl.force.value
         {
             let fault = Fault::AgainstMethod {
@@ -107,33 +136,52 @@ fn nat(topology: &Topology, host: &Host, target: &Target, needs: &mut Needs) {
         if settings.forward != Forward::Nat {
             continue;
         }
-        let mut need = |path: &str, value, set, unless, reason| {
+        let family = Family::of(destination.address);
+        let need = |value, set, unless, reason| {
             let (name, origin) = (provenance.name.clone(), provenance.origin);
-            needs.add(path, Need { value, set, unless, reason, name, origin });
+            Need { value, at_most: None, set, unless, reason, name, origin }
         };
-        match Family::of(destination.address) {
-            Family::Ipv4 => {
-                need("net/ipv4/ip_forward", "1", true, None, NAT);
-                for device in std::iter::once("all").chain(host.interfaces.keys().map(String::as_str)) {
-                    need(&format!("net/ipv4/conf/{device}/forwarding"), "1", false, None, NAT);
-                }
-                let towards_server = server::subnet_interface(host, destination.address);
-                if let Some(interface) = towards_server
-                    && clients.get(&destination.service).is_some_and(|interfaces| interfaces.contains(interface))
-                {
-                    let reason = "nat with clients and servers on one interface needs it";
-                    need("net/ipv4/conf/all/send_redirects", "0", true, None, reason);
-                    need(&format!("net/ipv4/conf/{interface}/send_redirects"), "0", true, None, reason);
-                }
+        router(host, family, needs, |value, set, unless| need(value, set, unless, NAT));
+        if family == Family::Ipv4
+            && let Some(interface) = server::subnet_interface(host, destination.address)
+            && clients.get(&destination.service).is_some_and(|interfaces| interfaces.contains(interface))
+        {
+            let need = || need("0", true, None, "nat with clients and servers on one interface needs it");
+            needs.add("net/ipv4/conf/all/send_redirects", need());
+            needs.add(&format!("net/ipv4/conf/{interface}/send_redirects"), need());
+        }
+    }
+}
+
+/// `masquerade`: what it is asked for must be forwarded first.
+fn masquerade(host: &Host, needs: &mut Needs) {
+    for masquerade in &host.masquerades {
+        let families: BTreeSet<Family> = masquerade.sources.iter().map(|source| Family::of(source.value.addr())).collect();
+        for family in families {
+            router(host, family, needs, |value, set, unless| {
+                let (name, origin) = (masquerade.interface.value.as_str().into(), Origin::Text(masquerade.span));
+                Need { value, at_most: None, set, unless, reason: MASQUERADE, name, origin }
+            });
+        }
+    }
+}
+
+/// What a host needs that forwards packets of a family. `need` makes one of a value, whether it is set, and what may stay.
+fn router(host: &Host, family: Family, needs: &mut Needs, need: impl Fn(&'static str, bool, Option<&'static str>) -> Need) {
+    match family {
+        Family::Ipv4 => {
+            needs.add("net/ipv4/ip_forward", need("1", true, None));
+            for device in std::iter::once("all").chain(host.interfaces.keys().map(String::as_str)) {
+                needs.add(&format!("net/ipv4/conf/{device}/forwarding"), need("1", false, None));
             }
-            Family::Ipv6 => {
-                // With forwarding on, the kernel forgets default routes that it learned, unless accept_ra is 2.
-                for interface in host.interfaces.keys() {
-                    need(&format!("net/ipv6/conf/{interface}/accept_ra"), "2", true, Some("0"), NAT);
-                    need(&format!("net/ipv6/conf/{interface}/forwarding"), "1", false, None, NAT);
-                }
-                need("net/ipv6/conf/all/forwarding", "1", true, None, NAT);
+        }
+        Family::Ipv6 => {
+            // With forwarding on, the kernel forgets default routes that it learned, unless accept_ra is 2.
+            for interface in host.interfaces.keys() {
+                needs.add(&format!("net/ipv6/conf/{interface}/accept_ra"), need("2", true, Some("0")));
+                needs.add(&format!("net/ipv6/conf/{interface}/forwarding"), need("1", false, None));
             }
+            needs.add("net/ipv6/conf/all/forwarding", need("1", true, None));
         }
     }
 }
@@ -166,7 +214,28 @@ fn snat(topology: &Topology, host: &Host, needs: &mut Needs) {
         let mode = &service.return_path.mode;
         if mode.value == ReturnMode::Snat && server::vips(topology, service).any(|vip| server::carries(vip, host)) {
             let (name, origin, reason) = (service.name.value.as_str().into(), mode.origin, "return-path \"snat\" needs it");
-            needs.add("net/ipv4/vs/conntrack", Need { value: "1", set: true, unless: None, reason, name, origin });
+            needs.add("net/ipv4/vs/conntrack", Need { value: "1", at_most: None, set: true, unless: None, reason, name, origin });
         }
+    }
+}
+
+/// Nobody finds a VIP whose director answers no ARP, and nobody is served by one that only listens to sync messages.
+fn held(topology: &Topology, host: &Host, target: &Target, needs: &mut Needs) {
+    let dummy = dummy_name(topology);
+    for (key, (_, provenance)) in &target.objects {
+        let Key::Address(address) = key else { continue };
+        let on_the_wire = address.interface != "lo" && address.interface != dummy && provenance.implied.is_none();
+        if address.address.is_ipv4() && address.prefix == Family::Ipv4.bits() && on_the_wire {
+            needs.answers(&address.interface, "the holder of a VIP needs it", &provenance.name, provenance.origin);
+        }
+    }
+    let Some(backup) = target.provenance(&Key::Sync(SyncRole::Backup)) else { return };
+    let has = |vip: &Vip| vip.addresses.iter().any(|address| vip::has(topology, host, vip, address.value));
+    let mut served = topology.services.values().flat_map(|service| server::vips(topology, service));
+    if served.any(|vip| server::carries(vip, host) && has(vip)) {
+        let (name, origin) = (backup.name.clone(), backup.origin);
+        let reason = "a director that has a VIP and runs a backup daemon needs it";
+        let need = Need { value: "0", at_most: None, set: false, unless: None, reason, name, origin };
+        needs.add("net/ipv4/vs/backup_only", need);
     }
 }

@@ -429,6 +429,36 @@ fn nothing_stands_against_what_a_method_needs_unless_it_is_forced() {
 }
 
 #[test]
+fn nothing_makes_a_holder_or_a_server_silent() {
+    let dr = service("listen vip=\"v4\" port=80", "forward \"dr\"; server \"web4\"");
+    let director = |rest: &str| codes(&format!("{dr}tuning \"director\" {{ sysctl {rest}; }}\n"));
+    let server = |rest: &str| codes(&format!("{dr}tuning \"real-server\" {{ sysctl {rest}; }}\n"));
+    for device in ["all", "eth0"] {
+        let set = |value: &str| format!("\"net.ipv4.conf.{device}.arp_ignore\" {value}");
+        assert_eq!(director(&set("8")), ["sysctl-against-method"], "{device}");
+        assert_eq!(director(&set("8 force=#true")), [""; 0], "{device}");
+        assert_eq!(director(&set("2")), [""; 0], "{device}");
+        assert_eq!(server(&set("8")), ["sysctl-against-method"], "{device}");
+        assert_eq!(server(&set("2")), [""; 0], "{device}");
+    }
+    assert_eq!(director("\"net.ipv4.conf.eth1.arp_ignore\" 8"), [""; 0], "no VIP is there");
+    // A director that only listens.
+    let sync = |roles: &str| {
+        let sync = format!("sync id=1 interface=\"eth0\" {roles}\n");
+        codes(&format!("{dr}{sync}tuning \"director\" {{ sysctl \"net.ipv4.vs.backup_only\" 1; }}\n"))
+    };
+    assert_eq!(sync("backup=\"lb1\""), ["sysctl-against-method"]);
+    assert_eq!(sync("backup=\"lb2\""), [""; 0]);
+    assert_eq!(sync("master=\"lb1\""), [""; 0]);
+    // What is only held against does not stand before what is set.
+    let both = "service \"a\" { listen vip=\"v\" port=80 family=\"ipv6\"; forward \"tun\"; server \"web4\"; }\n";
+    assert!(
+        on(&format!("{both}{dr}"), "web4", &["sysctl"])
+            .contains(&"sysctl net.ipv4.conf.all.arp_ignore → {unless:2,value:1}".to_owned())
+    );
+}
+
+#[test]
 fn every_kind_of_tunnel_is_a_device_of_ours_with_its_addresses() {
     for (fields, expected) in [
         ("kind=\"ipip\" local=\"192.0.2.1\"", "{tunnel:{kind:ipip,local:192.0.2.1,ttl:0}}"),
@@ -474,6 +504,11 @@ fn ip_vs_is_loaded_where_something_of_it_is_asked_for() {
         ("tuning \"director\" { sysctl \"net.core.somaxconn\" 1; }\n".to_owned(), false),
     ] {
         assert_eq!(on(&text, "lb1", &["module"]) == ["module ip_vs → {}"], loaded, "{text}");
+    }
+    // Their schedulers bring these.
+    for name in ["lblc", "lblcr"] {
+        let text = format!("tuning \"director\" {{ sysctl \"net.ipv4.vs.{name}_expiration\" 3600; }}\n");
+        assert_eq!(on(&text, "lb1", &["module"]), [format!("module ip_vs_{name} → {{}}")]);
     }
 }
 
@@ -591,6 +626,86 @@ fn replies_of_nat_go_back_through_the_director() {
     }
 }
 
+/// Two VIPs of two holders, for replies that are to go to both.
+const HOLDERS: &str = "vip \"a\" address=\"10.0.0.110\" holder=\"lb1\"\nvip \"b\" address=\"10.0.0.111\" holder=\"lb2\"\n";
+
+#[test]
+fn replies_of_one_port_go_back_to_one_director() {
+    let with = |listens: &str, rest: &str| {
+        codes(&format!("{HOLDERS}{}", service(listens, &format!("forward \"nat\"; server \"web4\"; {rest}"))))
+    };
+    let both = "listen vip=\"a\" port=80; listen vip=\"b\" port=80";
+    assert_eq!(with(both, ""), ["two-ways-back"]);
+    for mended in ["return-path \"snat\"", "return-path \"policy\" via=\"10.0.0.254\"", "return-path \"none\""] {
+        assert_eq!(with(both, mended), [""; 0], "{mended}");
+    }
+    assert_eq!(with("listen vip=\"a\" port=80; listen vip=\"b\" port=81", ""), [""; 0]);
+    assert_eq!(with("listen vip=\"a\" port=80; listen vip=\"b\" port=80 server-port=81", ""), [""; 0]);
+    assert_eq!(with("listen vip=\"a\" port=80; listen vip=\"b\" port=80 protocol=\"udp\"", ""), [""; 0]);
+    // A mark has the ways of all of its VIPs.
+    let mark = |one: &str, two: &str| {
+        with(&format!("listen fwmark=7 {{ match vip=\"a\" port={one}; match vip=\"b\" port={two}; }}"), "")
+    };
+    assert_eq!(mark("80", "80"), ["two-ways-back"]);
+    assert_eq!(mark("80", "81"), [""; 0]);
+    // Two services; one host under two addresses is two sources for tcp, and one for udp.
+    let second = |protocol: &str, address: &str| {
+        let host = "real-server \"two\" { interface \"eth0\" { address \"10.0.0.21/24\" \"10.0.0.22/24\"; }; }\n";
+        let of = |name: &str, address: &str| {
+            format!(
+                "service \"s{name}\" {{ listen vip=\"{name}\" port=80 protocol=\"{protocol}\"; forward \"nat\"; server \"two\" address=\"{address}\"; }}\n"
+            )
+        };
+        wrong(&format!("{HOLDERS}{host}{}{}", of("a", "10.0.0.21"), of("b", address)))
+    };
+    assert_eq!(second("tcp", "10.0.0.22"), []);
+    assert_eq!(second("udp", "10.0.0.22").len(), 1);
+    let said = "replies of a server of services `sa` and `sb` from tcp port 80 are to go to 10.0.0.2 and to 10.0.0.3, and nothing in them says which";
+    assert_eq!(second("tcp", "10.0.0.21"), [("two-ways-back", said.to_owned())]);
+}
+
+#[test]
+fn a_director_that_serves_sends_back_to_the_one_that_has_the_vip() {
+    let text = service(
+        "listen vip=\"v4\" port=80 server-port=8080",
+        "forward \"nat\"; server \"lb1\" address=\"10.0.0.2\"; server \"lb2\"",
+    );
+    assert_eq!(on(&text, "lb1", &["route", "rule"]), [""; 0]);
+    assert_eq!(on(&text, "lb2", &["rule"]), ["rule ipv4 30000 from 10.0.0.3 ipproto tcp sport 8080 lookup 167772162 → {}"]);
+    // Nobody knows who has it, or both have it.
+    for vip in ["address=\"10.0.0.120\" managed=#false", "address=\"203.0.113.9\""] {
+        let text = format!(
+            "vip \"w\" {vip}\n{}",
+            service("listen vip=\"w\" port=80", "forward \"nat\"; return-path \"policy\" via=\"10.0.0.254\"; server \"lb2\"")
+        );
+        assert_eq!(on(&text, "lb2", &["rule"]), [""; 0], "{vip}");
+    }
+}
+
+#[test]
+fn what_vips_answer_by_udp_is_not_sent_to_a_director() {
+    let of = |name: &str, listen: &str, rest: &str| service(listen, rest).replace("\"s\"", &format!("\"{name}\""));
+    let nat = of("n", "listen vip=\"v4\" port=53 protocol=\"udp\"", "forward \"nat\"; server \"web4\" \"lb2\"");
+    let rule = "rule ipv4 30000 ipproto udp sport 53 lookup 167772162 → {}";
+    let spared = "rule ipv4 29999 from 203.0.113.80 ipproto udp sport 53 lookup 254 → {}";
+    let others = "rule ipv4 29999 from 203.0.113.81 ipproto udp sport 53 lookup 254 → {}";
+    assert_eq!(on(&nat, "web4", &["rule"]), [rule]);
+    let beside = |host: &str, listen: &str, rest: &str| on(&format!("{nat}{}", of("d", listen, rest)), host, &["rule"]);
+    let dr = "forward \"dr\"; server \"web4\"";
+    for listen in [
+        "listen vip=\"r\" port=53 protocol=\"udp\"",
+        "listen fwmark=7 { match vip=\"r\" protocol=\"udp\"; }",
+        "listen fwmark=7 vip=\"r\"",
+    ] {
+        assert_eq!(beside("web4", listen, dr), [spared, others, rule], "{listen}");
+    }
+    assert_eq!(beside("web4", "listen vip=\"r\" port=53", dr), [rule], "tcp");
+    assert_eq!(beside("web4", "listen vip=\"r\" port=54 protocol=\"udp\"", dr), [rule], "another port");
+    // A director that has VIPs of its own beside.
+    let listen = "listen vip=\"r\" port=53 protocol=\"udp\"";
+    assert_eq!(beside("lb2", listen, "forward \"nat\"; return-path \"snat\"; server \"172.16.0.9\""), [spared, others, rule]);
+}
+
 /// The table of nftables of a host, rule by rule.
 fn table(text: &str, host: &str) -> Vec<String> {
     let compiled = compiled(&topology(&format!("{HOSTS}{text}")), host);
@@ -655,6 +770,30 @@ fn a_director_masquerades_what_is_asked_and_nothing_else() {
     let rule = "postrouting: ip daddr 10.0.0.14 meta l4proto tcp th dport 8080 ct original ip daddr 10.0.0.101 ct original proto-dst 80 masquerade";
     assert_eq!(table(&snat, "lb1"), [rule]);
     assert!(on(&snat, "lb1", &["sysctl"]).contains(&"sysctl net.ipv4.vs.conntrack → {value:1}".to_owned()));
+    // Something else marks: the VIP is all that is known of the packets.
+    let elsewhere = service("listen fwmark=7 vip=\"v\"", "forward \"nat\"; server \"web1\" port=81; return-path \"snat\"");
+    assert_eq!(
+        table(&elsewhere, "lb1"),
+        [
+            "postrouting: ip daddr 10.0.0.11 ct original ip daddr 10.0.0.100 masquerade",
+            "postrouting: ip6 daddr 2001:db8::11 ct original ip6 daddr 2001:db8::100 masquerade"
+        ]
+    );
+}
+
+#[test]
+fn masquerading_makes_the_director_a_router_of_the_families_of_its_sources() {
+    let with = |sources: &str, rest: &str| {
+        format!(
+            "director \"gw\" {{ interface \"eth1\" address=\"198.51.100.2/24\"; masquerade interface=\"eth1\" {{ source {sources}; }}; {rest} }}\n"
+        )
+    };
+    assert_eq!(on(&with("\"10.0.0.0/24\"", ""), "gw", &["sysctl"]), ["sysctl net.ipv4.ip_forward → {value:1}"]);
+    assert_eq!(
+        on(&with("\"2001:db8::/64\"", ""), "gw", &["sysctl"]),
+        ["sysctl net.ipv6.conf.all.forwarding → {value:1}", "sysctl net.ipv6.conf.eth1.accept_ra → {unless:0,value:2}"]
+    );
+    assert_eq!(codes(&with("\"10.0.0.0/24\"", "sysctl \"net.ipv4.ip_forward\" 0;")), ["sysctl-against-method"]);
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Hosts: what directors alone have, and what their two roles ask of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use super::{Conflict, Report, View, place};
+use ipnet::IpNet;
+
+use super::{Conflict, Doubt, Report, View, place};
 use crate::source::At;
 use crate::source::problem::nearest;
 use crate::topology::{Host, Role, Sysctl};
@@ -76,5 +79,29 @@ pub fn named_interfaces_are_known(view: &View, report: &mut Report) {
     for host in view.topology.hosts.values() {
         host.masquerades.iter().for_each(|masquerade| check(host, &masquerade.interface));
         host.tunnels.iter().filter_map(|tunnel| tunnel.device.as_ref()).for_each(|device| check(host, device));
+    }
+}
+
+/// A router is a neighbour. An interface that has whole addresses alone (`/32`) says nothing of its neighbours, and link-local
+/// routers are on every wire.
+pub fn gateways_are_on_the_wire(view: &View, report: &mut Report) {
+    let mut said = BTreeSet::new();
+    for host in view.topology.hosts.values() {
+        for interface in host.interfaces.values() {
+            for gateway in &interface.gateways {
+                let of_family = |network: &&At<IpNet>| network.value.addr().is_ipv4() == gateway.value.is_ipv4();
+                let subnets = || {
+                    let all = interface.addresses.iter().filter(of_family).map(|network| network.value);
+                    all.filter(|network| network.prefix_len() < network.max_prefix_len())
+                };
+                let link_local = matches!(gateway.value, IpAddr::V6(address) if address.is_unicast_link_local());
+                let outside = subnets().next().is_some() && !subnets().any(|network| network.contains(&gateway.value));
+                if outside && !link_local && said.insert(place(gateway)) {
+                    let (host, interface, gateway_address) = (&host.name.value, &interface.name.value, gateway.value);
+                    let doubt = Doubt::GatewayOutside { host, interface, gateway: gateway_address };
+                    report.doubt(&doubt, place(gateway));
+                }
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{Conflict, Doubt, Report, View, families, forward, in_a_subnet, own_families, place};
+use super::{Conflict, Doubt, Report, View, families, forward, in_a_subnet, own_families, place, sysctl};
 use crate::source::At;
 use crate::state::{Checksum, Encapsulation, Family};
 use crate::topology::{Forward, Host, Interface, ReturnMode, Role, Server, Service, Via, Vip};
@@ -11,6 +11,12 @@ use crate::topology::{Forward, Host, Interface, ReturnMode, Role, Server, Servic
 /// The VIPs of a service, with the tokens that name them.
 fn vips<'t>(view: &View<'t>, service: &'t Service) -> Vec<(&'t Vip, crate::source::Span)> {
     service.listens.iter().flat_map(|listen| view.vips(listen)).collect()
+}
+
+/// The VIPs of a service, each once, however many ports it has.
+fn each_vip<'t>(view: &View<'t>, service: &'t Service) -> Vec<&'t Vip> {
+    let mut seen = BTreeSet::new();
+    vips(view, service).into_iter().map(|(vip, _)| vip).filter(|vip| seen.insert(vip.name.value.as_str())).collect()
 }
 
 /// Who carries any of a service's VIPs, each once.
@@ -45,6 +51,48 @@ pub fn no_server_is_the_vip(view: &View, report: &mut Report) {
             if let Some((vip, named)) = own.filter(|_| said.insert(place(address))) {
                 let conflict = Conflict::ServerIsVip { address: address.value, vip: &vip.name.value, named: *named };
                 report.add(&conflict, place(address));
+            }
+        }
+    }
+}
+
+/// Whether the file says somewhere that a host takes IPv4 packets from addresses of its own.
+fn takes_from_itself(view: &View) -> bool {
+    sysctl::all(view).any(|sysctl| sysctl.key.value.path().ends_with("/accept_local") && sysctl.value.value != "0")
+}
+
+/// A server of dr or tun has the VIP. IPv4 takes no packet, and answers no ARP, from an address of its own: a director that has
+/// nothing but the VIP cannot reach it.
+pub fn a_director_has_more_than_the_vip(view: &View, report: &mut Report) {
+    if takes_from_itself(view) {
+        return;
+    }
+    let mut said = BTreeSet::new();
+    for service in view.services().filter(|service| listened(view, service).contains(&Family::Ipv4)) {
+        for vip in each_vip(view, service) {
+            for host in view.carriers(vip) {
+                let all = host.interfaces.values().flat_map(|interface| &interface.addresses);
+                let own: Vec<_> = all.filter(|network| network.value.addr().is_ipv4()).collect();
+                let [own] = own.as_slice() else { continue };
+                let Some(address) = vip.addresses.iter().find(|address| address.value == own.value.addr()) else { continue };
+                let takes = |server: &&Server| {
+                    forward(service, server).value != Forward::Nat
+                        && server.host.as_ref().is_none_or(|name| name.value != host.name.value)
+                        && addresses(view, server).iter().any(IpAddr::is_ipv4)
+                };
+                if let Some(server) = view.servers(service).find(takes).filter(|_| said.insert(place(address))) {
+                    let forward = forward(service, server);
+                    let conflict = Conflict::VipIsOwn {
+                        address: address.value,
+                        vip: &vip.name.value,
+                        host: &host.name.value,
+                        server: &server.label.value,
+                        method: forward.value,
+                        own: place(own),
+                        forward: place(forward),
+                    };
+                    report.add(&conflict, place(address));
+                }
             }
         }
     }
@@ -85,8 +133,11 @@ pub fn replies_reach_their_director(view: &View, report: &mut Report) {
         for server in view.servers(service).filter(|server| forward(service, server).value == Forward::Nat) {
             let Some(host) = server.host.as_ref().and_then(|name| view.topology.hosts.get(&name.value)) else { continue };
             let own = addresses(view, server);
-            // A director reaches itself.
-            if carriers.iter().any(|carrier| carrier.name.value == host.name.value) || said.contains(&place(&server.label)) {
+            // A director reaches itself where it has the VIP.
+            let all = || vips(view, service).into_iter();
+            if all().all(|(vip, _)| having(view, vip).any(|one| one.name.value == host.name.value))
+                || said.contains(&place(&server.label))
+            {
                 continue;
             }
             let off =
@@ -99,6 +150,58 @@ pub fn replies_reach_their_director(view: &View, report: &mut Report) {
                 said.insert(place(&server.label));
                 let policy = service.return_path.via.as_ref().and_then(|via| via.origin.span());
                 report.doubt(&Doubt::WayBackOffLink { host: &host.name.value, via, policy }, place(&server.label));
+            }
+        }
+    }
+}
+
+/// The directors that have a VIP, or may have it: nobody knows where something else places it.
+fn having<'v>(view: &'v View, vip: &'v Vip) -> impl Iterator<Item = &'v Host> {
+    let may = |host: &&&Host| !vip.managed.value || vip.holder.as_ref().is_none_or(|holder| holder.value == host.name.value);
+    view.carriers(vip).iter().filter(may).copied()
+}
+
+/// Replies of dr and tun come from the VIP. IPv4 drops what comes from an address of its own: the director that has the VIP
+/// cannot be their router.
+pub fn replies_of_dr_and_tun_pass_their_director_by(view: &View, report: &mut Report) {
+    if takes_from_itself(view) {
+        return;
+    }
+    let mut said = BTreeSet::new();
+    for service in view.services() {
+        let vips = each_vip(view, service);
+        let of_ipv4 = || vips.iter().filter_map(|vip| Some((*vip, vip.addresses.iter().find(|one| one.value.is_ipv4())?)));
+        for server in view.servers(service).filter(|server| forward(service, server).value != Forward::Nat) {
+            let Some(host) = server.host.as_ref().and_then(|name| view.topology.hosts.get(&name.value)) else { continue };
+            let all = host.interfaces.values().flat_map(|interface| &interface.gateways);
+            let gateways: Vec<&At<IpAddr>> = all.filter(|gateway| gateway.value.is_ipv4()).collect();
+            if gateways.is_empty() {
+                continue;
+            }
+            // One router that is none of the directors is enough.
+            let found = of_ipv4().find_map(|(vip, address)| {
+                let leads_to = |gateway: &At<IpAddr>| {
+                    let is_own = |director: &&Host| {
+                        let mut own = director.interfaces.values().flat_map(|interface| &interface.addresses);
+                        own.any(|network| network.value.addr() == gateway.value)
+                    };
+                    let floats = vip.addresses.iter().any(|own| own.value == gateway.value);
+                    having(view, vip).find(|director| floats || is_own(director))
+                };
+                let directors: Option<Vec<&Host>> = gateways.iter().map(|gateway| leads_to(gateway)).collect();
+                let director = *directors?.first()?;
+                (director.name.value != host.name.value).then_some((address, director))
+            });
+            let Some(((address, director), gateway)) = found.zip(gateways.first()) else { continue };
+            if said.insert(place(gateway)) {
+                let doubt = Doubt::GatewayIsDirector {
+                    host: &host.name.value,
+                    gateway: gateway.value,
+                    vip: address.value,
+                    director: &director.name.value,
+                    forward: place(forward(service, server)),
+                };
+                report.doubt(&doubt, place(gateway));
             }
         }
     }
@@ -124,14 +227,11 @@ fn ways_back(view: &View, service: &Service, carriers: &[&Host]) -> Vec<IpAddr> 
     }
 }
 
-/// What a method needs on a real server is done where the file has it as a host. Said once for each method, and not where the
-/// file has no real server at all: then it is of directors alone, as all of LVS's older tools have it.
+/// What a method needs on a real server is done where the file has it as a host. Said once for each method; once for all where
+/// the file has no real server: then it is of directors alone, as all of LVS's older tools have it.
 pub fn servers_are_hosts_of_the_file(view: &View, report: &mut Report) {
     /// The first of them, and how many.
     type Found<'t> = (&'t Service, &'t Server, IpAddr, IpAddr, usize);
-    if view.topology.hosts.values().all(|host| host.role == Role::Director) {
-        return;
-    }
     let mut found: Vec<(Forward, Found<'_>)> = Vec::new();
     let mut seen = BTreeSet::new();
     for service in view.services() {
@@ -152,6 +252,13 @@ pub fn servers_are_hosts_of_the_file(view: &View, report: &mut Report) {
                 None => found.push((method, (service, server, address, vip, 1))),
             }
         }
+    }
+    if view.topology.hosts.values().all(|host| host.role == Role::Director) {
+        let count = found.iter().map(|(_, (.., count))| count).sum();
+        if let Some((method, (_, server, address, vip, _))) = found.into_iter().next() {
+            report.doubt(&Doubt::NoRealServers { count, method, address, vip }, place(&server.label));
+        }
+        return;
     }
     for (method, (service, server, address, vip, count)) in found {
         let doubt = Doubt::ServerOutside { service: &service.name.value, count, method, address, vip };

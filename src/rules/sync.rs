@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::{Conflict, Doubt, Report, View, first, place};
 use crate::source::Span;
 use crate::state::SyncRole;
-use crate::topology::Sync;
+use crate::topology::{Interface, Sync};
 
 pub fn one_daemon_of_each_role(view: &View, report: &mut Report) {
     let mut seen = BTreeMap::new();
@@ -67,6 +69,41 @@ pub fn daemons_hear_each_other(view: &View, report: &mut Report) {
                 if !ids.into_iter().flat_map(names).any(|name| *name != host) {
                     report.doubt(&Doubt::SyncUnheard { id, role, host }, span);
                 }
+            }
+        }
+    }
+}
+
+/// Sync messages are multicast: with ttl 1 they stay in the subnet of the interface, as far as the file says which that is.
+pub fn daemons_share_a_subnet(view: &View, report: &mut Report) {
+    let interface = |host: &str, sync: &Sync| view.topology.hosts.get(host)?.interfaces.get(&sync.interface.value);
+    let mut backups: BTreeMap<(IpAddr, u16), Vec<(&Sync, &str)>> = BTreeMap::new();
+    for sync in &view.topology.syncs {
+        let hosts = hosts(view, sync, SyncRole::Backup).into_iter().map(|(host, _)| (sync, host));
+        backups.entry((sync.group.value, sync.port.value)).or_default().extend(hosts);
+    }
+    for sync in view.topology.syncs.iter().filter(|sync| sync.ttl.value == 1) {
+        let subnets = |of: &Interface| {
+            let all = of.addresses.iter().map(|network| network.value);
+            all.filter(|network| network.addr().is_ipv4() == sync.group.value.is_ipv4()).collect::<Vec<_>>()
+        };
+        for (host, span) in hosts(view, sync, SyncRole::Master) {
+            let Some(own) = interface(host, sync).map(subnets).filter(|own| !own.is_empty()) else { continue };
+            let of_group = backups.get(&(sync.group.value, sync.port.value)).into_iter().flatten();
+            let mut hearing = of_group
+                .filter(|(other, name)| *name != host && [0, sync.id.value].contains(&other.id.value))
+                .map(|(other, name)| (other, *name, interface(name, other).map(subnets)));
+            let is_off = |theirs: &Option<Vec<IpNet>>| {
+                theirs.as_ref().is_some_and(|theirs| {
+                    let shared = |net: &IpNet| own.iter().any(|one| one.contains(&net.addr()) || net.contains(&one.addr()));
+                    !theirs.is_empty() && !theirs.iter().any(shared)
+                })
+            };
+            // One that hears it is enough.
+            let Some((other, name, theirs)) = hearing.next() else { continue };
+            if is_off(&theirs) && hearing.all(|(_, _, theirs)| is_off(&theirs)) {
+                let (interface, other_interface) = (&sync.interface.value, &other.interface.value);
+                report.doubt(&Doubt::SyncOffLink { host, interface, other: name, other_interface }, span);
             }
         }
     }

@@ -3,7 +3,7 @@
 mod beside;
 mod levels;
 
-use super::examine;
+use super::{Asked, examine, examine_as};
 use crate::source::Severity;
 use crate::source::memory::load_text;
 
@@ -21,9 +21,19 @@ fn doubted(text: &str) -> Vec<&'static str> {
     of(text, Severity::Warning)
 }
 
+/// Most texts here have directors alone.
+fn beside() -> Asked {
+    Asked { allow: vec!["no-real-servers"], ..Asked::default() }
+}
+
 fn of(text: &str, severity: Severity) -> Vec<&'static str> {
     let loaded = load_text("a.kdl", &format!("{BASE}{text}"));
-    examine(loaded).2.into_iter().filter(|problem| problem.severity == severity).map(|problem| problem.code).collect()
+    examine_as(loaded, &beside())
+        .2
+        .into_iter()
+        .filter(|problem| problem.severity == severity)
+        .map(|problem| problem.code)
+        .collect()
 }
 
 /// A service with what is given, and a server.
@@ -210,7 +220,7 @@ fn an_outer_header_needs_its_own_room() {
     let with = |mtu: u32, forward: &str| {
         let base = BASE.replace("address=\"10.0.0.2/24\"", &format!("address=\"10.0.0.2/24\" mtu={mtu}"));
         let text = format!("{base}{VIP}service \"s\" {{ listen vip=\"v\" port=80; forward {forward}; server \"10.0.0.11\"; }}\n");
-        examine(load_text("a.kdl", &text)).2.into_iter().map(|problem| problem.code).collect::<Vec<_>>()
+        examine_as(load_text("a.kdl", &text), &beside()).2.into_iter().map(|problem| problem.code).collect::<Vec<_>>()
     };
     assert_eq!(with(1519, "\"tun\""), ["tunnel-mtu"]);
     assert_eq!(with(1520, "\"tun\""), [""; 0]);
@@ -305,4 +315,103 @@ fn what_the_kernel_takes_in_silence_cannot_be_written() {
         assert_eq!(said(&format!("sync {bad} interface=\"eth0\"\n")), [code], "{bad}");
     }
     assert_eq!(said("vip \"v\" address=\"0.0.0.0\"\n"), ["bad-value"]);
+}
+
+#[test]
+fn a_director_keeps_an_address_beside_the_vip_of_dr_and_tun() {
+    let with = |vip: &str, forward: &str, server: &str| {
+        let service = format!("service \"s\" {{ listen vip=\"v\" port=80; forward \"{forward}\"; server {server}; }}\n");
+        said(&format!("vip \"v\" {vip}\n{service}"))
+    };
+    let own = "address=\"10.0.0.2\"";
+    assert_eq!(with(own, "dr", "\"10.0.0.11\""), ["vip-is-own-address"]);
+    assert_eq!(with(own, "tun", "\"10.0.0.11\""), ["vip-is-own-address"]);
+    assert_eq!(with(own, "tun", "\"2001:db8::11\""), [""; 0], "the outer packet is IPv6");
+    let takes = "\"10.0.0.11\"; }\ntuning \"real-server\" { sysctl \"net.ipv4.conf.all.accept_local\" 1";
+    assert_eq!(with(own, "dr", takes), [""; 0], "the servers are told to");
+    assert_eq!(with(own, "nat", "\"10.0.0.11\""), [""; 0]);
+    assert_eq!(with(own, "dr", "\"lb1\""), [""; 0]);
+    assert_eq!(with("address=\"2001:db8::2\"", "dr", "\"2001:db8::11\""), [""; 0]);
+    let two = BASE.replace(" address=\"10.0.0.2/24\";", " { address \"10.0.0.2/24\" \"10.0.0.9/24\"; };");
+    let text = format!("{two}vip \"v\" {own}\n{}", service("listen vip=\"v\" port=80", "forward \"dr\""));
+    assert_eq!(examine_as(load_text("a.kdl", &text), &beside()).2, [], "{text}");
+}
+
+#[test]
+fn the_director_is_no_router_of_what_answers_as_its_vip() {
+    let with = |gateway: &str, forward: &str, vip: &str| {
+        let host = format!("real-server \"web1\" {{ interface \"eth0\" address=\"10.0.0.31/24\" {{ gateway {gateway}; }}; }}\n");
+        let service = format!("service \"s\" {{ listen vip=\"v\" port=80; forward \"{forward}\"; server \"web1\"; }}\n");
+        doubted(&format!("{PAIR}{host}vip \"v\" address=\"10.0.0.100\" {vip}\n{service}"))
+    };
+    let held = "holder=\"lb1\"";
+    assert_eq!(with("\"10.0.0.2\"", "dr", held), ["gateway-is-director"]);
+    assert_eq!(with("\"10.0.0.100\"", "tun", held), ["gateway-is-director"]);
+    assert_eq!(with("\"10.0.0.2\"", "nat", held), [""; 0]);
+    assert_eq!(with("\"10.0.0.3\"", "dr", held), [""; 0], "it has not the VIP");
+    assert_eq!(with("\"10.0.0.3\"", "dr", "managed=#false"), ["gateway-is-director"], "it may have it");
+    assert_eq!(with("\"10.0.0.2\" \"10.0.0.254\"", "dr", held), [""; 0], "there is another router");
+}
+
+#[test]
+fn a_gateway_is_a_neighbour() {
+    let with = |interface: &str| doubted(&format!("real-server \"web1\" {{ interface \"eth0\" {interface}; }}\n"));
+    assert_eq!(with("address=\"10.0.0.31/24\" gateway=\"10.0.1.1\""), ["gateway-outside"]);
+    assert_eq!(with("address=\"10.0.0.31/24\" gateway=\"10.0.0.1\""), [""; 0]);
+    assert_eq!(with("address=\"10.0.0.31/32\" gateway=\"10.0.1.1\""), [""; 0]);
+    assert_eq!(with("address=\"10.0.0.31/24\" gateway=\"2001:db8:1::1\""), [""; 0]);
+    assert_eq!(with("address=\"2001:db8:1::31/64\" gateway=\"fe80::1\""), [""; 0]);
+    assert_eq!(with("address=\"2001:db8:1::31/64\" gateway=\"2001:db8:2::1\""), ["gateway-outside"]);
+}
+
+#[test]
+fn sync_messages_with_ttl_1_stay_in_their_subnet() {
+    let with = |other: &str, sync: &str| {
+        doubted(&format!(
+            "director \"lb2\" {{ interface \"eth0\" {other}; }}\nsync id=1 interface=\"eth0\" {sync} {{ master \"lb1\"; backup \"lb2\"; }}\n"
+        ))
+    };
+    assert_eq!(with("address=\"10.0.1.3/24\"", ""), ["sync-off-link"]);
+    assert_eq!(with("address=\"10.0.1.3/24\"", "ttl=2"), [""; 0]);
+    assert_eq!(with("address=\"10.0.0.3/24\"", ""), [""; 0]);
+    assert_eq!(with("address=\"2001:db8:1::3/64\"", ""), [""; 0], "nobody knows its IPv4 addresses");
+}
+
+#[test]
+fn what_is_to_be_done_by_hand_is_what_apply_would_do() {
+    let by_hand = |forward: &str, server: &str| {
+        let text = format!(
+            "{BASE}real-server \"web1\" {{ interface \"eth0\" address=\"10.0.0.31/24\"; }}\n{VIP}service \"s\" {{ listen vip=\"v\" port=80; forward {forward}; server \"{server}\"; }}\n"
+        );
+        let problems = examine_as(load_text("a.kdl", &text), &beside()).2;
+        problems
+            .into_iter()
+            .filter(|problem| problem.code == "server-outside")
+            .filter_map(|problem| problem.help)
+            .collect::<String>()
+    };
+    let gue = "\"tun\" encap=\"gue\" port=6080";
+    assert!(by_hand(gue, "10.0.0.32").contains("`ip fou add port 6080 gue`"));
+    assert!(by_hand(gue, "2001:db8::32").contains("`ip fou add port 6080 gue -6`"));
+    let gre = |checksum: &str| by_hand(&format!("\"tun\" encap=\"gre\" {checksum}"), "10.0.0.32");
+    assert!(gre("").contains("`ip link add lvs type gre local 10.0.0.32`"));
+    assert!(gre("checksum=\"csum\"").contains("`ip link add lvs type gre local 10.0.0.32 icsum`"));
+}
+
+#[test]
+fn a_file_of_directors_alone_is_told_once_what_it_leaves_to_others() {
+    let with = |text: &str| {
+        let problems = examine(load_text("a.kdl", &format!("{BASE}{VIP}{text}"))).2;
+        problems.into_iter().map(|problem| problem.code).collect::<Vec<_>>()
+    };
+    let dr = service("listen vip=\"v\" port=80", "forward \"dr\"");
+    let tun = service("listen vip=\"v\" port=81", "forward \"tun\"").replace("\"s\"", "\"t\"");
+    assert_eq!(with(&format!("{dr}{tun}")), ["no-real-servers"]);
+    assert_eq!(with(&service("listen vip=\"v\" port=80", "forward \"nat\"; return-path \"none\"")), [""; 0]);
+    let lint = "lint \"no-real-servers\" level=\"allow\" reason=\"puppet has them\"\n";
+    assert_eq!(with(&format!("{dr}{lint}")), [""; 0]);
+    assert_eq!(with(&format!("{dr}{}", lint.replace("allow", "deny"))), ["no-real-servers"]);
+    assert!(!with(&format!("{dr}{dr}")).contains(&"no-real-servers"), "not beside an error");
+    let web = "real-server \"web1\" { interface \"eth0\" address=\"10.0.0.31/24\"; }\n";
+    assert_eq!(with(&format!("{dr}{tun}{web}")), ["server-outside", "server-outside"]);
 }

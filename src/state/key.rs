@@ -137,10 +137,13 @@ impl Key {
     }
 
     /// The module that must be loaded before the object can be made, since nothing loads it by itself in time: `ip_vs` brings
-    /// sysctls, `fou` a netlink family. Schedulers and tunnel kinds are loaded by the kernel when the object is made.
+    /// sysctls, and so do two schedulers; `fou` a netlink family. Other schedulers and tunnel kinds are loaded by the kernel when the object is made.
     pub fn module(&self) -> Option<&'static str> {
         match self {
             Key::Service(_) | Key::Timeouts | Key::Sync(_) => Some("ip_vs"),
+            // Two schedulers bring a key of their own.
+            Key::Sysctl(sysctl) if sysctl.path() == "net/ipv4/vs/lblc_expiration" => Some("ip_vs_lblc"),
+            Key::Sysctl(sysctl) if sysctl.path() == "net/ipv4/vs/lblcr_expiration" => Some("ip_vs_lblcr"),
             Key::Sysctl(sysctl) if sysctl.path().starts_with("net/ipv4/vs/") => Some("ip_vs"),
             Key::Fou(FouKey { family: Family::Ipv4, .. }) => Some("fou"),
             Key::Fou(FouKey { family: Family::Ipv6, .. }) => Some("fou6"),

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use super::{Family, Protocol};
 
-/// The priority of our rules, or one more: before the main table (32766), behind what others put first on purpose. The kernel
+/// The priority of our rules, or one more or less: before the main table (32766), behind what others put first on purpose. The kernel
 /// keeps several rules of one priority.
 pub const RULE_PRIORITY: u32 = 30_000;
 

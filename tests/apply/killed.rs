@@ -54,6 +54,7 @@ vip "b" address="192.0.2.101"
 timeouts tcp="5m"
 service "web" { listen vip="a" port=80; forward "dr"; scheduler "sh"; server "10.0.0.[11-13]" weight=10; }
 service "old" { listen vip="a" port=81; forward "dr"; server "10.0.0.11" weight=1; }
+lint "no-real-servers" level="allow" reason="the director alone"
 "#;
 pub const SECOND: &str = r#"
 topology "shop"
@@ -66,6 +67,7 @@ vip "c" address="10.0.0.102"
 timeouts tcp="6m"
 service "web" { listen vip="a" port=80; forward "dr"; scheduler "sh"; server "10.0.0.10" weight=5; server "10.0.0.[12-13]" weight=20; }
 service "new" { listen vip="c" port=82; forward "nat"; return-path "none"; server "10.0.0.11" weight=1; }
+lint "no-real-servers" level="allow" reason="the director alone"
 "#;
 
 pub fn goal(text: &str) -> (Director, Goal) {

@@ -4,7 +4,7 @@ use crate::rules::{Asked, examine_as, names};
 use crate::source::memory::load_text;
 use crate::source::{Problem, Severity};
 
-const QUIET: &str = "topology \"t\"\ndirector \"lb1\" { interface \"eth0\" address=\"10.0.0.2/24\"; }\nvip \"v\" address=\"10.0.0.100\"\nservice \"s\" { listen vip=\"v\" port=80; forward \"dr\"; server \"10.0.0.11\" weight=0; }\n";
+const QUIET: &str = "topology \"t\"\ndirector \"lb1\" { interface \"eth0\" address=\"10.0.0.2/24\"; }\nreal-server \"web1\" { interface \"eth0\" address=\"10.0.0.11/24\"; }\nvip \"v\" address=\"10.0.0.100\"\nservice \"s\" { listen vip=\"v\" port=80; forward \"dr\"; server \"10.0.0.11\" weight=0; }\n";
 
 fn said(lint: &str, asked: &Asked) -> Vec<(&'static str, Severity)> {
     let (_, _, problems) = examine_as(load_text("a.kdl", &format!("{QUIET}{lint}\n")), asked);

@@ -46,6 +46,7 @@ pub enum Conflict<'t> {
     RoundAndRound { host: &'t str, vip: &'t str, other: &'t str, method: Forward, named: Span },
     VipOffInterface { host: &'t str, vip: &'t str, method: Forward, named: Span },
     ServerIsVip { address: IpAddr, vip: &'t str, named: Span },
+    VipIsOwn { address: IpAddr, vip: &'t str, host: &'t str, server: &'t str, method: Forward, own: Span, forward: Span },
     SyncOfTwoFamilies { service: &'t str, server: &'t str, family: Family, sync: Span },
     // Sync daemons.
     DaemonTwice { host: &'t str, role: SyncRole, first: Span },
@@ -266,6 +267,19 @@ impl Conflict<'_> {
                     .at(*named, "this VIP")
                     .help("give the server's own address; a director that serves is named by its host: `server \"lb1\"`")
             }
+            Conflict::VipIsOwn { address, vip, host, server, method, own, forward } => error(
+                "vip-is-own-address",
+                format!(
+                    "{address}, the VIP {}, is the only address of {}, and the \"{}\" server {} has the VIP too: it takes nothing from its own address",
+                    shown(vip),
+                    shown(host),
+                    method_word(*method),
+                    shown(server)
+                ),
+            )
+            .at(*own, "its only IPv4 address")
+            .at(*forward, "puts the VIP on its servers")
+            .help("give the director an address of its own beside the VIP, or use \"nat\""),
             Conflict::SyncOfTwoFamilies { service, server, family, sync } => error(
                 "sync-families",
                 format!(

@@ -6,7 +6,7 @@ use super::super::Forward;
 use super::super::shape::family as spelled;
 use super::shown;
 use crate::source::{Label, Problem, Span};
-use crate::state::{Encapsulation, Family, SyncRole};
+use crate::state::{Checksum, Encapsulation, Family, SyncRole};
 
 /// A doubt.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,8 +23,11 @@ pub enum Doubt<'t> {
     FtpWithNat,
     DrainPersistence { service: &'t str, host: &'t str, persistence: Span },
     GatewayElsewhere { host: &'t str, gateway: IpAddr, mode: Span },
+    GatewayIsDirector { host: &'t str, gateway: IpAddr, vip: IpAddr, director: &'t str, forward: Span },
+    GatewayOutside { host: &'t str, interface: &'t str, gateway: IpAddr },
     WayBackOffLink { host: &'t str, via: IpAddr, policy: Option<Span> },
     ServerOutside { service: &'t str, count: usize, method: Forward, address: IpAddr, vip: IpAddr },
+    NoRealServers { count: usize, method: Forward, address: IpAddr, vip: IpAddr },
     DrOffLink { server: &'t str, host: &'t str, forward: Span },
     UnusedServer { service: &'t str, server: &'t str, families: Vec<Family>, method: Forward },
     LargeWeight { weight: u32 },
@@ -34,6 +37,7 @@ pub enum Doubt<'t> {
     SysctlOfDirectors { key: String },
     ConnReuseMode,
     SyncUnheard { id: u8, role: SyncRole, host: &'t str },
+    SyncOffLink { host: &'t str, interface: &'t str, other: &'t str, other_interface: &'t str },
     UnusedLint { name: &'static str },
 }
 
@@ -122,6 +126,21 @@ impl Doubt<'_> {
             )
             .at(*mode, "the default route brings them back")
             .help("make a director, or a VIP that they hold, the server's gateway; or use `return-path \"policy\"`"),
+            Doubt::GatewayIsDirector { host, gateway, vip, director, forward } => doubt(
+                "gateway-is-director",
+                format!(
+                    "replies of {} come from {vip} and leave by {gateway}, which is {}: it has {vip} itself, and drops them",
+                    shown(host),
+                    shown(director)
+                ),
+            )
+            .at(*forward, "its replies come from the VIP")
+            .help("give the server a gateway that is not its director; with \"nat\" replies go back through the director"),
+            Doubt::GatewayOutside { host, interface, gateway } => doubt(
+                "gateway-outside",
+                format!("{gateway} is in no subnet of {} of {}: nobody there can be its router", shown(interface), shown(host)),
+            )
+            .help("correct the gateway, or the addresses of the interface"),
             Doubt::WayBackOffLink { host, via, policy } => {
                 let said = doubt(
                     "way-back-off-link",
@@ -140,6 +159,23 @@ impl Doubt<'_> {
                 };
                 doubt("server-outside", format!("{who}: nobody here does what \"{method_word}\" needs there"))
                 .help(format!("name it as a `real-server`, or do it by hand: {}", by_hand(*method, *address, *vip)))
+            }
+            Doubt::NoRealServers { count, method, address, vip } => {
+                let who = match count {
+                    1 => format!("the server {address}"),
+                    count => format!("its {count} servers"),
+                };
+                doubt(
+                    "no-real-servers",
+                    format!(
+                        "the file has no `real-server`: nobody here does what \"{}\" needs on {who}",
+                        super::conflict::method_word(*method)
+                    ),
+                )
+                .help(format!(
+                    "name them as `real-server`, or do it by hand and allow this: {}",
+                    by_hand(*method, *address, *vip)
+                ))
             }
             Doubt::DrOffLink { server, host, forward } => doubt(
                 "dr-off-link",
@@ -196,6 +232,17 @@ impl Doubt<'_> {
                 doubt("sync-unheard", format!("{} as {role} hears nobody: no other director is master with {ids}, this group and port", shown(host)))
                     .help("give both directors one `sync` with `master` and `backup`")
             }
+            Doubt::SyncOffLink { host, interface, other, other_interface } => doubt(
+                "sync-off-link",
+                format!(
+                    "what {} sends by {} does not reach {}: {} there is in another subnet, and ttl 1 passes no router",
+                    shown(host),
+                    shown(interface),
+                    shown(other),
+                    shown(other_interface)
+                ),
+            )
+            .help("name interfaces of one subnet, or a larger `ttl` where a router forwards the group"),
             Doubt::UnusedLint { name } => {
                 doubt("unused-lint", format!("this allows nothing: `{name}` is not said of this topology")).help("remove it")
             }
@@ -221,12 +268,14 @@ fn by_hand(method: Forward, address: IpAddr, vip: IpAddr) -> String {
         Forward::Nat => "a default route through the director, or rules that lead its replies there".to_owned(),
         Forward::Dr => on_lo,
         Forward::Tun(encapsulation) => {
-            let port = match encapsulation {
-                Encapsulation::Gue { port, .. } => format!("`ip fou add port {port} gue`, "),
+            let port = match (encapsulation, Family::of(address)) {
+                (Encapsulation::Gue { port, .. }, Family::Ipv4) => format!("`ip fou add port {port} gue`, "),
+                (Encapsulation::Gue { port, .. }, Family::Ipv6) => format!("`ip fou add port {port} gue -6`, "),
                 _ => String::new(),
             };
+            let checked = if matches!(encapsulation, Encapsulation::Gre { checksum: Checksum::Csum }) { " icsum" } else { "" };
             format!(
-                "{port}`ip link add lvs type {} local {address}`, `ip link set lvs up`, rp_filter 2 on it, {on_lo}",
+                "{port}`ip link add lvs type {} local {address}{checked}`, `ip link set lvs up`, rp_filter 2 on it, {on_lo}",
                 kind(encapsulation)
             )
         }
