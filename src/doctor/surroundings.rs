@@ -218,7 +218,26 @@ fn managers(patient: &Patient<'_>) -> Vec<Finding> {
                 .to_owned(),
         ));
     }
+    if runs("systemd-networkd") {
+        findings.extend(
+            patient.evidence.networkd_takes_addresses.iter().filter_map(|(device, file)| takes_vips(patient, device, file)),
+        );
+    }
     findings
+}
+
+/// The VIPs on a device from which systemd-networkd takes what it did not make.
+fn takes_vips(patient: &Patient<'_>, device: &str, file: &str) -> Option<Finding> {
+    let keys = patient.compiled.state.objects.keys().filter_map(Key::address);
+    let vips: Vec<String> = keys.filter(|key| key.interface == device).map(|key| key.address.to_string()).collect();
+    (!vips.is_empty()).then(|| {
+        Finding::doubtful(
+            "another-manager",
+            format!("systemd-networkd has {device}: when it configures it anew it takes away {}", vips.join(", ")),
+            format!("no KeepConfiguration=static in {file}"),
+            format!("[Network] KeepConfiguration=static in {file}"),
+        )
+    })
 }
 
 /// IPVS forgets an idle connection before the server's keepalive asks: it hangs, and nobody is told.

@@ -27,6 +27,7 @@ pub(super) fn look(kernel: &Linux, questions: &[Question]) -> Result<Evidence, S
         listening: listening(),
         table_bits: read("/sys/module/ip_vs/parameters/conn_tab_bits").and_then(|text| text.parse().ok()),
         networkd_spares_others: networkd_spares_others(),
+        networkd_takes_addresses: networkd_takes_addresses(&devices),
         restored_at_boot: restored_at_boot(),
         devices,
     })
@@ -197,4 +198,52 @@ fn networkd_spares_others() -> bool {
         })
     };
     says("ManageForeignRoutes") && says("ManageForeignRoutingPolicyRules")
+}
+
+/// The devices that systemd-networkd configures, with the file that says how, where none of its files says that addresses of
+/// others stay.
+fn networkd_takes_addresses(devices: &BTreeMap<String, Device>) -> BTreeMap<String, String> {
+    let of = |name: &String| {
+        let index = read(Path::new("/sys/class/net").join(name).join("ifindex"))?;
+        let link = read(Path::new("/run/systemd/netif/links").join(index))?;
+        let files = network_files(&link);
+        let keeps = files.iter().filter_map(read).filter_map(|text| keeps_addresses(&text)).next_back().unwrap_or(false);
+        (!keeps).then(|| Some((name.clone(), files.first()?.clone()))).flatten()
+    };
+    devices.keys().filter_map(of).collect()
+}
+
+/// The files that a link's state names: `NETWORK_FILE=`, and what is laid over it; none where networkd leaves the link alone.
+fn network_files(link: &str) -> Vec<String> {
+    let value = |key: &str| {
+        let lines = link.lines().filter_map(|line| line.split_once('='));
+        lines.filter(|(name, _)| *name == key).map(|(_, value)| value.trim().trim_matches('"')).next().unwrap_or_default()
+    };
+    let Some(file) = Some(value("NETWORK_FILE")).filter(|file| !file.is_empty()) else { return Vec::new() };
+    [file].into_iter().chain(value("NETWORK_FILE_DROPINS").split_whitespace()).map(str::to_owned).collect()
+}
+
+/// Whether a file of networkd says that addresses of others stay (`man systemd.network`); `None`: it does not say.
+fn keeps_addresses(text: &str) -> Option<bool> {
+    let lines = text.lines().filter_map(|line| line.trim().split_once('='));
+    let last = lines.filter(|(name, _)| name.trim() == "KeepConfiguration").map(|(_, value)| value.trim()).next_back()?;
+    Some(matches!(last, "static" | "yes" | "true" | "on" | "1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{keeps_addresses, network_files};
+
+    #[test]
+    fn networkd_says_which_file_a_link_is_of_and_what_stays() {
+        let link = "# This is private data. Do not parse.\nADMIN_STATE=configured\nOPER_STATE=routable\n\
+            NETWORK_FILE=/etc/systemd/network/10-lan.network\n\
+            NETWORK_FILE_DROPINS=\"/etc/systemd/network/10-lan.network.d/vip.conf\"\n";
+        let files = ["/etc/systemd/network/10-lan.network", "/etc/systemd/network/10-lan.network.d/vip.conf"];
+        assert_eq!(network_files(link), files);
+        assert!(network_files("ADMIN_STATE=unmanaged\n").is_empty());
+        assert_eq!(keeps_addresses("[Network]\nAddress=10.0.0.2/24\n"), None);
+        assert_eq!(keeps_addresses("[Network]\nKeepConfiguration=static\n"), Some(true));
+        assert_eq!(keeps_addresses("[Network]\nKeepConfiguration = dhcp\n"), Some(false));
+    }
 }
