@@ -4,6 +4,7 @@
 mod director;
 mod facts;
 mod filter;
+pub mod legacy;
 mod server;
 mod serving;
 mod surroundings;

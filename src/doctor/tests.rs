@@ -285,7 +285,7 @@ fn a_networkd_that_takes_vips_away_is_named() {
     let with = |device: &str, programs: &[&str]| {
         let networkd_takes_addresses = [(device.to_owned(), "/etc/systemd/network/lan.network".to_owned())].into();
         let programs = programs.iter().map(|name| (*name).to_owned()).collect();
-        on_lb1(&Evidence { networkd_takes_addresses, programs, ..quiet() })
+        on_lb1(&Evidence { programs, networkd_takes_addresses, ..quiet() })
     };
     assert_eq!(with("eth0", &["systemd-network"]), [("another-manager", Severity::Doubtful)]);
     assert_eq!(with("eth0", &[]), []);
@@ -306,4 +306,23 @@ fn a_device_without_room_is_named_once() {
     let found: Vec<&str> = found.iter().filter(|one| one.id == "no-room").map(|one| one.what.as_str()).collect();
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].ends_with("towards 10.0.0.11 and 1 more"), "{found:?}");
+}
+
+#[test]
+fn a_filter_of_the_old_kind_is_named_with_the_command_that_mends_it() {
+    let mends = |saved: &str| {
+        let chains = super::legacy::chains("iptables-legacy", saved);
+        let evidence = Evidence { filters: Some(Ruleset { chains, ..Ruleset::default() }), ..Evidence::default() };
+        let topology = topology();
+        let host = &topology.hosts["lb1"];
+        let compiled = compile(&topology, host);
+        let observed = Observed::default();
+        let patient = Patient { topology: &topology, host, compiled: &compiled, observed: &observed, evidence: &evidence };
+        surroundings::findings(&patient).into_iter().map(|finding| finding.mend).collect::<Vec<String>>()
+    };
+    let drops = "*filter\n:INPUT DROP [0:0]\nCOMMIT\n";
+    assert_eq!(mends(drops), ["iptables-legacy -t filter -I INPUT -d 10.0.0.100 -p tcp --dport 443 -j ACCEPT"]);
+    let rule = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp -m tcp --dport 443 -j DROP\nCOMMIT\n";
+    assert_eq!(mends(rule), ["iptables-legacy -t filter -D INPUT -p tcp -m tcp --dport 443 -j DROP"]);
+    assert!(mends("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n").is_empty());
 }

@@ -164,7 +164,7 @@ pub fn batch(trial: &Trial, first: u32, weights: &BTreeMap<DestinationId, u32>) 
 /// With persistence each client comes again and again; who it meets first is the scheduler's word, where that does not depend
 /// on what is open.
 fn comes_back(batch: Batch) -> Batch {
-    let promise = match batch.promise.clone() {
+    let promise = match batch.promise {
         Promise::About { .. } => Promise::Anyone,
         other => other,
     };

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use ipnet::IpNet;
 use serde_json::Value;
 
+use super::legacy;
 use crate::doctor::{Device, Evidence, OF_DEVICES, Question, Ruleset, SINGLE, Socket, Unseen, Way};
 use crate::kernel::linux::Linux;
 use crate::state::Protocol;
@@ -34,13 +35,18 @@ pub(super) fn look(kernel: &Linux, questions: &[Question]) -> Result<Evidence, S
 }
 
 #[expect(clippy::disallowed_methods, reason = "what is seen of a host")]
-fn read(path: impl AsRef<Path>) -> Option<String> {
+pub(super) fn read(path: impl AsRef<Path>) -> Option<String> {
     std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
 }
 
 /// What a program says as JSON; an error is what it said otherwise.
-#[expect(clippy::disallowed_methods, reason = "programs of the system, by absolute path")]
 fn said(program: &str, words: &[&str]) -> Result<Value, String> {
+    serde_json::from_slice(&output(program, words)?).map_err(|error| format!("{program}: {error}"))
+}
+
+/// What a program says; an error is what it said otherwise.
+#[expect(clippy::disallowed_methods, reason = "programs of the system, by absolute path")]
+pub(super) fn output(program: &str, words: &[&str]) -> Result<Vec<u8>, String> {
     let path = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].iter().map(|folder| Path::new(folder).join(program));
     let path = path.into_iter().find(|path| path.exists()).ok_or_else(|| format!("there is no program `{program}`"))?;
     let done = Command::new(path).args(words).stdin(Stdio::null()).env("LC_ALL", "C").output();
@@ -48,7 +54,7 @@ fn said(program: &str, words: &[&str]) -> Result<Value, String> {
     if !done.status.success() {
         return Err(String::from_utf8_lossy(&done.stderr).trim().to_owned());
     }
-    serde_json::from_slice(&done.stdout).map_err(|error| format!("{program}: {error}"))
+    Ok(done.stdout)
 }
 
 fn devices() -> Result<BTreeMap<String, Device>, String> {
@@ -141,26 +147,20 @@ fn programs() -> Vec<String> {
         .collect()
 }
 
-/// The rules of nftables but for our own. iptables-nft's are among them; those of iptables-legacy nobody can list as JSON.
+/// The rules of nftables but for our own, iptables-nft's among them, and those of iptables-legacy.
 fn filters(kernel: &Linux, unseen: &mut Vec<Unseen>) -> Option<Ruleset> {
-    for (family, program) in [("ip", "iptables-legacy-save"), ("ip6", "ip6tables-legacy-save")] {
-        let tables = read(format!("/proc/thread-self/net/{family}_tables_names")).unwrap_or_default();
-        if !tables.is_empty() {
-            unseen.push(Unseen {
-                what: format!("whether {family}tables drops packets"),
-                why: format!("it has tables of the old kind: {}", tables.split_whitespace().collect::<Vec<_>>().join(", ")),
-                mend: format!("look yourself: {program}"),
-            });
-        }
-    }
+    let chains = legacy::chains(unseen);
     if !kernel.has_nftables() {
-        return Some(Ruleset::default());
+        return Some(Ruleset { chains, ..Ruleset::default() });
     }
     let ruleset = said("nft", &["-j", "list", "ruleset"]).and_then(|ruleset| {
         Ruleset::read(&ruleset, |table| table.starts_with("lvsform-")).ok_or_else(|| "nft: no rules in what it says".to_owned())
     });
     match ruleset {
-        Ok(ruleset) => Some(ruleset),
+        Ok(mut ruleset) => {
+            ruleset.chains.extend(chains);
+            Some(ruleset)
+        }
         Err(why) => {
             unseen.push(Unseen {
                 what: "whether nftables drops packets".to_owned(),
