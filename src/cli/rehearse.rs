@@ -13,7 +13,7 @@ use super::input::Composition;
 use super::output::Output;
 use super::signals::Signals;
 use super::{Exit, in_words, input};
-use crate::compose::expand::expand;
+use crate::compose::expand::expand_without;
 use crate::kernel::module;
 use crate::lab::{self, Lab};
 use crate::rehearse::stand_in::{StandIn, note, stand_ins};
@@ -189,10 +189,9 @@ impl Rehearse {
             out.error(&report::error(&message, &[], None, out.error_style));
             Exit::Failed
         };
-        let mut loaded = source::load(&self.file, &self.composition.with(DiskFiles));
-        // The file itself has been checked. Beside it `lint` says nothing that holds: stand-ins are hosts.
-        loaded.tree.nodes.retain(|node| &*node.key != "lint");
-        let text = expand(loaded, Spelling::Kdl).map_err(|loaded| {
+        let loaded = source::load(&self.file, &self.composition.with(DiskFiles));
+        // The file itself has been checked: with stand-ins, which are hosts, what its `lint`s say may not hold.
+        let text = expand_without(loaded, Spelling::Kdl, &["lint"]).map_err(|loaded| {
             input::say(&loaded.problems, &loaded.sources, out);
             Exit::Invalid
         })?;
