@@ -28,6 +28,7 @@ pub fn tests() -> Vec<Trial> {
         test("persistence_holds_clients_by_prefix_and_by_call", persistence),
         test("a_director_that_is_its_own_server_leaves_a_kernel_that_goes_on", own_server),
         test("what_others_place_moves_and_a_vip_may_be_off_the_default_route", off_the_way),
+        test("lints_that_stand_ins_make_void_are_left_out", lints),
         test("gateways_may_be_link_local_or_in_no_subnet", gateways),
     ];
     tests.extend(
@@ -100,9 +101,7 @@ fn stand_ins_and_failover() {
         service \"web\" { listen vip=\"v\" port=80; forward \"dr\"; scheduler \"rr\"; server \"10.0.0.[11-12]\" \"2001:db8::11\"; }\n\
         service \"app\" { listen vip=\"v\" port=81 family=\"ipv4\" server-port=8080; forward \"nat\"; scheduler \"rr\"; \
             server \"10.0.0.[13-14]\"; }\n\
-        service \"far\" { listen vip=\"v\" port=82; forward \"tun\"; scheduler \"rr\"; server \"203.0.113.[9-10]\"; }\n\
-        lint \"server-outside\" level=\"allow\" reason=\"others keep them\"\n\
-        lint \"unused-lint\" level=\"deny\" reason=\"no stale lines\"\n";
+        service \"far\" { listen vip=\"v\" port=82; forward \"tun\"; scheduler \"rr\"; server \"203.0.113.[9-10]\"; }\n";
     let outcome = rehearse_text("stand-ins", text, &[]);
     outcome.works(5);
     let acts = outcome.document["acts"].as_array().expect("acts");
@@ -111,6 +110,18 @@ fn stand_ins_and_failover() {
     assert!(moved["rows"].as_array().is_some_and(|rows| rows.len() == 5 && rows.iter().all(at_lb2)), "{moved:#}");
     let notes = outcome.document["notes"].to_string();
     assert!(notes.contains("10.0.0.11 and 6 more servers are no hosts of the file: stand-ins"), "{notes}");
+}
+
+/// With a stand-in no server is outside any more, and the line that allows one is stale.
+fn lints() {
+    let text = "topology \"t\"\n\
+        director \"lb1\" { interface \"eth0\" address=\"10.0.0.2/24\"; }\n\
+        real-server \"web1\" { interface \"eth0\" address=\"10.0.0.11/24\"; }\n\
+        vip \"v\" address=\"10.0.0.100\"\n\
+        service \"web\" { listen vip=\"v\" port=80; forward \"dr\"; scheduler \"rr\"; server \"web1\" \"10.0.0.12\"; }\n\
+        lint \"server-outside\" level=\"allow\" reason=\"others keep it\"\n\
+        lint \"unused-lint\" level=\"deny\" reason=\"no stale lines\"\n";
+    rehearse_text("lints", text, &[]).works(1);
 }
 
 /// A kernel like 6.1 waits for ever for an interface of a namespace that ended while `lo` was up, and every program that makes
