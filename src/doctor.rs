@@ -4,6 +4,7 @@
 mod director;
 mod facts;
 mod filter;
+pub mod legacy;
 mod server;
 mod serving;
 mod surroundings;
@@ -82,6 +83,8 @@ pub struct Evidence {
     pub table_bits: Option<u32>,
     /// Whether systemd-networkd was told to leave others' routes and rules alone.
     pub networkd_spares_others: bool,
+    /// The devices from which systemd-networkd takes addresses that it did not make, each with the file that says so.
+    pub networkd_takes_addresses: BTreeMap<String, String>,
     /// What says that `ipvsadm-restore` fills the table when the host starts.
     pub restored_at_boot: Option<String>,
 }
@@ -201,12 +204,13 @@ pub const OF_DEVICES: [&str; 6] = [
 ];
 
 /// See [`OF_DEVICES`].
-pub const SINGLE: [&str; 5] = [
+pub const SINGLE: [&str; 6] = [
     "netfilter/nf_conntrack_count",
     "netfilter/nf_conntrack_max",
     "netfilter/nf_conntrack_tcp_timeout_established",
     "ipv4/tcp_keepalive_time",
     "ipv4/vs/conntrack",
+    "ipv4/vs/expire_quiescent_template",
 ];
 
 /// What a client's Ethernet sends at most.

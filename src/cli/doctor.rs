@@ -1,5 +1,6 @@
 //! `lvsform doctor`
 
+mod legacy;
 mod look;
 
 use clap::{Args, ValueEnum};

@@ -13,7 +13,7 @@ use super::input::Composition;
 use super::output::Output;
 use super::signals::Signals;
 use super::{Exit, in_words, input};
-use crate::compose::expand::expand;
+use crate::compose::expand::expand_without;
 use crate::kernel::module;
 use crate::lab::{self, Lab};
 use crate::rehearse::stand_in::{StandIn, note, stand_ins};
@@ -155,8 +155,11 @@ impl Rehearse {
         let rehearsal = Rehearsal { file, topology, program: &program, patience, breaks: &self.breaks, deaf: &self.deaf, notes };
         if !nix::unistd::geteuid().is_root() {
             let message = "only root can make network namespaces";
-            let help = "leave `--kernel here` out: then a throw-away kernel is taken";
-            out.error(&report::error(message, &[], Some(help), out.error_style));
+            out.error(&report::error(message, &[], Some(THROW_AWAY), out.error_style));
+            return Err(Exit::Failed);
+        }
+        if let Some((message, missing)) = refusal(&Needs::of(topology).missing()).filter(|_| !lab::harness::in_guest()) {
+            out.error(&report::error(&message, &missing, Some(THROW_AWAY), out.error_style));
             return Err(Exit::Failed);
         }
         let signals = Signals::hold();
@@ -186,7 +189,9 @@ impl Rehearse {
             out.error(&report::error(&message, &[], None, out.error_style));
             Exit::Failed
         };
-        let text = expand(source::load(&self.file, &self.composition.with(DiskFiles)), Spelling::Kdl).map_err(|loaded| {
+        let loaded = source::load(&self.file, &self.composition.with(DiskFiles));
+        // The file itself has been checked: with stand-ins, which are hosts, what its `lint`s say may not hold.
+        let text = expand_without(loaded, Spelling::Kdl, &["lint"]).map_err(|loaded| {
             input::say(&loaded.problems, &loaded.sources, out);
             Exit::Invalid
         })?;
@@ -238,6 +243,16 @@ impl Rehearse {
     }
 }
 
+/// What helps whoever cannot rehearse here.
+const THROW_AWAY: &str = "leave `--kernel here` out: then a throw-away kernel is taken";
+
+/// Why a kernel that lacks these modules is left alone: nothing is ever loaded into it.
+fn refusal(missing: &[String]) -> Option<(String, Vec<String>)> {
+    let lines = missing.iter().map(|name| format!("the module {name} is not loaded")).collect();
+    (!missing.is_empty())
+        .then(|| ("this kernel has not all that the file needs, and nothing is loaded into it".to_owned(), lines))
+}
+
 /// This very program, which applies.
 fn program(out: &mut Output) -> Result<PathBuf, Exit> {
     std::env::current_exe().map_err(|error| {
@@ -286,6 +301,10 @@ impl Needs {
                 }
             }
         }
+        // For what something else places.
+        if topology.vips.values().any(|vip| !vip.managed.value) {
+            modules.push("dummy".to_owned());
+        }
         if everything {
             modules.push("nf_tables".to_owned());
         }
@@ -294,10 +313,15 @@ impl Needs {
         Needs { modules, everything }
     }
 
+    /// The modules that this kernel lacks.
+    fn missing(&self) -> Vec<String> {
+        let release = nix::sys::utsname::uname().map(|names| names.release().to_string_lossy().into_owned()).unwrap_or_default();
+        self.modules.iter().filter(|name| !module::is_loaded(name, &release)).cloned().collect()
+    }
+
     /// This kernel where it has everything already, so that nothing has to be loaded; else one that is thrown away.
     fn kernel(&self) -> On {
-        let release = nix::sys::utsname::uname().map(|names| names.release().to_string_lossy().into_owned()).unwrap_or_default();
-        let here = || lab::harness::in_guest() || self.modules.iter().all(|name| module::is_loaded(name, &release));
+        let here = || lab::harness::in_guest() || self.missing().is_empty();
         if nix::unistd::geteuid().is_root() && here() {
             return On::Here;
         }
@@ -339,5 +363,28 @@ impl Audience for Teller<'_> {
 
     fn wants_to_leave(&self) -> bool {
         self.signals.arrived()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Needs, refusal};
+    use crate::source::memory::load_text;
+    use crate::topology::decode;
+
+    #[test]
+    fn a_kernel_that_lacks_a_module_is_left_alone() {
+        assert_eq!(refusal(&[]), None);
+        let (message, lines) = refusal(&["ip_vs".to_owned()]).expect("a refusal");
+        assert!(message.contains("nothing is loaded"), "{message}");
+        assert_eq!(lines, ["the module ip_vs is not loaded"]);
+    }
+
+    #[test]
+    fn what_is_placed_by_hand_needs_a_dummy_device_too() {
+        let text = "topology \"t\"\ndirector \"lb\" { interface \"eth0\" address=\"10.0.0.2/24\"; }\n\
+            vip \"v\" { address \"203.0.113.80\"; managed #false; }\n";
+        let needs = Needs::of(&decode(load_text("t.kdl", text).tree).0.expect("a topology"));
+        assert!(needs.modules.iter().any(|name| name == "dummy"), "{needs:?}");
     }
 }

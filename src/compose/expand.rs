@@ -13,7 +13,12 @@ use crate::topology::unfold;
 ///
 /// Comments are not kept, since what they stood beside may be elsewhere now; ranges are, and so is the order of blocks. Paths in it
 /// are relative to the root file's folder: there it is to be read.
-pub fn expand(mut loaded: Loaded, to: Spelling) -> Result<String, Box<Loaded>> {
+pub fn expand(loaded: Loaded, to: Spelling) -> Result<String, Box<Loaded>> {
+    expand_without(loaded, to, &[])
+}
+
+/// The same without the blocks of these kinds: `lint`.
+pub fn expand_without(mut loaded: Loaded, to: Spelling, kinds: &[&str]) -> Result<String, Box<Loaded>> {
     compose(&mut loaded);
     let root = Kind::root();
     let mut nodes = unfold(std::mem::take(&mut loaded.tree.nodes));
@@ -29,7 +34,7 @@ pub fn expand(mut loaded: Loaded, to: Spelling) -> Result<String, Box<Loaded>> {
         return Err(Box::new(loaded));
     }
     let mut written = Written::default();
-    for node in nodes.iter().filter(|node| &*node.key != "include") {
+    for node in nodes.iter().filter(|node| &*node.key != "include" && !kinds.contains(&&*node.key)) {
         block(&mut written, root.child(&node.key).map(|child| child.kind), node);
     }
     let Written { text, places } = written;
@@ -160,5 +165,22 @@ fn scalar(text: &mut String, value: &Scalar) {
         }
         Scalar::Integer(number) => _ = write!(text, "{number}"),
         Scalar::Boolean(truth) => text.push_str(if *truth { "#true" } else { "#false" }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::expand_without;
+    use crate::source::Spelling;
+    use crate::source::memory::load_text;
+
+    #[test]
+    fn blocks_of_a_kind_may_be_left_out() {
+        let text =
+            "topology \"t\"\nlint \"unused-lint\" level=\"deny\" reason=\"no stale lines\"\nvip \"v\" address=\"10.0.0.100\"\n";
+        let expanded = |kinds: &[&str]| expand_without(load_text("t.kdl", text), Spelling::Kdl, kinds).expect("a text");
+        assert!(expanded(&[]).contains("lint"));
+        let without = expanded(&["lint"]);
+        assert!(!without.contains("lint") && without.contains("10.0.0.100"), "{without}");
     }
 }

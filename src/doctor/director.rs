@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::{CLIENTS, Finding, Patient, Question, Way, outer_header, questions};
-use crate::state::{Connections, Destination, DestinationKey, Encapsulation, Family, Forward, Key, Resource, ServiceKey};
+use crate::state::{Connections, Destination, DestinationKey, Family, Forward, Key, Resource, ServiceKey};
 
 pub(super) fn findings(patient: &Patient<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -14,6 +14,7 @@ pub(super) fn findings(patient: &Patient<'_>) -> Vec<Finding> {
     findings.extend(vips_answer(patient));
     findings.extend(tracked(patient));
     findings.extend(spread(patient));
+    findings.extend(held_by_persistence(patient));
     findings
 }
 
@@ -54,6 +55,8 @@ fn forwarding(patient: &Patient<'_>, servers: &Servers<'_>) -> Vec<Finding> {
 fn reached(patient: &Patient<'_>, servers: &Servers<'_>) -> Vec<Finding> {
     let questions = questions(patient.topology, patient.host, patient.compiled);
     let mut seen: BTreeSet<(IpAddr, &str)> = BTreeSet::new();
+    // By device and its MTU: the bytes that are needed, and for which servers.
+    let mut narrow: BTreeMap<(&str, u32), (u32, BTreeSet<IpAddr>)> = BTreeMap::new();
     let mut findings = Vec::new();
     for (key, server) in servers {
         let method = match server.forward {
@@ -92,24 +95,31 @@ fn reached(patient: &Patient<'_>, servers: &Servers<'_>) -> Vec<Finding> {
                 format!("ip route get {}: via {via} dev {device}", key.address),
                 "forward \"tun\", or an interface in the server's own subnet".to_owned(),
             )),
-            (Some(Ok(way)), Forward::Tun(encapsulation)) => findings.extend(mtu(patient, *key, encapsulation, way)),
+            (Some(Ok(way)), Forward::Tun(encapsulation)) => {
+                let needed = CLIENTS + outer_header(encapsulation, key.address);
+                if let Some(device) = patient.evidence.devices.get(&way.device).filter(|device| device.mtu < needed) {
+                    let of = narrow.entry((&way.device, device.mtu)).or_insert((0, BTreeSet::new()));
+                    of.0 = of.0.max(needed);
+                    of.1.insert(key.address);
+                }
+            }
             _ => {}
         }
     }
+    findings.extend(narrow.into_iter().map(|((device, mtu), (needed, servers))| no_room(device, mtu, needed, &servers)));
     findings
 }
 
-fn mtu(patient: &Patient<'_>, key: DestinationKey, encapsulation: Encapsulation, way: &Way) -> Option<Finding> {
-    let needed = CLIENTS + outer_header(encapsulation, key.address);
-    let device = patient.evidence.devices.get(&way.device)?;
-    (device.mtu < needed).then(|| {
-        Finding::doubtful(
-            "no-room",
-            format!("a client's packets of {CLIENTS} bytes do not fit with their outer header towards {}", key.address),
-            format!("mtu of {} is {}, and {needed} are needed", way.device, device.mtu),
-            format!("ip link set {} mtu {needed} on the whole way, or clamp the clients' MSS", way.device),
-        )
-    })
+/// A device by which packets to these servers leave, and which has less room than they need.
+fn no_room(device: &str, mtu: u32, needed: u32, servers: &BTreeSet<IpAddr>) -> Finding {
+    let first = servers.first().map(ToString::to_string).unwrap_or_default();
+    let more = if servers.len() > 1 { format!(" and {} more", servers.len() - 1) } else { String::new() };
+    Finding::doubtful(
+        "no-room",
+        format!("a client's packets of {CLIENTS} bytes do not fit with their outer header towards {first}{more}"),
+        format!("mtu of {device} is {mtu}, and {needed} are needed"),
+        format!("ip link set {device} mtu {needed} on the whole way, or clamp the clients' MSS"),
+    )
 }
 
 /// A VIP answers by a device that works and speaks. Devices of the file that are down are said already.
@@ -160,6 +170,29 @@ fn tracked(patient: &Patient<'_>) -> Option<Finding> {
             "connection tracking forgets idle connections before IPVS does: they hang".to_owned(),
             format!("net.netfilter.nf_conntrack_tcp_timeout_established {tracking} s, the timeout of IPVS for tcp {ipvs} s"),
             format!("sysctl \"net.netfilter.nf_conntrack_tcp_timeout_established\" {ipvs} in `tuning \"director\"`"),
+        )
+    })
+}
+
+/// A drained server to which persistence still brings new connections: the scheduler is not asked for them. That a template's
+/// timeout is shorter than that of tcp does no harm: it stays as long as connections hang on it (`ip_vs_conn_expire`).
+fn held_by_persistence(patient: &Patient<'_>) -> Option<Finding> {
+    let path = "ipv4/vs/expire_quiescent_template";
+    if patient.evidence.number(path) != Some(0) {
+        return None;
+    }
+    let held = patient.observed.state.objects.iter().filter_map(|(key, resource)| {
+        let (Key::Destination(server), Resource::Destination(value)) = (key, resource) else { return None };
+        let persistent = patient.observed.traffic.get(key)?.persistent;
+        (value.weight.value() == 0 && persistent > 0).then(|| format!("{persistent} of {} at {}", server.service, server.id()))
+    });
+    let held: Vec<String> = held.collect();
+    (!held.is_empty()).then(|| {
+        Finding::doubtful(
+            "persistence-holds",
+            "persistent clients go on opening connections to servers at weight 0, and renew their stay with each".to_owned(),
+            format!("net/{path} = 0; persistent clients: {}", held.join(", ")),
+            "sysctl \"net.ipv4.vs.expire_quiescent_template\" 1 in `tuning \"director\"`".to_owned(),
         )
     })
 }

@@ -89,12 +89,25 @@ impl Ruleset {
     /// What becomes of a packet in a chain that has a hook.
     pub(super) fn fate(&self, name: &str, packet: &Packet<'_>) -> Fate {
         let Some(chain) = self.chains.get(name) else { return Fate::Passes };
+        let family = packet.to.or(packet.from).map(Family::of);
+        if family.is_some_and(|family| only_family(name).is_some_and(|only| only != family)) {
+            return Fate::Passes;
+        }
         let mut walk = Walk { ruleset: self, packet, perhaps_accepted: false };
         match walk.chain(name, true, 0) {
             End::Decided(Verdict::Lost(rule)) => Fate::Lost { rule: Some(rule), perhaps_accepted: walk.perhaps_accepted },
             End::Through if chain.drops => Fate::Lost { rule: None, perhaps_accepted: walk.perhaps_accepted },
             End::Decided(Verdict::Accepted) | End::Through => Fate::Passes,
         }
+    }
+}
+
+/// The family whose packets alone come by a chain.
+fn only_family(name: &str) -> Option<Family> {
+    match name.split(' ').next()? {
+        "ip" | "iptables-legacy" => Some(Family::Ipv4),
+        "ip6" | "ip6tables-legacy" => Some(Family::Ipv6),
+        _ => None,
     }
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::filter::{Fate, Packet};
-use super::{Finding, Patient, Question, Socket, outer_header, outsider, questions};
-use crate::compile::compile;
+use super::{Finding, Patient, Question, Severity, Socket, Way, outer_header, outsider, questions};
+use crate::compile::{carries, compile};
 use crate::state::{Destination, DestinationKey, Encapsulation, Family, Forward, Key, Protocol, Resource, ServiceKey};
-use crate::topology::{Host, Role, Topology};
+use crate::topology::{Host, Role, Topology, Vip};
 
 /// The destinations that are addresses of a host, as its directors hold them.
 pub(super) fn served(topology: &Topology, host: &Host) -> Vec<(DestinationKey, Destination)> {
@@ -103,6 +103,29 @@ pub(super) fn replies(topology: &Topology, host: &Host) -> Vec<Question> {
     vips.into_iter().map(|vip| Question { to: outsider(Family::of(vip)), from: Some(vip), leaving: None }).collect()
 }
 
+/// The director whose address a server's gateway is while that director has the VIP: replies to clients come to it as packets
+/// from an address of its own. In doubt where the VIP is at another now.
+fn director_with<'a>(patient: &Patient<'a>, vip: IpAddr, gateway: IpAddr) -> Option<(&'a str, Severity)> {
+    if patient.host.role == Role::Director {
+        return None;
+    }
+    let vips = || patient.topology.vips.values();
+    let has = |vip: &Vip, address: IpAddr| vip.addresses.iter().any(|own| own.value == address);
+    let of = vips().find(|one| has(one, vip))?;
+    let mut directors = patient.topology.hosts.values().filter(|host| carries(of, host));
+    let director = directors.find(|host| {
+        let own = host.interfaces.values().flat_map(|interface| &interface.addresses);
+        let holds = |one: &&Vip| has(one, gateway) && holder(one).is_none_or(|name| *name == host.name.value);
+        own.into_iter().any(|network| network.value.addr() == gateway) || vips().any(|one| carries(one, host) && holds(&one))
+    })?;
+    let is_here = holder(of).is_none_or(|name| *name == director.name.value);
+    Some((&director.name.value, if is_here { Severity::Wrong } else { Severity::Doubtful }))
+}
+
+fn holder(vip: &Vip) -> Option<&String> {
+    vip.holder.as_ref().map(|holder| &holder.value)
+}
+
 /// dr and tun: the server answers clients itself, so it needs a way to all of them.
 fn ways_to_clients(patient: &Patient<'_>) -> Vec<Finding> {
     let questions = questions(patient.topology, patient.host, patient.compiled);
@@ -112,12 +135,29 @@ fn ways_to_clients(patient: &Patient<'_>) -> Vec<Finding> {
         all.map(|gateway| gateway.value).find(|gateway| Family::of(*gateway) == family)
     };
     let mut seen = BTreeSet::new();
+    let mut to_directors = BTreeSet::new();
     let mut findings = Vec::new();
     for question in replies(patient.topology, patient.host) {
         // Without the VIP the kernel refuses the question; that it lacks is said otherwise.
         let Some(vip) = question.from.filter(|vip| has(*vip)) else { continue };
         let family = Family::of(vip);
-        let Some(Err(said)) = patient.evidence.way(&questions, &question) else { continue };
+        let said = match patient.evidence.way(&questions, &question) {
+            Some(Err(said)) => said,
+            Some(Ok(Way { via: Some(via), .. })) => {
+                let director = director_with(patient, vip, *via);
+                findings.extend(director.filter(|_| to_directors.insert(*via)).map(|(director, severity)| Finding {
+                    severity,
+                    ..Finding::wrong(
+                        "replies-to-director",
+                        format!("replies from {vip} go to {director}, which has it itself and drops them"),
+                        format!("ip route get {} from {vip}: via {via}", question.to),
+                        "give this host a gateway that is no director, or say forward \"nat\"".to_owned(),
+                    )
+                }));
+                continue;
+            }
+            _ => continue,
+        };
         if !seen.insert(family) {
             continue;
         }

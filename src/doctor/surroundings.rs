@@ -120,6 +120,18 @@ fn filters(patient: &Patient<'_>) -> Vec<Finding> {
                 continue;
             }
             let (id, evidence, mend) = match (&rule, by) {
+                (Some(rule), _) if rule["said"].is_string() => {
+                    let word = |key: &str| rule[key].as_str().unwrap_or_default();
+                    let (program, table, said) = (word("family"), word("table"), word("said"));
+                    ("filtered", format!("{program}-save, table {table}: -A {said}"), format!("{program} -t {table} -D {said}"))
+                }
+                (None, _) if name.contains("-legacy ") => {
+                    let mut words = name.split(' ');
+                    let mut word = || words.next().unwrap_or_default();
+                    let (program, table, chain) = (word(), word(), word());
+                    let mend = format!("{program} -t {table} -I {chain} {} -j ACCEPT", of_iptables(packet));
+                    ("dropped", format!("{program} -t {table} -S {chain}: policy DROP"), mend)
+                }
                 (Some(rule), Some(by)) => {
                     let word = |key: &str| rule[key].as_str().unwrap_or_default();
                     let place = format!("{} {} {}", word("family"), word("table"), word("chain"));
@@ -138,6 +150,22 @@ fn filters(patient: &Patient<'_>) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// What tells a packet from others, as iptables writes it.
+fn of_iptables(packet: &Packet<'_>) -> String {
+    let mut words = Vec::new();
+    words.extend(packet.from.map(|from| format!("-s {from}")));
+    words.extend(packet.to.map(|to| format!("-d {to}")));
+    words.push(match packet.protocol {
+        6 => "-p tcp".to_owned(),
+        17 => "-p udp".to_owned(),
+        132 => "-p sctp".to_owned(),
+        number => format!("-p {number}"),
+    });
+    words.extend(packet.source_port.map(|port| format!("--sport {port}")));
+    words.extend(packet.port.map(|port| format!("--dport {port}")));
+    words.join(" ")
 }
 
 fn full(patient: &Patient<'_>) -> Vec<Finding> {
@@ -218,7 +246,26 @@ fn managers(patient: &Patient<'_>) -> Vec<Finding> {
                 .to_owned(),
         ));
     }
+    if runs("systemd-networkd") {
+        findings.extend(
+            patient.evidence.networkd_takes_addresses.iter().filter_map(|(device, file)| takes_vips(patient, device, file)),
+        );
+    }
     findings
+}
+
+/// The VIPs on a device from which systemd-networkd takes what it did not make.
+fn takes_vips(patient: &Patient<'_>, device: &str, file: &str) -> Option<Finding> {
+    let keys = patient.compiled.state.objects.keys().filter_map(Key::address);
+    let vips: Vec<String> = keys.filter(|key| key.interface == device).map(|key| key.address.to_string()).collect();
+    (!vips.is_empty()).then(|| {
+        Finding::doubtful(
+            "another-manager",
+            format!("systemd-networkd has {device}: when it configures it anew it takes away {}", vips.join(", ")),
+            format!("no KeepConfiguration=static in {file}"),
+            format!("[Network] KeepConfiguration=static in {file}"),
+        )
+    })
 }
 
 /// IPVS forgets an idle connection before the server's keepalive asks: it hangs, and nobody is told.

@@ -246,3 +246,83 @@ fn tracking_remembers_at_least_as_long_as_ipvs() {
     assert_eq!(with("1", "900"), []);
     assert_eq!(with("0", "600"), []);
 }
+
+#[test]
+fn replies_of_dr_that_go_to_a_director_with_the_vip_are_named() {
+    let found = |text: &str, via: &str| {
+        let way = super::Way { device: "eth0".to_owned(), via: Some(via.parse().expect("an address")) };
+        of_server(text, &Evidence { routes: vec![Ok(way)], ..eth0(1500, "10.0.0.11/24") })
+    };
+    assert_eq!(found(DR, "10.0.0.2"), [("replies-to-director", Severity::Wrong)]);
+    assert_eq!(found(DR, "10.0.0.1"), []);
+    let pair = DR
+        .replace("vip \"v\" address=\"10.0.0.100\"", "vip \"v\" { address \"10.0.0.100\"; holder \"lb1\"; }")
+        .replace("real-server", "director \"lb2\" { interface \"eth0\" address=\"10.0.0.3/24\"; }\nreal-server");
+    assert_eq!(found(&pair, "10.0.0.2"), [("replies-to-director", Severity::Wrong)]);
+    assert_eq!(found(&pair, "10.0.0.3"), [("replies-to-director", Severity::Doubtful)], "the VIP is at the other now");
+    let floating = pair.replace("service", "vip \"gw\" { address \"10.0.0.9\"; holder \"lb1\"; }\nservice");
+    assert_eq!(found(&floating, "10.0.0.9"), [("replies-to-director", Severity::Wrong)]);
+}
+
+#[test]
+fn persistence_that_holds_a_drained_server_is_named() {
+    let with = |value: &str, weight: u32, persistent: u32| {
+        let key = "server tcp 10.0.0.100:443 10.0.0.11:443";
+        let state = json!({ key: {"kind": "destination", "forward": "nat", "weight": weight} });
+        let mut observed = Observed { state: serde_json::from_value(state).expect("a state"), ..Observed::default() };
+        observed.traffic.insert(key.parse().expect("a key"), Connections { persistent, ..Connections::default() });
+        let sysctls = [("ipv4/vs/expire_quiescent_template".to_owned(), value.to_owned())].into();
+        found("lb1", &Evidence { sysctls, ..quiet() }, &observed)
+    };
+    assert_eq!(with("0", 0, 3), [("persistence-holds", Severity::Doubtful)]);
+    assert_eq!(with("1", 0, 3), []);
+    assert_eq!(with("0", 1, 3), []);
+    assert_eq!(with("0", 0, 0), []);
+}
+
+#[test]
+fn a_networkd_that_takes_vips_away_is_named() {
+    let with = |device: &str, programs: &[&str]| {
+        let networkd_takes_addresses = [(device.to_owned(), "/etc/systemd/network/lan.network".to_owned())].into();
+        let programs = programs.iter().map(|name| (*name).to_owned()).collect();
+        on_lb1(&Evidence { programs, networkd_takes_addresses, ..quiet() })
+    };
+    assert_eq!(with("eth0", &["systemd-network"]), [("another-manager", Severity::Doubtful)]);
+    assert_eq!(with("eth0", &[]), []);
+    assert_eq!(with("eth1", &["systemd-network"]), []);
+}
+
+#[test]
+fn a_device_without_room_is_named_once() {
+    let text = TEXT.replace("forward \"nat\"", "forward \"tun\"");
+    let topology = decode(load_text("t.kdl", &text).tree).0.expect("a topology");
+    let host = &topology.hosts["lb1"];
+    let compiled = compile(&topology, host);
+    let asked = super::questions(&topology, host, &compiled);
+    let way = super::Way { device: "eth0".to_owned(), via: None };
+    let evidence = Evidence { routes: asked.iter().map(|_| Ok(way.clone())).collect(), ..eth0(1500, "10.0.0.2/24") };
+    let patient = Patient { topology: &topology, host, compiled: &compiled, observed: &Observed::default(), evidence: &evidence };
+    let found = super::director::findings(&patient);
+    let found: Vec<&str> = found.iter().filter(|one| one.id == "no-room").map(|one| one.what.as_str()).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].ends_with("towards 10.0.0.11 and 1 more"), "{found:?}");
+}
+
+#[test]
+fn a_filter_of_the_old_kind_is_named_with_the_command_that_mends_it() {
+    let mends = |saved: &str| {
+        let chains = super::legacy::chains("iptables-legacy", saved);
+        let evidence = Evidence { filters: Some(Ruleset { chains, ..Ruleset::default() }), ..Evidence::default() };
+        let topology = topology();
+        let host = &topology.hosts["lb1"];
+        let compiled = compile(&topology, host);
+        let observed = Observed::default();
+        let patient = Patient { topology: &topology, host, compiled: &compiled, observed: &observed, evidence: &evidence };
+        surroundings::findings(&patient).into_iter().map(|finding| finding.mend).collect::<Vec<String>>()
+    };
+    let drops = "*filter\n:INPUT DROP [0:0]\nCOMMIT\n";
+    assert_eq!(mends(drops), ["iptables-legacy -t filter -I INPUT -d 10.0.0.100 -p tcp --dport 443 -j ACCEPT"]);
+    let rule = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp -m tcp --dport 443 -j DROP\nCOMMIT\n";
+    assert_eq!(mends(rule), ["iptables-legacy -t filter -D INPUT -p tcp -m tcp --dport 443 -j DROP"]);
+    assert!(mends("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n").is_empty());
+}

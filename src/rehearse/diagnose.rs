@@ -23,7 +23,17 @@ pub const UNKNOWN: &str = "unknown";
 /// An apply that failed.
 pub fn not_applied(host: &str, code: Option<i32>, evidence: Vec<String>) -> Finding {
     let code = code.map_or_else(|| "a signal".to_owned(), |code| format!("exit code {code}"));
-    let said = evidence.join(" ").to_lowercase();
+    // Lines of the file are shown beside the error, and what it names may be called anything. What the kernel answered is
+    // explained in the line behind it.
+    let mut said = String::new();
+    let mut explains = false;
+    for line in &evidence {
+        let answered = line.starts_with("it answered");
+        if line.starts_with("error:") || answered || explains {
+            said = said + &line.to_lowercase() + "\n";
+        }
+        explains = answered;
+    }
     let module = ["module", "modprobe", "scheduler"].iter().any(|word| said.contains(word));
     let (cause, remedy) = if module {
         ("module-missing", "install or load the kernel's module that it names, or take what needs it out of the file")
@@ -114,5 +124,20 @@ fn unknown(scene: &Scene<'_>, trial: &Trial, row: &Row, lost: &[Lost]) -> Findin
         ),
         evidence,
         remedy: String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::not_applied;
+
+    #[test]
+    fn a_module_is_missing_where_the_error_says_so() {
+        let cause = |lines: &[&str]| not_applied("lb1", Some(1), lines.iter().map(|line| (*line).to_owned()).collect()).cause;
+        let explained = "scheduler `twos` is not available: module ip_vs_twos is missing";
+        let answer = ["error: the kernel refused to add service s", "it answered ENOENT (No such file or directory)", explained];
+        assert_eq!(cause(&answer), "module-missing");
+        assert_eq!(cause(&["error: the kernel has no module ip_vs_twos"]), "module-missing");
+        assert_eq!(cause(&["error: the address is taken", "7 |  scheduler \"rr\""]), "not-applied");
     }
 }

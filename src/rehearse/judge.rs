@@ -30,6 +30,11 @@ pub struct Batch {
     pub sources: Vec<u32>,
     /// Whether connections stay open until the last one is there.
     pub hold: bool,
+    /// Whether some server may be full in the middle of it.
+    pub may_fill: bool,
+    /// Whether every server was full at its end: then clients may have been refused. Connections that were closed before count
+    /// for minutes.
+    pub full: bool,
     /// What is to come of it.
     pub promise: Promise,
 }
@@ -102,11 +107,12 @@ pub fn batch(trial: &Trial, first: u32, weights: &BTreeMap<DestinationId, u32>) 
     let taking: Vec<usize> = (0..servers.len()).filter(|at| servers[*at].weight > 0).collect();
     let each = |number: u32| (first..first + number).collect::<Vec<u32>>();
     let count = u32::try_from(taking.len()).unwrap_or(u32::MAX);
-    let plain = |number: u32, promise| Batch { sources: each(number), hold: false, promise };
-    let held = |number: u32, promise| Batch { sources: each(number), hold: true, promise };
+    let plain = |number: u32, promise| Batch { sources: each(number), hold: false, may_fill: false, full: false, promise };
+    let held = |number: u32, promise| Batch { hold: true, ..plain(number, promise) };
     // A server that may be full in the middle of it.
     let may_fill = servers.iter().any(|server| (1..=LONGEST_ROUND).contains(&server.max_connections));
-    let counts_open = trial.protocol != Protocol::Udp;
+    // Nor has a stream any that is never answered.
+    let counts_open = trial.protocol != Protocol::Udp && trial.answered;
     let batch = match trial.service.scheduler.as_str() {
         "sh" | "dh" | "mh" => {
             let seat = |server: &Server| Seat {
@@ -119,7 +125,7 @@ pub fn batch(trial: &Trial, first: u32, weights: &BTreeMap<DestinationId, u32>) 
             plain(CLIENTS, table.map_or(Promise::Anyone, |table| Promise::Table(Box::new(table))))
         }
         _ if taking.is_empty() => plain(2, Promise::Nobody),
-        _ if may_fill => plain(2 * count.min(30), Promise::Anyone),
+        _ if may_fill => Batch { may_fill, ..plain(2 * count.min(30), Promise::Anyone) },
         "rr" => {
             let turns = if count > 30 { 1 } else { 2 };
             plain(turns * count, exactly(servers, &taking, |_| turns))
@@ -136,7 +142,7 @@ pub fn batch(trial: &Trial, first: u32, weights: &BTreeMap<DestinationId, u32>) 
             let most = taking.iter().map(|at| servers[*at].weight).max().unwrap_or(0);
             plain(2 * count.min(30), Promise::OneOf(taking.into_iter().filter(|at| servers[*at].weight == most).collect()))
         }
-        "ovf" => ovf(servers, &taking, counts_open, each),
+        "ovf" if trial.protocol == Protocol::Udp || trial.answered => ovf(servers, &taking, counts_open, each),
         "lc" => held((4 * count).min(MOST_HELD.max(count)), shares(servers, &taking, |_| 1.0, 4 * count)),
         "wlc" => {
             let number = (4 * count).clamp(12.min(MOST_HELD), MOST_HELD.max(count));
@@ -165,7 +171,7 @@ fn comes_back(batch: Batch) -> Batch {
     let clients: Vec<u32> = batch.sources.iter().copied().take(CLIENTS as usize).collect();
     let promise = if clients.len() < batch.sources.len() { Promise::Anyone } else { promise };
     let sources = (0..COMES_BACK).flat_map(|_| clients.iter().copied()).collect();
-    Batch { sources, hold: false, promise }
+    Batch { sources, hold: false, promise, ..batch }
 }
 
 fn exactly(servers: &[Server], taking: &[usize], of: impl Fn(&Server) -> u32) -> Promise {
@@ -209,7 +215,7 @@ fn ovf(servers: &[Server], taking: &[usize], counts_open: bool, each: impl Fn(u3
         let most = by_weight.first().map_or(0, |at| servers[*at].weight);
         Promise::OneOf(by_weight.into_iter().filter(|at| servers[*at].weight == most).collect())
     };
-    Batch { sources: each(number), hold: true, promise }
+    Batch { sources: each(number), hold: true, may_fill: false, full: false, promise }
 }
 
 fn gcd(a: u32, b: u32) -> u32 {
@@ -225,6 +231,18 @@ impl Batch {
             _ => false,
         }
     }
+
+    /// Whether a client may be refused.
+    pub fn may_refuse(&self, trial: &Trial, client: IpAddr, port: u16) -> bool {
+        self.may_fill || self.refuses(trial, client, port)
+    }
+}
+
+/// Whether a server has taken so many connections that it takes no more: with `open` that IPVS remembers. Once it is full it
+/// stays so until three quarters are left, or as many as its lower threshold (`ip_vs_dest_update_overload`); here always three
+/// quarters, since what is asked is whether it may be.
+pub fn is_full(server: &Server, open: u32) -> bool {
+    server.weight == 0 || (server.max_connections > 0 && u64::from(open) * 4 >= u64::from(server.max_connections) * 3)
 }
 
 /// Whether a promise was kept.
@@ -237,7 +255,8 @@ pub fn judge(trial: &Trial, batch: &Batch, met: &[Met]) -> Judgement {
     }
     let mut wrong = Vec::new();
     let refused = |met: &Met| batch.refuses(trial, met.client, met.port);
-    let lost = met.iter().filter(|met| !refused(met) && !met.answered && (trial.answered || met.server.is_none())).count();
+    let is_lost = |met: &&Met| !refused(met) && !met.answered && (trial.answered || met.server.is_none());
+    let lost = if batch.full { 0 } else { met.iter().filter(is_lost).count() };
     if lost > 0 || met.len() < batch.sources.len() {
         wrong.push(format!("{} of {} connections got no answer", lost + batch.sources.len() - met.len(), batch.sources.len()));
     }
@@ -396,6 +415,46 @@ mod tests {
         assert_eq!(wrong("rr", &[1, 1], &[1, 0, 1, 1]), ["rr promises 2, 2 and gave 1, 3"]);
         assert!(wrong("wrr", &[100, 50], &[0, 1, 0]).is_empty());
         assert_eq!(wrong("wrr", &[100, 50], &[0, 1, 1]), ["wrr promises 2, 1 and gave 1, 2"]);
+    }
+
+    #[test]
+    fn clients_are_refused_where_every_server_is_full() {
+        let mut trial = trial("rr", &[1, 1]);
+        for server in &mut trial.servers {
+            server.max_connections = 4;
+        }
+        assert!(!is_full(&trial.servers[0], 2) && is_full(&trial.servers[0], 3));
+        let mut batch = batch(&trial, 1, &BTreeMap::new());
+        assert!(batch.may_fill);
+        let client = "198.18.1.1".parse().expect("an address");
+        let met: Vec<Met> =
+            (0..4).map(|at| Met { client, port: 1024 + at, server: (at < 3).then_some(0), answered: at < 3 }).collect();
+        assert_eq!(judge(&trial, &batch, &met).wrong, ["1 of 4 connections got no answer"]);
+        batch.full = true;
+        assert!(judge(&trial, &batch, &met).wrong.is_empty());
+    }
+
+    #[test]
+    fn a_stream_that_is_never_answered_is_judged_by_who_was_chosen() {
+        let mut trial = trial("rr", &[1, 1]);
+        trial.answered = false;
+        let batch_of = batch(&trial, 1, &BTreeMap::new());
+        let client = "198.18.1.1".parse().expect("an address");
+        let met = |chosen: [Option<usize>; 4]| {
+            let met = chosen.into_iter().zip(1024..).map(|(server, port)| Met { client, port, server, answered: false });
+            judge(&trial, &batch_of, &met.collect::<Vec<_>>()).wrong.len()
+        };
+        assert_eq!(met([Some(0), Some(1), Some(0), Some(1)]), 0);
+        assert_eq!(met([Some(0), Some(1), Some(0), None]), 1);
+        let promise = |name: &str| {
+            batch(
+                &Trial { service: Service { scheduler: name.to_owned(), ..trial.service.clone() }, ..trial.clone() },
+                1,
+                &BTreeMap::new(),
+            )
+            .promise
+        };
+        assert!(matches!(promise("sed"), Promise::Anyone) && matches!(promise("ovf"), Promise::Anyone));
     }
 
     #[test]

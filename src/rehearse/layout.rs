@@ -9,8 +9,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use crate::compile;
 use crate::state::Family;
-use crate::topology::{Forward, Host, ListenOn, ReturnMode, Role, Server, Service, Topology, Vip};
+use crate::topology::{Forward, Host, Interface, ListenOn, ReturnMode, Role, Server, Service, Topology, Via, Vip};
 
 /// bytes; what an interface has where the file says nothing
 pub const USUAL_MTU: u32 = 1500;
@@ -39,6 +40,8 @@ pub struct Layout {
 pub struct Segment {
     /// The router's addresses, with the lengths of the subnets.
     pub router: Vec<IpNet>,
+    /// Hosts' addresses that no subnet with room for a router has: it has a route of its own for each.
+    pub alone: Vec<IpNet>,
     /// bytes; the largest of what hangs on it
     pub mtu: u32,
 }
@@ -49,10 +52,22 @@ pub struct HostPlan {
     /// Its interfaces.
     pub plugs: Vec<Plug>,
     /// The next hops of its default routes, one for a family.
-    pub defaults: Vec<IpAddr>,
+    pub defaults: Vec<NextHop>,
+    /// The interfaces by which clients ask for a VIP of IPv4 though the default route leads elsewhere: a strict reverse path
+    /// filter would drop all of them.
+    pub off_way: Vec<String>,
     /// The family of which it has no address and serves clients all the same (tun): its replies go to the router by this
     /// interface.
     pub without: Option<(Family, String)>,
+}
+
+/// Where a default route leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextHop {
+    /// The router.
+    pub address: IpAddr,
+    /// The interface whose gateway it is, where the address alone does not say it: it is link-local, or in no subnet of it.
+    pub device: Option<String>,
 }
 
 /// An interface of a host.
@@ -122,12 +137,14 @@ pub fn layout(topology: &Topology) -> Layout {
         });
         let plugs: Vec<Plug> = plugs.collect();
         let defaults = [Family::Ipv4, Family::Ipv6].into_iter();
-        let defaults = defaults.filter_map(|family| default_route(topology, host, &plugs, &segments, family)).collect();
+        let defaults = defaults.filter_map(|family| default_route(topology, host, &plugs, &segments, family));
+        let defaults: Vec<NextHop> = defaults.collect();
         let without = without(topology, host, &plugs);
-        (host.name.value.clone(), HostPlan { plugs, defaults, without })
+        let off_way = off_way(topology, host, &defaults);
+        (host.name.value.clone(), HostPlan { plugs, defaults, off_way, without })
     });
     let hosts = hosts.collect();
-    Layout { segments, hosts, client: client(topology), vip_routes: vip_routes(topology), by_hand: by_hand(topology) }
+    Layout { segments, hosts, client: client(topology), vip_routes: vip_routes(topology), by_hand: by_hand(topology, 0) }
 }
 
 /// One end of a wire.
@@ -166,8 +183,17 @@ fn overlap(a: &[IpNet], b: &[IpNet]) -> bool {
     a.iter().any(|a| b.iter().any(|b| a.contains(&b.addr()) || b.contains(&a.addr())))
 }
 
-/// Every address that the file gives to somebody.
+/// Every address that the file gives to somebody, and those of `return-path … via="…"`, which are some director's.
 fn taken(topology: &Topology) -> BTreeSet<IpAddr> {
+    let vias = topology.services.values().filter_map(|service| match service.return_path.via.as_ref()?.value {
+        Via::Address(via) => Some(via),
+        Via::Vip(_) => None,
+    });
+    given(topology).into_iter().chain(vias).collect()
+}
+
+/// Every address that the file gives to somebody.
+fn given(topology: &Topology) -> BTreeSet<IpAddr> {
     let hosts = topology.hosts.values();
     let own = hosts.clone().flat_map(own_addresses);
     let vips = topology.vips.values().flat_map(|vip| vip.addresses.iter().map(|address| address.value));
@@ -182,9 +208,10 @@ pub(super) fn own_addresses(host: &Host) -> impl Iterator<Item = IpAddr> {
 }
 
 fn segment(wire: &[End<'_>], taken: &BTreeSet<IpAddr>) -> Segment {
+    let has_room = |subnet: &IpNet| subnet.prefix_len() + 1 < subnet.max_prefix_len();
     let subnets: BTreeSet<IpNet> = wire.iter().flat_map(|end| end.nets.iter().map(IpNet::trunc)).collect();
     let mut router = Vec::new();
-    for subnet in subnets.into_iter().filter(|subnet| subnet.prefix_len() + 1 < subnet.max_prefix_len()) {
+    for subnet in subnets.iter().copied().filter(has_room) {
         let named = wire.iter().flat_map(|end| &end.gateways).filter(|gateway| subnet.contains(*gateway));
         let named: BTreeSet<IpAddr> = named.copied().filter(|gateway| !taken.contains(gateway)).collect();
         let own = if named.is_empty() { free(subnet, taken).into_iter().collect() } else { named };
@@ -194,7 +221,46 @@ fn segment(wire: &[End<'_>], taken: &BTreeSet<IpAddr>) -> Segment {
             }
         }
     }
-    Segment { router, mtu: wire.iter().map(|end| end.mtu).max().unwrap_or(USUAL_MTU) }
+    // Gateways in no subnet of the wire, and in none with room: hosts reach them by the interface.
+    for gateway in wire.iter().flat_map(|end| &end.gateways).filter(|gateway| !taken.contains(gateway)) {
+        if !router.iter().any(|net| net.addr() == *gateway) {
+            router.extend(if is_link_local(*gateway) { IpNet::new(*gateway, 64).ok() } else { Some(IpNet::from(*gateway)) });
+        }
+    }
+    let alone = wire.iter().flat_map(|end| &end.nets).filter(|net| !has_room(net)).map(|net| IpNet::from(net.addr())).collect();
+    Segment { router, alone, mtu: wire.iter().map(|end| end.mtu).max().unwrap_or(USUAL_MTU) }
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
+/// A gateway, with its interface where one must say it.
+fn next_hop(interface: &Interface, gateway: IpAddr) -> NextHop {
+    let near = !is_link_local(gateway) && interface.addresses.iter().any(|net| net.value.contains(&gateway));
+    NextHop { address: gateway, device: (!near).then(|| interface.name.value.clone()) }
+}
+
+/// The interface that a host's default route of a family leads by.
+fn default_interface<'t>(host: &'t Host, defaults: &[NextHop], family: Family) -> Option<&'t str> {
+    let hop = defaults.iter().find(|hop| Family::of(hop.address) == family)?;
+    let named = hop.device.as_ref().and_then(|name| host.interfaces.get(name));
+    named.map(|interface| interface.name.value.as_str()).or_else(|| on_link(host, hop.address))
+}
+
+/// The interfaces by which clients ask a director for a VIP of IPv4, while it would answer them by another.
+fn off_way(topology: &Topology, host: &Host, defaults: &[NextHop]) -> Vec<String> {
+    if host.role != Role::Director {
+        return Vec::new();
+    }
+    let Some(default) = default_interface(host, defaults, Family::Ipv4) else { return Vec::new() };
+    let listens = topology.services.values().flat_map(|service| &service.listens);
+    let asked: BTreeSet<&str> = listens.flat_map(|listen| compile::listen_vips(&listen.what)).collect();
+    let vips = topology.vips.values().filter(|vip| asked.contains(vip.name.value.as_str()));
+    let vips = vips.filter(|vip| carriers(topology, vip).iter().any(|of| of.name.value == host.name.value));
+    let vips = vips.flat_map(|vip| &vip.addresses).map(|address| address.value).filter(IpAddr::is_ipv4);
+    let asked = vips.filter_map(|vip| on_link(host, vip)).filter(|interface| *interface != default);
+    asked.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// An address of a subnet that nobody has, from its end on.
@@ -216,14 +282,15 @@ fn free(subnet: IpNet, taken: &BTreeSet<IpAddr>) -> Option<IpAddr> {
 
 /// The next hop of a host's default route: the file's gateway; where a nat server's operator has seen to the way back, the
 /// director; else the router.
-fn default_route(topology: &Topology, host: &Host, plugs: &[Plug], segments: &[Segment], family: Family) -> Option<IpAddr> {
+fn default_route(topology: &Topology, host: &Host, plugs: &[Plug], segments: &[Segment], family: Family) -> Option<NextHop> {
     let of_family = |address: &IpAddr| Family::of(*address) == family;
-    let gateways = host.interfaces.values().flat_map(|interface| interface.gateways.iter().map(|gateway| gateway.value));
-    if let Some(gateway) = gateways.into_iter().find(of_family) {
-        return Some(gateway);
+    let gateways = host.interfaces.values().flat_map(|of| of.gateways.iter().map(move |gateway| next_hop(of, gateway.value)));
+    if let Some(hop) = gateways.into_iter().find(|hop| of_family(&hop.address)) {
+        return Some(hop);
     }
+    let near = |address| NextHop { address, device: None };
     if let Some(director) = director_of(topology, host, family) {
-        return Some(director);
+        return Some(near(director));
     }
     let vips: Vec<IpAddr> = topology.vips.values().flat_map(|vip| vip.addresses.iter().map(|address| address.value)).collect();
     let faces_clients = |plug: &&Plug| {
@@ -235,7 +302,7 @@ fn default_route(topology: &Topology, host: &Host, plugs: &[Plug], segments: &[S
         segment.router.iter().filter(own).map(IpNet::addr).find(of_family)
     };
     let first = plugs.iter().filter(faces_clients).find_map(router);
-    first.or_else(|| plugs.iter().find_map(router))
+    first.or_else(|| plugs.iter().find_map(router)).map(near)
 }
 
 /// The servers of a service that are this host.
@@ -344,26 +411,52 @@ pub fn vip_routes(topology: &Topology) -> BTreeMap<IpAddr, Vec<(String, IpAddr)>
                 continue;
             }
             let who = carriers.iter().filter(|host| holder.is_none_or(|holder| *holder == host.name.value));
-            let hops = who.filter_map(|host| {
-                let hop = own_addresses(host).find(|own| Family::of(*own) == Family::of(address))?;
-                Some((host.name.value.clone(), hop))
-            });
+            let hops = who.filter_map(|host| Some((host.name.value.clone(), facing_clients(host, Family::of(address))?)));
             routes.insert(address, hops.collect());
         }
     }
     routes
 }
 
-fn by_hand(topology: &Topology) -> Vec<ByHand> {
-    let mut placed = Vec::new();
+/// A director's address by which a router reaches it: on the interface that has the gateway, where one has it.
+fn facing_clients(host: &Host, family: Family) -> Option<IpAddr> {
+    let of_family = |address: &IpAddr| Family::of(*address) == family;
+    let has_gateway = |interface: &&Interface| interface.gateways.iter().any(|gateway| of_family(&gateway.value));
+    let own = |interface: &Interface| interface.addresses.iter().map(|net| net.value.addr()).find(of_family);
+    host.interfaces.values().filter(has_gateway).find_map(own).or_else(|| own_addresses(host).find(of_family))
+}
+
+/// The director that a VIP's traffic goes to after so many turns of what places VIPs beside `lvsform`; one that `lvsform`
+/// places goes to its holder.
+fn at_turn<'t>(topology: &'t Topology, vip: &Vip, turn: usize) -> Option<&'t Host> {
+    let carriers = carriers(topology, vip);
+    let turn = if vip.managed.value { 0 } else { turn };
+    carriers.get(turn.checked_rem(carriers.len())?).copied()
+}
+
+/// What something else than `lvsform` places, after so many turns: VIPs, and the address of `return-path … via="…"` where that
+/// is nobody's, which goes with the VIPs of its service.
+pub fn by_hand(topology: &Topology, turn: usize) -> Vec<ByHand> {
+    let mut placed: Vec<ByHand> = Vec::new();
+    let mut place = |director: &Host, address: IpAddr, named: Option<String>| {
+        if own_addresses(director).all(|own| own != address) && placed.iter().all(|of| of.address != address) {
+            let interface = named.or_else(|| on_link(director, address).map(str::to_owned));
+            placed.push(ByHand { director: director.name.value.clone(), address, interface });
+        }
+    };
     for vip in topology.vips.values().filter(|vip| !vip.managed.value) {
-        let Some(director) = carriers(topology, vip).first().copied() else { continue };
+        let Some(director) = at_turn(topology, vip, turn) else { continue };
         for address in vip.addresses.iter().map(|address| address.value) {
-            if own_addresses(director).all(|own| own != address) {
-                let named = vip.interface.as_ref().map(|name| name.value.clone());
-                let interface = named.or_else(|| on_link(director, address).map(str::to_owned));
-                placed.push(ByHand { director: director.name.value.clone(), address, interface });
-            }
+            place(director, address, vip.interface.as_ref().map(|name| name.value.clone()));
+        }
+    }
+    let given = given(topology);
+    for service in topology.services.values() {
+        let Some(Via::Address(via)) = service.return_path.via.as_ref().map(|via| &via.value) else { continue };
+        let names = service.listens.iter().flat_map(|listen| compile::listen_vips(&listen.what));
+        let vip = names.into_iter().find_map(|name| topology.vips.get(name));
+        if let Some(director) = vip.and_then(|vip| at_turn(topology, vip, turn)).filter(|_| !given.contains(via)) {
+            place(director, *via, None);
         }
     }
     placed
@@ -401,7 +494,8 @@ mod tests {
         let routers: BTreeSet<String> =
             layout.segments.iter().flat_map(|segment| &segment.router).map(ToString::to_string).collect();
         assert_eq!(routers, BTreeSet::from(["10.1.0.254/24".to_owned(), "198.51.100.1/24".to_owned()]));
-        assert_eq!(layout.hosts["a1"].defaults, ["10.1.0.1".parse::<IpAddr>().expect("an address")]);
+        let address = "10.1.0.1".parse::<IpAddr>().expect("an address");
+        assert_eq!(layout.hosts["a1"].defaults, [NextHop { address, device: None }]);
     }
 
     #[test]
@@ -410,6 +504,50 @@ mod tests {
         let routed =
             [("203.0.113.80".parse().expect("an address"), vec![("lb".to_owned(), "198.51.100.2".parse().expect("one"))])];
         assert_eq!(layout.vip_routes, BTreeMap::from(routed));
+    }
+
+    #[test]
+    fn a_gateway_outside_of_every_subnet_is_the_routers_all_the_same() {
+        let layout = of("topology \"t\"\n\
+            director \"lb\" { interface \"eth0\" { address \"10.0.0.2/32\" \"2001:db8::2/64\"; gateway \"10.0.0.1\" \"fe80::7\"; }; }\n");
+        let segment = &layout.segments[0];
+        let router: BTreeSet<String> = segment.router.iter().map(ToString::to_string).collect();
+        assert!(router.contains("10.0.0.1/32") && router.contains("fe80::7/64"), "{router:?}");
+        assert_eq!(segment.alone, ["10.0.0.2/32".parse::<IpNet>().expect("a network")]);
+        let devices: Vec<Option<&str>> = layout.hosts["lb"].defaults.iter().map(|hop| hop.device.as_deref()).collect();
+        assert_eq!(devices, [Some("eth0"), Some("eth0")]);
+    }
+
+    const INNER_FIRST: &str = "topology \"t\"\n\
+        director \"lb[1-2]\" {\n interface \"eth0\" address=\"10.1.0.[1-2]/24\"\n\
+        interface \"eth1\" address=\"198.51.100.[1-2]/24\" gateway=\"198.51.100.254\"\n}\n\
+        real-server \"a\" { interface \"eth0\" address=\"10.1.0.11/24\"; }\n\
+        vip \"v\" { address \"203.0.113.80\"; holder \"lb1\"; }\n\
+        vip \"w\" { address \"10.1.0.80\"; managed #false; }\n\
+        service \"s\" { listen vip=\"v\" port=80; forward \"nat\"; server \"a\"; return-path \"policy\" via=\"10.1.0.254\"; }\n\
+        service \"t\" { listen vip=\"w\" port=80; forward \"dr\"; server \"a\"; }\n";
+
+    #[test]
+    fn a_routed_vip_is_reached_by_the_interface_that_has_the_gateway() {
+        let layout = of(INNER_FIRST);
+        let hop = |vip: &str| layout.vip_routes[&vip.parse::<IpAddr>().expect("an address")][0].1.to_string();
+        assert_eq!(hop("203.0.113.80"), "198.51.100.1");
+        assert_eq!(layout.hosts["lb1"].off_way, ["eth0"]);
+        assert!(layout.hosts["a"].off_way.is_empty());
+    }
+
+    #[test]
+    fn what_others_place_goes_to_the_next_director_in_turn_and_via_with_its_vip() {
+        let (mut topology, _) = decode(load_text("t.kdl", INNER_FIRST).tree);
+        let topology = topology.as_mut().expect("a topology");
+        let placed = |topology: &Topology, turn| -> Vec<(String, String)> {
+            let shown = |of: ByHand| (of.director, of.address.to_string());
+            by_hand(topology, turn).into_iter().map(shown).collect()
+        };
+        let on = |director: &str, address: &str| (director.to_owned(), address.to_owned());
+        assert_eq!(placed(topology, 0), [on("lb1", "10.1.0.80"), on("lb1", "10.1.0.254")]);
+        crate::rehearse::change::failover(topology);
+        assert_eq!(placed(topology, 1), [on("lb2", "10.1.0.80"), on("lb2", "10.1.0.254")]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use ipnet::IpNet;
 use nix::sched::{CloneFlags, setns, unshare};
 
 use super::Failure;
-use super::layout::{Layout, Plug, USUAL_MTU};
+use super::layout::{ByHand, Layout, NextHop, Plug, USUAL_MTU};
 use crate::kernel::netns;
 use crate::state::Family;
 
@@ -137,8 +137,9 @@ impl Net {
         let (wires, router, client) = (Namespace::new("0")?, Namespace::new("0")?, Namespace::new("0")?);
         let mut hosts = BTreeMap::new();
         for name in layout.hosts.keys() {
-            // The strictest that a distribution sets.
-            hosts.insert(name.clone(), Namespace::new("1")?);
+            // The strictest that a distribution sets, and what its documentation says for packets that come off the way.
+            let is_off = layout.hosts.get(name).is_some_and(|plan| !plan.off_way.is_empty());
+            hosts.insert(name.clone(), Namespace::new(if is_off { "2" } else { "1" })?);
         }
         let mut link_addresses = BTreeMap::new();
         let mut lines = String::new();
@@ -186,8 +187,14 @@ impl Net {
     fn address(&self, layout: &Layout) -> Result<(), Failure> {
         let mut lines = LO.to_owned();
         for (at, segment) in layout.segments.iter().enumerate() {
-            let _ = writeln!(lines, "address add {BESIDE}/64 dev net{at} nodad");
+            let beside = |net: &IpNet| net.addr().to_string() == BESIDE;
+            if !segment.router.iter().any(beside) {
+                let _ = writeln!(lines, "address add {BESIDE}/64 dev net{at} nodad");
+            }
             addresses(&mut lines, &format!("net{at}"), &segment.router);
+            for host in &segment.alone {
+                let _ = writeln!(lines, "route add {host} dev net{at}");
+            }
         }
         addresses(&mut lines, "clients", &layout.client.map(|client| client.router));
         for client in layout.client {
@@ -214,23 +221,51 @@ impl Net {
             for plug in &plan.plugs {
                 addresses(&mut lines, &plug.name, &plug.addresses);
             }
-            for next_hop in &plan.defaults {
-                let _ = writeln!(lines, "route add default via {next_hop}");
+            for NextHop { address, device } in &plan.defaults {
+                let by = device.as_ref().map_or_else(String::new, |device| format!(" dev {device} onlink"));
+                let _ = writeln!(lines, "route add default via {address}{by}");
             }
             if let Some((family, device)) = &plan.without {
                 // Of `default` alone the gateway's family would be taken.
                 let way = if *family == Family::Ipv4 { "0.0.0.0/0 via inet6" } else { "default via" };
                 let _ = writeln!(lines, "route add {way} {BESIDE} dev {device}");
             }
-            for placed in layout.by_hand.iter().filter(|placed| placed.director == *host) {
-                if placed.interface.is_none() {
-                    let _ = writeln!(lines, "link add by-hand type dummy");
-                }
-                let device = placed.interface.as_deref().unwrap_or("by-hand");
-                let _ = writeln!(lines, "address add {} dev {device}{}", IpNet::from(placed.address), nodad(placed.address));
-                let _ = writeln!(lines, "link set {device} up");
+            let by_hand = || layout.by_hand.iter().filter(|placed| placed.director == *host);
+            if by_hand().any(|placed| placed.interface.is_none()) {
+                let _ = writeln!(lines, "link add {BY_HAND} type dummy");
             }
-            namespace.ip(&lines)?;
+            for placed in by_hand() {
+                lines.push_str(&place(placed));
+            }
+            namespace.ip(&lines).map_err(|Failure(said)| Failure(format!("{host}: {said}")))?;
+        }
+        Ok(())
+    }
+
+    /// The line that makes a device for what is placed beside every interface, where that host has none yet.
+    fn device_by_hand(&self, placed: &ByHand) -> String {
+        let is_device = |line: &str| line.trim().split(':').next() == Some(BY_HAND);
+        let has = self.hosts.get(&placed.director).is_some_and(|of| of.proc("dev").lines().any(is_device));
+        if placed.interface.is_some() || has { String::new() } else { format!("link add {BY_HAND} type dummy\n") }
+    }
+
+    /// Places what something else than `lvsform` places where it is now, and takes it from where it was.
+    pub fn place_by_hand(&self, before: &[ByHand], now: &[ByHand]) -> Result<(), Failure> {
+        let on = |placed: &ByHand, lines: &str| {
+            let namespace = self.hosts.get(&placed.director);
+            namespace.map_or(Ok(()), |namespace| namespace.ip(lines))
+        };
+        for placed in before.iter().filter(|placed| !now.contains(placed)) {
+            let ByHand { address, interface, .. } = placed;
+            let device = interface.as_deref().unwrap_or(BY_HAND);
+            on(placed, &format!("address del {} dev {device}\n", IpNet::from(*address)))?;
+        }
+        for placed in now.iter().filter(|placed| !before.contains(placed)) {
+            on(placed, &(self.device_by_hand(placed) + &place(placed)))?;
+            // What places it says so to the neighbours: here they forget who had it.
+            for neighbour in self.hosts.values().chain([&self.router]) {
+                neighbour.ip_says(&format!("neigh flush to {}", placed.address));
+            }
         }
         Ok(())
     }
@@ -257,6 +292,20 @@ impl Net {
     }
 }
 
+impl Drop for Namespace {
+    /// A kernel like 6.1 waits for ever for an interface of a namespace that ends while its `lo` holds a route of IPVS: every
+    /// other program that makes or deletes an interface then waits too. When `lo` goes down it lets go.
+    fn drop(&mut self) {
+        let down = || -> Option<()> {
+            let _: () = self.enter().ok()?;
+            Command::new(program("ip")?).args(["link", "set", "lo", "down"]).stdin(Stdio::null()).output().ok().map(drop)
+        };
+        thread::scope(|scope| {
+            let _ = scope.spawn(down).join();
+        });
+    }
+}
+
 impl Drop for Net {
     /// Locks of these namespaces are nobody's any more: a number is never given twice.
     fn drop(&mut self) {
@@ -268,6 +317,15 @@ impl Drop for Net {
 
 /// The router's address on every wire, for hosts that have none of a family.
 const BESIDE: &str = "fe80::1";
+
+/// Where VIPs are that something else places, and no interface is named for.
+const BY_HAND: &str = "by-hand";
+
+/// The lines that place what something else than `lvsform` places.
+fn place(ByHand { address, interface, .. }: &ByHand) -> String {
+    let device = interface.as_deref().unwrap_or(BY_HAND);
+    format!("address add {} dev {device}{}\nlink set {device} up\n", IpNet::from(*address), nodad(*address))
+}
 
 /// Every host has it.
 const LO: &str = "link set lo up\n";

@@ -80,6 +80,13 @@ impl<'a> Scene<'a> {
                  same, there it needs a route for them"
             ))
         }));
+        notes.extend(layout.hosts.iter().filter(|(_, plan)| !plan.off_way.is_empty()).map(|(host, plan)| {
+            format!(
+                "{host} has VIPs on {}, and its default route leads elsewhere: here its reverse path filter is loose (2), since \
+                 clients come from behind a router",
+                plan.off_way.join(", ")
+            )
+        }));
         let outcome = Outcome { kernel: release(), hosts: layout.hosts.len(), notes, ..Outcome::default() };
         let mut scene = Scene {
             rehearsal,
@@ -137,12 +144,16 @@ impl<'a> Scene<'a> {
                 return Ok(());
             }
         }
-        let (moved, not) = change::failover(&mut changed);
-        self.outcome.notes.extend(not);
-        if !moved.is_empty() {
+        let moved = change::failover(&mut changed);
+        self.outcome.notes.extend(moved.not);
+        if !moved.done.is_empty() {
             self.layout.vip_routes = layout::vip_routes(&changed);
+            let placed = layout::by_hand(&changed, usize::from(moved.by_hand));
             self.become_(changed, "failover", audience)?;
-            if !self.act("failover", format!("Moved: {}.", moved.join(", ")), "VIPs have moved, clients come", audience)? {
+            self.net.place_by_hand(&self.layout.by_hand, &placed)?;
+            self.layout.by_hand = placed;
+            let what = format!("Moved: {}.", moved.done.join(", "));
+            if !self.act("failover", what, "VIPs have moved, clients come", audience)? {
                 return Ok(());
             }
         }
@@ -279,7 +290,7 @@ impl<'a> Scene<'a> {
     /// Opens connections that are to outlive the draining of a server: one for each stream that meets one of `hosts`.
     fn hold(&mut self, hosts: &BTreeSet<String>) -> Result<Vec<Held>, Failure> {
         let mut held = Vec::new();
-        for trial in self.trials().into_iter().filter(|trial| trial.protocol != Protocol::Udp) {
+        for trial in self.trials().into_iter().filter(|trial| trial.protocol != Protocol::Udp && trial.answered) {
             let on = |server: &super::trial::Server| server.seat.as_ref().is_some_and(|seat| hosts.contains(&seat.host));
             if !trial.servers.iter().any(|server| on(server) && server.weight > 0) {
                 continue;
@@ -327,7 +338,9 @@ impl<'a> Scene<'a> {
     /// Takes the services of the first director away, sees that clients notice, and applies again.
     fn without_ipvs(&mut self, audience: &mut dyn Audience) -> Result<(), Failure> {
         let trials = self.trials();
-        let Some(director) = trials.first().map(|trial| trial.director.clone()) else { return Ok(()) };
+        let Some(director) = trials.iter().find(|trial| tells(trial, &self.seats)).map(|trial| trial.director.clone()) else {
+            return Ok(());
+        };
         audience.step(&format!("{director} loses its IPVS, clients come"));
         let state = self.cast.get(&director).map(|compiled| compiled.state.clone()).unwrap_or_default();
         let Some(namespace) = self.net.hosts.get(&director) else { return Ok(()) };
@@ -337,7 +350,7 @@ impl<'a> Scene<'a> {
         let mut act =
             Act { name: "without-ipvs", what: format!("{director} without IPVS, and with it again."), rows: Vec::new() };
         let probes: Vec<&Trial> =
-            trials.iter().filter(|trial| trial.director == director && trial.answered).take(PROBES).collect();
+            trials.iter().filter(|trial| trial.director == director && tells(trial, &self.seats)).take(PROBES).collect();
         for trial in &probes {
             leave(audience)?;
             self.lead(trial)?;
@@ -358,6 +371,13 @@ impl<'a> Scene<'a> {
         self.outcome.acts.push(act);
         Ok(())
     }
+}
+
+/// Whether one connection to a trial's target tells that its director has no IPVS, and that it has it again. A director where
+/// a server listens on the VIP answers without; servers with room for few may be full still.
+fn tells(trial: &Trial, seats: &[Seat]) -> bool {
+    let listens = |seat: &Seat| seat.host == trial.director && seat.protocol == trial.protocol && seat.address == trial.target;
+    trial.answered && !seats.iter().any(listens) && trial.servers.iter().all(|server| server.max_connections == 0)
 }
 
 /// A connection that stays open.

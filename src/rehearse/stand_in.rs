@@ -75,7 +75,7 @@ pub fn note(stand_ins: &[StandIn]) -> Option<String> {
         0 => format!("{first} is no host of the file: a stand-in was in its place"),
         count => format!("{first} and {count} more servers are no hosts of the file: stand-ins were in their place"),
     };
-    Some(format!("{who}, with all that their method needs; `lvsform check` says what must be done there by hand"))
+    Some(format!("{who}, with all that their method needs: see that the real ones have it"))
 }
 
 #[cfg(test)]

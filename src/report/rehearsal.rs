@@ -68,7 +68,11 @@ pub fn text(file: &str, outcome: &Outcome, style: Style) -> String {
     } else {
         out.painted(RED, &format!("{} does not work", printable(file)))
     };
-    let counted = if failed == 0 { format!("{rows} trials") } else { format!("{failed} of {rows} trials failed") };
+    let counted = if failed == 0 {
+        format!("{rows} trial{}", if rows == 1 { "" } else { "s" })
+    } else {
+        format!("{failed} of {rows} trials failed")
+    };
     let _ = writeln!(out.text, "\n{ending}: {hosts}, {counted}, kernel {}.", printable(&outcome.kernel));
     out.text
 }

@@ -15,7 +15,7 @@ const NAT: &str = "tests/rehearse/nat.kdl";
 const TUN: &str = "tests/rehearse/tun.kdl";
 
 #[rustfmt::skip]
-const VARIANTS: [Variant; 28] = [
+const VARIANTS: [Variant; 29] = [
     ("arp_that_is_not_silenced", SALE, &["web1: sysctl -qw net.ipv4.conf.all.arp_ignore=0 net.ipv4.conf.all.arp_announce=0", "lb1: ip addr del 10.0.0.100/32 dev eth0"], "arp-not-silenced web1", "arp-ignore"),
     ("a_vip_that_the_director_lacks", SALE, &["lb1: ip addr del 10.0.0.100/32 dev eth0"], "vip-missing lb1", "differs"),
     ("a_vip_that_a_server_lacks", SALE, &["web1: ip addr del 10.0.0.100/32 dev lo"], "vip-missing web1", "differs"),
@@ -24,6 +24,7 @@ const VARIANTS: [Variant; 28] = [
     ("a_server_whose_link_is_down", SALE, &["web1: ip link set eth0 down"], "interface-down web1", "interface-down"),
     ("a_director_whose_link_is_down", SALE, &["lb1: ip link set eth0 down"], "interface-down lb1", "interface-down"),
     ("a_server_without_a_way_to_its_clients", SALE, &["web1: ip route del default"], "no-return-path web1", "no-way-to-clients"),
+    ("replies_that_reach_the_director", SALE, &["web1: ip route replace default via 10.0.0.2"], "replies-to-director web1", "replies-to-director"),
     ("a_port_that_nobody_listens_on", SALE, &["deaf web1:443"], "port-closed web1", "nobody-listens"),
     ("a_service_that_somebody_deleted", SALE, &["lb1: ipvsadm -D -t 10.0.0.100:443"], "service-missing lb1", "differs"),
     ("a_server_that_somebody_deleted", SALE, &["lb1: ipvsadm -d -t 10.0.0.100:443 -r 10.0.0.12:443"], "server-missing lb1", "differs"),

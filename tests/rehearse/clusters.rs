@@ -26,6 +26,10 @@ pub fn tests() -> Vec<Trial> {
         test("examples::flash_sale_in_toml", || example("examples/flash-sale.toml")),
         test("servers_that_are_no_hosts_have_stand_ins_and_vips_move_to_the_other_director", stand_ins_and_failover),
         test("persistence_holds_clients_by_prefix_and_by_call", persistence),
+        test("a_director_that_is_its_own_server_leaves_a_kernel_that_goes_on", own_server),
+        test("what_others_place_moves_and_a_vip_may_be_off_the_default_route", off_the_way),
+        test("lints_that_stand_ins_make_void_are_left_out", lints),
+        test("gateways_may_be_link_local_or_in_no_subnet", gateways),
     ];
     tests.extend(
         METHODS.into_iter().enumerate().flat_map(|(shift, (name, forward))| of_method(name, forward, &SCHEDULERS, shift, &[])),
@@ -106,6 +110,76 @@ fn stand_ins_and_failover() {
     assert!(moved["rows"].as_array().is_some_and(|rows| rows.len() == 5 && rows.iter().all(at_lb2)), "{moved:#}");
     let notes = outcome.document["notes"].to_string();
     assert!(notes.contains("10.0.0.11 and 6 more servers are no hosts of the file: stand-ins"), "{notes}");
+}
+
+/// With a stand-in no server is outside any more, and the line that allows one is stale.
+fn lints() {
+    let text = "topology \"t\"\n\
+        director \"lb1\" { interface \"eth0\" address=\"10.0.0.2/24\"; }\n\
+        real-server \"web1\" { interface \"eth0\" address=\"10.0.0.11/24\"; }\n\
+        vip \"v\" address=\"10.0.0.100\"\n\
+        service \"web\" { listen vip=\"v\" port=80; forward \"dr\"; scheduler \"rr\"; server \"web1\" \"10.0.0.12\"; }\n\
+        lint \"server-outside\" level=\"allow\" reason=\"others keep it\"\n\
+        lint \"unused-lint\" level=\"deny\" reason=\"no stale lines\"\n";
+    rehearse_text("lints", text, &[]).works(1);
+}
+
+/// A kernel like 6.1 waits for ever for an interface of a namespace that ended while `lo` was up, and every program that makes
+/// or deletes one waits with it.
+fn own_server() {
+    let text = "topology \"t\"\n\
+        director \"lb1\" { interface \"eth0\" { address \"10.0.0.2/24\" \"2001:db8::2/64\"; gateway \"10.0.0.1\" \"2001:db8::1\"; }; }\n\
+        vip \"v\" { address \"10.0.0.100\" \"2001:db8::100\"; }\n\
+        service \"web\" { listen vip=\"v\" port=80; forward \"dr\"; scheduler \"rr\"; server \"lb1\"; }\n";
+    rehearse_text("own-server", text, &[]).works(2);
+    // What brings a part of every namespace waits for those that end. Nobody ends it where it waits for ever.
+    let line = "modprobe ip_gre && modprobe -r ip_gre && modprobe ip_gre && unshare --net true";
+    let mut child = std::process::Command::new("/bin/sh").args(["-ec", line]).spawn().expect("a shell");
+    for _ in 0..200 {
+        if let Some(status) = child.try_wait().expect("our own child") {
+            assert!(status.success(), "{status}");
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("the kernel waits for an interface");
+}
+
+/// Two directors whose VIPs something else places, on a wire without the default route; an address of `via` that is nobody's; a
+/// way back that nobody sees to; servers with room for few.
+fn off_the_way() {
+    let text = "topology \"t\"\n\
+        director \"lb[1-2]\" {\n interface \"eth0\" address=\"10.0.0.[2-3]/24\"\n \
+            interface \"eth1\" address=\"192.0.2.[2-3]/24\" gateway=\"192.0.2.1\"\n}\n\
+        real-server \"web[1-2]\" { interface \"eth0\" address=\"10.0.0.[11-12]/24\" gateway=\"10.0.0.254\"; }\n\
+        vip \"in\" { address \"10.0.0.100\"; managed #false; }\n\
+        vip \"out\" { address \"192.0.2.100\"; holder \"lb1\"; }\n\
+        vip \"far\" { address \"203.0.113.80\"; managed #false; }\n\
+        service \"db\" { listen vip=\"in\" port=5432; forward \"dr\"; scheduler \"rr\"; server \"web[1-2]\"; }\n\
+        service \"web\" { listen vip=\"out\" port=80; forward \"nat\"; scheduler \"rr\"; return-path \"policy\" via=\"10.0.0.1\"; \
+            server \"web[1-2]\"; }\n\
+        service \"log\" { listen vip=\"far\" port=514; forward \"nat\"; scheduler \"rr\"; return-path \"none\"; \
+            server \"web[1-2]\"; }\n\
+        service \"few\" { listen vip=\"in\" port=81; forward \"dr\"; scheduler \"wlc\"; server \"web[1-2]\" max-connections=3; }\n";
+    let outcome = rehearse_text("off-the-way", text, &[]);
+    outcome.works(4);
+    let acts = outcome.document["acts"].as_array().expect("acts");
+    let moved = acts.iter().find(|act| act["name"] == "failover").expect("VIPs move");
+    assert_eq!(moved["what"], "Moved: far lb1 → lb2, in lb1 → lb2, out lb1 → lb2.");
+    let at_lb2 = |row: &serde_json::Value| row["director"] == "lb2";
+    assert!(moved["rows"].as_array().is_some_and(|rows| rows.len() == 4 && rows.iter().all(at_lb2)), "{moved:#}");
+    let notes = outcome.document["notes"].to_string();
+    assert!(notes.contains("reverse path filter is loose"), "{notes}");
+}
+
+fn gateways() {
+    let text = "topology \"t\"\n\
+        director \"lb1\" { interface \"eth0\" { address \"10.0.0.2/32\" \"2001:db8::2/64\"; gateway \"10.0.0.1\" \"fe80::1\"; }; }\n\
+        real-server \"web[1-2]\" {\n interface \"eth0\" { address \"10.0.0.[11-12]/32\" \"2001:db8::[11-12]/64\"; \
+            gateway \"10.0.0.1\" \"fe80::1\"; }\n}\n\
+        vip \"v\" { address \"10.0.0.100\" \"2001:db8::100\"; }\n\
+        service \"web\" { listen vip=\"v\" port=80; forward \"tun\"; scheduler \"rr\"; server \"web[1-2]\"; }\n";
+    rehearse_text("gateways", text, &[]).works(2);
 }
 
 fn persistence() {

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use ipnet::IpNet;
 use serde_json::Value;
 
+use super::legacy;
 use crate::doctor::{Device, Evidence, OF_DEVICES, Question, Ruleset, SINGLE, Socket, Unseen, Way};
 use crate::kernel::linux::Linux;
 use crate::state::Protocol;
@@ -27,19 +28,25 @@ pub(super) fn look(kernel: &Linux, questions: &[Question]) -> Result<Evidence, S
         listening: listening(),
         table_bits: read("/sys/module/ip_vs/parameters/conn_tab_bits").and_then(|text| text.parse().ok()),
         networkd_spares_others: networkd_spares_others(),
+        networkd_takes_addresses: networkd_takes_addresses(&devices),
         restored_at_boot: restored_at_boot(),
         devices,
     })
 }
 
 #[expect(clippy::disallowed_methods, reason = "what is seen of a host")]
-fn read(path: impl AsRef<Path>) -> Option<String> {
+pub(super) fn read(path: impl AsRef<Path>) -> Option<String> {
     std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
 }
 
 /// What a program says as JSON; an error is what it said otherwise.
-#[expect(clippy::disallowed_methods, reason = "programs of the system, by absolute path")]
 fn said(program: &str, words: &[&str]) -> Result<Value, String> {
+    serde_json::from_slice(&output(program, words)?).map_err(|error| format!("{program}: {error}"))
+}
+
+/// What a program says; an error is what it said otherwise.
+#[expect(clippy::disallowed_methods, reason = "programs of the system, by absolute path")]
+pub(super) fn output(program: &str, words: &[&str]) -> Result<Vec<u8>, String> {
     let path = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].iter().map(|folder| Path::new(folder).join(program));
     let path = path.into_iter().find(|path| path.exists()).ok_or_else(|| format!("there is no program `{program}`"))?;
     let done = Command::new(path).args(words).stdin(Stdio::null()).env("LC_ALL", "C").output();
@@ -47,7 +54,7 @@ fn said(program: &str, words: &[&str]) -> Result<Value, String> {
     if !done.status.success() {
         return Err(String::from_utf8_lossy(&done.stderr).trim().to_owned());
     }
-    serde_json::from_slice(&done.stdout).map_err(|error| format!("{program}: {error}"))
+    Ok(done.stdout)
 }
 
 fn devices() -> Result<BTreeMap<String, Device>, String> {
@@ -140,26 +147,20 @@ fn programs() -> Vec<String> {
         .collect()
 }
 
-/// The rules of nftables but for our own. iptables-nft's are among them; those of iptables-legacy nobody can list as JSON.
+/// The rules of nftables but for our own, iptables-nft's among them, and those of iptables-legacy.
 fn filters(kernel: &Linux, unseen: &mut Vec<Unseen>) -> Option<Ruleset> {
-    for (family, program) in [("ip", "iptables-legacy-save"), ("ip6", "ip6tables-legacy-save")] {
-        let tables = read(format!("/proc/thread-self/net/{family}_tables_names")).unwrap_or_default();
-        if !tables.is_empty() {
-            unseen.push(Unseen {
-                what: format!("whether {family}tables drops packets"),
-                why: format!("it has tables of the old kind: {}", tables.split_whitespace().collect::<Vec<_>>().join(", ")),
-                mend: format!("look yourself: {program}"),
-            });
-        }
-    }
+    let chains = legacy::chains(unseen);
     if !kernel.has_nftables() {
-        return Some(Ruleset::default());
+        return Some(Ruleset { chains, ..Ruleset::default() });
     }
     let ruleset = said("nft", &["-j", "list", "ruleset"]).and_then(|ruleset| {
         Ruleset::read(&ruleset, |table| table.starts_with("lvsform-")).ok_or_else(|| "nft: no rules in what it says".to_owned())
     });
     match ruleset {
-        Ok(ruleset) => Some(ruleset),
+        Ok(mut ruleset) => {
+            ruleset.chains.extend(chains);
+            Some(ruleset)
+        }
         Err(why) => {
             unseen.push(Unseen {
                 what: "whether nftables drops packets".to_owned(),
@@ -197,4 +198,52 @@ fn networkd_spares_others() -> bool {
         })
     };
     says("ManageForeignRoutes") && says("ManageForeignRoutingPolicyRules")
+}
+
+/// The devices that systemd-networkd configures, with the file that says how, where none of its files says that addresses of
+/// others stay.
+fn networkd_takes_addresses(devices: &BTreeMap<String, Device>) -> BTreeMap<String, String> {
+    let of = |name: &String| {
+        let index = read(Path::new("/sys/class/net").join(name).join("ifindex"))?;
+        let link = read(Path::new("/run/systemd/netif/links").join(index))?;
+        let files = network_files(&link);
+        let keeps = files.iter().filter_map(read).filter_map(|text| keeps_addresses(&text)).next_back().unwrap_or(false);
+        (!keeps).then(|| Some((name.clone(), files.first()?.clone()))).flatten()
+    };
+    devices.keys().filter_map(of).collect()
+}
+
+/// The files that a link's state names: `NETWORK_FILE=`, and what is laid over it; none where networkd leaves the link alone.
+fn network_files(link: &str) -> Vec<String> {
+    let value = |key: &str| {
+        let lines = link.lines().filter_map(|line| line.split_once('='));
+        lines.filter(|(name, _)| *name == key).map(|(_, value)| value.trim().trim_matches('"')).next().unwrap_or_default()
+    };
+    let Some(file) = Some(value("NETWORK_FILE")).filter(|file| !file.is_empty()) else { return Vec::new() };
+    [file].into_iter().chain(value("NETWORK_FILE_DROPINS").split_whitespace()).map(str::to_owned).collect()
+}
+
+/// Whether a file of networkd says that addresses of others stay (`man systemd.network`); `None`: it does not say.
+fn keeps_addresses(text: &str) -> Option<bool> {
+    let lines = text.lines().filter_map(|line| line.trim().split_once('='));
+    let last = lines.filter(|(name, _)| name.trim() == "KeepConfiguration").map(|(_, value)| value.trim()).next_back()?;
+    Some(matches!(last, "static" | "yes" | "true" | "on" | "1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{keeps_addresses, network_files};
+
+    #[test]
+    fn networkd_says_which_file_a_link_is_of_and_what_stays() {
+        let link = "# This is private data. Do not parse.\nADMIN_STATE=configured\nOPER_STATE=routable\n\
+            NETWORK_FILE=/etc/systemd/network/10-lan.network\n\
+            NETWORK_FILE_DROPINS=\"/etc/systemd/network/10-lan.network.d/vip.conf\"\n";
+        let files = ["/etc/systemd/network/10-lan.network", "/etc/systemd/network/10-lan.network.d/vip.conf"];
+        assert_eq!(network_files(link), files);
+        assert!(network_files("ADMIN_STATE=unmanaged\n").is_empty());
+        assert_eq!(keeps_addresses("[Network]\nAddress=10.0.0.2/24\n"), None);
+        assert_eq!(keeps_addresses("[Network]\nKeepConfiguration=static\n"), Some(true));
+        assert_eq!(keeps_addresses("[Network]\nKeepConfiguration = dhcp\n"), Some(false));
+    }
 }

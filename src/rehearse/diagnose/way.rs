@@ -8,6 +8,7 @@ use crate::rehearse::net::Namespace;
 use crate::rehearse::scene::Scene;
 use crate::rehearse::trial::{Server, Trial};
 use crate::state::{Family, Forward, Protocol};
+use crate::topology::{ReturnMode, Via};
 
 /// From the router to the director.
 pub(super) fn to_director(scene: &Scene<'_>, trial: &Trial) -> Vec<Finding> {
@@ -165,24 +166,56 @@ pub(super) fn back(scene: &Scene<'_>, trial: &Trial, server: &Server) -> Vec<Fin
     let Ok((via, _)) = hop(&route_said) else {
         return vec![no_way(format!("{} has no route to its clients", seat.host), "give it a default route")];
     };
-    if server.forward != Forward::Nat {
-        return Vec::new();
-    }
     let director = scene.topology.hosts.get(&trial.director);
     let vips = scene.topology.vips.values().flat_map(|vip| vip.addresses.iter().map(|address| address.value));
     let mut own: Vec<IpAddr> = director.into_iter().flat_map(own_addresses).chain(vips).collect();
+    let by_hand = scene.layout.by_hand.iter().filter(|placed| placed.director == trial.director);
+    own.extend(by_hand.map(|placed| placed.address));
     own.sort_unstable();
+    if server.forward != Forward::Nat {
+        let through = via.filter(|via| own.binary_search(via).is_ok());
+        return through.map(|via| through_director(trial, server, &seat.host, via, &route_said)).into_iter().collect();
+    }
     // Where the director masquerades, clients are the director itself.
-    let masqueraded = scene
-        .topology
-        .services
-        .get(&trial.name)
-        .is_some_and(|service| service.return_path.mode.value == crate::topology::ReturnMode::Snat);
+    let said = scene.topology.services.get(&trial.name).map(|service| &service.return_path);
+    let mode = said.map(|said| said.mode.value);
+    let masqueraded = mode == Some(ReturnMode::Snat);
     if masqueraded || via.is_some_and(|via| own.binary_search(&via).is_ok()) {
         return Vec::new();
     }
     let text = format!("replies of {} do not go back to {}, which must translate their addresses", server.name, trial.director);
-    vec![no_way(text, "say `return-path \"policy\"` in the file, or make the director the server's default route")]
+    vec![no_way(text, &remedy(mode, said.and_then(|said| said.via.as_ref()).map(|via| &via.value), &trial.director))]
+}
+
+/// What mends replies of nat that do not come to the director.
+fn remedy(mode: Option<ReturnMode>, via: Option<&Via>, director: &str) -> String {
+    let via = match via {
+        None => None,
+        Some(Via::Vip(name)) => Some(name.clone()),
+        Some(Via::Address(address)) => Some(address.to_string()),
+    };
+    match (mode, via) {
+        (Some(ReturnMode::Policy), Some(via)) => {
+            format!("see that `via=\"{via}\"` is an address of {director} that the server reaches on its own wire")
+        }
+        (Some(ReturnMode::Policy), None) => format!(
+            "see that the server and {director} share a wire, and say by which address: `return-path \"policy\" via=\"…\"`"
+        ),
+        _ => "say `return-path \"policy\"` in the file, or make the director the server's default route".to_owned(),
+    }
+}
+
+/// Replies of dr or tun that come to the director, whose own address the VIP is.
+fn through_director(trial: &Trial, server: &Server, host: &str, via: IpAddr, route: &str) -> Finding {
+    Finding {
+        cause: "replies-to-director",
+        host: host.to_owned(),
+        text: format!("replies of {} reach {}, which has the VIP itself and drops them", server.name, trial.director),
+        evidence: vec![format!("ip route get from {}: {route}", trial.target.ip()), format!("{via} is {}'s", trial.director)],
+        remedy: "give the server a gateway that is no director: with dr and tun replies go to clients directly; or say \
+                 `forward \"nat\"`"
+            .to_owned(),
+    }
 }
 
 fn route(namespace: &Namespace, to: &str) -> String {
@@ -198,5 +231,26 @@ fn hop(said: &str) -> Result<(Option<IpAddr>, String), String> {
             Ok((after("via").and_then(|via| via.parse().ok()), device.to_owned()))
         }
         _ => Err(if said.is_empty() { "no route".to_owned() } else { said.to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{hop, remedy};
+    use crate::topology::{ReturnMode, Via};
+
+    #[test]
+    fn the_remedy_is_of_the_mode_that_the_file_says() {
+        let via = Via::Address("10.0.0.1".parse().expect("an address"));
+        assert!(remedy(Some(ReturnMode::Policy), Some(&via), "lb1").contains("`via=\"10.0.0.1\"` is an address of lb1"));
+        assert!(!remedy(Some(ReturnMode::Policy), None, "lb1").starts_with("say"));
+        assert!(remedy(Some(ReturnMode::DefaultRoute), None, "lb1").starts_with("say `return-path \"policy\"`"));
+    }
+
+    #[test]
+    fn a_route_is_read_as_ip_says_it() {
+        let (via, device) = hop("198.18.7.1 from 10.0.0.100 via 10.0.0.1 dev eth0 uid 0").expect("a hop");
+        assert_eq!((via.map(|via| via.to_string()), device.as_str()), (Some("10.0.0.1".to_owned()), "eth0"));
+        assert!(hop("unreachable 198.18.7.1 dev lo").is_err());
     }
 }

@@ -22,6 +22,8 @@ const LARGE: usize = 40_000;
 const ENOUGH: usize = 3;
 /// How long one waits who is to be refused.
 const REFUSAL: Duration = Duration::from_millis(500);
+/// How long one waits for a stream that is never answered: until IPVS knows of it.
+const GLANCE: Duration = Duration::from_millis(250);
 
 /// A call that failed, for whoever looks for the cause.
 #[derive(Clone, Debug)]
@@ -98,17 +100,21 @@ impl Scene<'_> {
                 }
                 call.patience = call.patience.min(REFUSAL);
             }
+            if never_answered(trial) {
+                call.patience = call.patience.min(GLANCE);
+            }
             batch.sources.push(source);
             calls.push(call);
         }
         let before = self.received(&trial.director);
         let (met, mut lost) = self.call_all(trial, &batch, &calls);
         let back = self.received(&trial.director).saturating_sub(before);
+        batch.full = batch.may_fill && self.is_full(trial);
         let judgement = judge::judge(trial, &batch, &met);
         let mut wrong = judgement.wrong;
         let path = reply_path(trial, &met, back, want as u64);
         wrong.extend(path.wrong(trial));
-        if wrong.is_empty() && trial.protocol != Protocol::Udp && met.iter().any(|met| met.answered) {
+        if wrong.is_empty() && trial.protocol != Protocol::Udp && !batch.full && met.iter().any(|met| met.answered) {
             let mut large = || {
                 let mut call = self.next_call(trial, LARGE);
                 // Of those that a table refuses there may be many; not all are.
@@ -152,7 +158,7 @@ impl Scene<'_> {
             let mut answers = Vec::new();
             for call in calls {
                 let mut answer = call.call();
-                let may_fail = batch.refuses(trial, call.from.ip(), call.from.port());
+                let may_fail = never_answered(trial) || batch.may_refuse(trial, call.from.ip(), call.from.port());
                 failed = if answer.failed.is_some() && !may_fail { failed + 1 } else { 0 };
                 if batch.hold {
                     open.extend(answer.open.take());
@@ -168,10 +174,14 @@ impl Scene<'_> {
         });
         let mut met = Vec::new();
         let mut lost = Vec::new();
+        // A stream that is not answered never stands: what IPVS remembers of it is all that there is of it.
+        let chosen = if never_answered(trial) { self.connections(&trial.director) } else { BTreeMap::new() };
         for (call, answer) in calls.iter().zip(answers) {
             let reached = if answer.seat.is_some() { None } else { self.reached_soon(call, &answer) };
             let seat = answer.seat.and_then(|at| self.seats.get(at)).or(reached.as_ref());
-            let server = seat.and_then(|seat| trial.servers.iter().position(|server| server.seat.as_ref() == Some(seat)));
+            let by_seat = seat.and_then(|seat| trial.servers.iter().position(|server| server.seat.as_ref() == Some(seat)));
+            let by_ipvs = || chosen.get(&call.from).and_then(|to| trial.servers.iter().position(|server| is_to(server, *to)));
+            let server = by_seat.or_else(by_ipvs);
             met.push(Met { client: call.from.ip(), port: call.from.port(), server, answered: answer.seat.is_some() });
             if let Some(stuck) = answer.failed {
                 lost.push(Lost { from: call.from, stuck, reached, large: false });
@@ -196,7 +206,18 @@ impl Scene<'_> {
     pub(in crate::rehearse) fn connections(&self, director: &str) -> BTreeMap<SocketAddr, SocketAddr> {
         let Some(namespace) = self.net.hosts.get(director) else { return BTreeMap::new() };
         let text = namespace.proc("ip_vs_conn");
-        text.lines().filter_map(connection).collect()
+        text.lines().filter_map(connection).map(|Connection { client, server, .. }| (client, server)).collect()
+    }
+
+    /// Whether each server of a trial may have as many connections as it takes. Those of other ports of a VIP are counted too,
+    /// since a service may have several.
+    fn is_full(&self, trial: &Trial) -> bool {
+        let Some(namespace) = self.net.hosts.get(&trial.director) else { return false };
+        let text = namespace.proc("ip_vs_conn");
+        let all: Vec<Connection> = text.lines().filter_map(connection).collect();
+        let of_vip = || all.iter().filter(|of| of.vip.ip() == trial.target.ip());
+        let open = |server: &Server| u32::try_from(of_vip().filter(|of| is_to(server, of.server)).count()).unwrap_or(u32::MAX);
+        trial.servers.iter().all(|server| judge::is_full(server, open(server)))
     }
 
     /// bytes that a host's interfaces have received
@@ -220,8 +241,26 @@ impl Scene<'_> {
     }
 }
 
+/// Whether it is a stream of whose server's answers the client gets none, so that it never stands.
+fn never_answered(trial: &Trial) -> bool {
+    !trial.answered && trial.protocol != Protocol::Udp
+}
+
+/// Whether a connection of IPVS goes to a server.
+fn is_to(server: &Server, to: SocketAddr) -> bool {
+    let port = server.id.0.port();
+    server.id.0.ip() == to.ip() && (port == 0 || port == to.port())
+}
+
+/// A connection that IPVS remembers.
+struct Connection {
+    client: SocketAddr,
+    vip: SocketAddr,
+    server: SocketAddr,
+}
+
 /// A line of `/proc/net/ip_vs_conn`: protocol, client, VIP and server, each address with its port in hexadecimal digits.
-fn connection(line: &str) -> Option<(SocketAddr, SocketAddr)> {
+fn connection(line: &str) -> Option<Connection> {
     let words: Vec<&str> = line.split_ascii_whitespace().collect();
     let address = |at: usize| {
         let text = words.get(at)?.trim_matches(['[', ']']);
@@ -231,7 +270,7 @@ fn connection(line: &str) -> Option<(SocketAddr, SocketAddr)> {
         };
         Some(SocketAddr::new(address, u16::from_str_radix(words.get(at + 1)?, 16).ok()?))
     };
-    Some((address(1)?, address(5)?))
+    Some(Connection { client: address(1)?, vip: address(3)?, server: address(5)? })
 }
 
 /// The way of replies, and what it should have been.
