@@ -110,7 +110,7 @@ pub fn batch(trial: &Trial, first: u32, weights: &BTreeMap<DestinationId, u32>) 
     let plain = |number: u32, promise| Batch { sources: each(number), hold: false, may_fill: false, full: false, promise };
     let held = |number: u32, promise| Batch { hold: true, ..plain(number, promise) };
     // A server that may be full in the middle of it.
-    let may_fill = servers.iter().any(|server| (1..=LONGEST_ROUND).contains(&server.max_connections));
+    let may_fill = servers.iter().any(may_be_full);
     // Nor has a stream any that is never answered.
     let counts_open = trial.protocol != Protocol::Udp && trial.answered;
     let batch = match trial.service.scheduler.as_str() {
@@ -236,6 +236,11 @@ impl Batch {
     pub fn may_refuse(&self, trial: &Trial, client: IpAddr, port: u16) -> bool {
         self.may_fill || self.refuses(trial, client, port)
     }
+}
+
+/// Whether a server has room for so few that a rehearsal may fill it.
+pub fn may_be_full(server: &Server) -> bool {
+    (1..=LONGEST_ROUND).contains(&server.max_connections)
 }
 
 /// Whether a server has taken so many connections that it takes no more: with `open` that IPVS remembers. Once it is full it

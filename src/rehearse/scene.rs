@@ -14,7 +14,7 @@ use super::layout::{self, Layout};
 use super::net::Net;
 use super::server::{Seen, Servers, start};
 use super::trial::{Cast, Seat, Trial, marked, seats, trials};
-use super::{Act, Audience, Failure, Finding, Outcome, Rehearsal, Row, change, diagnose, written};
+use super::{Act, Audience, Failure, Finding, Outcome, Rehearsal, Row, change, diagnose, judge, written};
 use crate::compile;
 use crate::kernel::Kernel as _;
 use crate::kernel::linux::Linux;
@@ -377,7 +377,7 @@ impl<'a> Scene<'a> {
 /// a server listens on the VIP answers without; servers with room for few may be full still.
 fn tells(trial: &Trial, seats: &[Seat]) -> bool {
     let listens = |seat: &Seat| seat.host == trial.director && seat.protocol == trial.protocol && seat.address == trial.target;
-    trial.answered && !seats.iter().any(listens) && trial.servers.iter().all(|server| server.max_connections == 0)
+    trial.answered && !seats.iter().any(listens) && !trial.servers.iter().any(judge::may_be_full)
 }
 
 /// A connection that stays open.

@@ -68,7 +68,9 @@ fn test(name: &str, body: impl FnOnce() + Send + 'static) -> Trial {
 }
 
 fn example(file: &str) {
-    rehearse(Path::new(file), &[]).works(2);
+    let outcome = rehearse(Path::new(file), &[]);
+    outcome.works(2);
+    assert_eq!(outcome.acts(), ["as-written", "weights", "drain", "remove", "without-ipvs"]);
 }
 
 /// A protocol and a scheduler.
@@ -104,6 +106,7 @@ fn stand_ins_and_failover() {
         service \"far\" { listen vip=\"v\" port=82; forward \"tun\"; scheduler \"rr\"; server \"203.0.113.[9-10]\"; }\n";
     let outcome = rehearse_text("stand-ins", text, &[]);
     outcome.works(5);
+    assert_eq!(outcome.acts(), ["as-written", "weights", "drain", "remove", "failover", "without-ipvs"]);
     let acts = outcome.document["acts"].as_array().expect("acts");
     let moved = acts.iter().find(|act| act["name"] == "failover").expect("VIPs move");
     let at_lb2 = |row: &serde_json::Value| row["director"] == "lb2" && row["answered"] == row["connections"];

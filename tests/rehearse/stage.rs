@@ -41,6 +41,12 @@ pub fn rehearse_text(name: &str, text: &str, more: &[&str]) -> Outcome {
 }
 
 impl Outcome {
+    /// The acts that were played, by name.
+    pub fn acts(&self) -> Vec<&str> {
+        let acts = self.document["acts"].as_array().map(Vec::as_slice).unwrap_or_default();
+        acts.iter().filter_map(|act| act["name"].as_str()).collect()
+    }
+
     /// Everything works, and so many trials were made in the first act.
     #[track_caller]
     pub fn works(&self, trials: usize) {
