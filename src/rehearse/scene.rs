@@ -356,7 +356,7 @@ impl<'a> Scene<'a> {
             self.lead(trial)?;
             let noticed = self.probe(trial).is_none();
             let wrong = if noticed { Vec::new() } else { vec!["it was answered though its director has no IPVS".to_owned()] };
-            act.rows.push(Row { answered: usize::from(!noticed), works: noticed, wrong, ..probe_row(trial) });
+            act.rows.push(Row { answered: usize::from(!noticed), works: noticed, wrong, ..row(trial) });
         }
         let path = self.folder.join("again.kdl");
         std::fs::write(&path, written::kdl(&self.topology)).map_err(|error| Failure::new("write a file in /tmp", &error))?;
@@ -366,7 +366,7 @@ impl<'a> Scene<'a> {
             self.lead(trial)?;
             let back = trial.servers.iter().all(|server| server.weight == 0) || (0..6).any(|_| self.probe(trial).is_some());
             let wrong = if back { Vec::new() } else { vec!["it is not back after another apply".to_owned()] };
-            act.rows.push(Row { answered: usize::from(back), works: back, wrong, ..probe_row(trial) });
+            act.rows.push(Row { answered: usize::from(back), works: back, wrong, ..row(trial) });
         }
         self.outcome.acts.push(act);
         Ok(())
@@ -387,7 +387,8 @@ struct Held {
     stream: TcpStream,
 }
 
-fn probe_row(trial: &Trial) -> Row {
+/// What a trial is, before anything came of it: one connection.
+fn row(trial: &Trial) -> Row {
     Row {
         service: trial.name.clone(),
         listen: trial.listen(),

@@ -135,18 +135,13 @@ impl Scene<'_> {
             Some(ShareOfServer { server: server.name.clone(), weight: server.weight, got: share.got, promised: share.promised })
         });
         let row = Row {
-            service: trial.name.clone(),
-            listen: trial.listen(),
-            family: trial.family().to_string(),
-            director: trial.director.clone(),
-            method: trial.method(),
-            scheduler: trial.service.scheduler_text(),
             connections: batch.sources.len(),
             answered: met.iter().filter(|met| met.answered).count(),
             shares: shares.collect(),
             path: path.0,
             works: wrong.is_empty(),
             wrong,
+            ..super::row(trial)
         };
         Tried { row, lost }
     }
